@@ -1,0 +1,169 @@
+// Package sandbox is the seam between an execution environment and the
+// mechanism that confines it. It owns the types that every driver shares and
+// nothing else: the drivers live in sandbox/gvisor and sandbox/namespace, the
+// read-only roots in sandbox/rootfs, the resource limits in sandbox/cgroup, and
+// the conformance and posture suite that every driver must pass in
+// sandbox/sandboxtest.
+//
+// A driver knows nothing of tenants, functions or Lambda: it is given
+// directories, a command and limits, and it answers with something that can be
+// waited for, frozen and destroyed. It imports the root package not at all.
+package sandbox
+
+import (
+	"context"
+	"os"
+	"syscall"
+)
+
+// Where things appear inside every sandbox, whatever the driver.
+const (
+	// SocketDir is the directory in which the environment's Runtime API socket
+	// appears. It is the only door out of a sandbox.
+	SocketDir = "/run/alcove"
+	// SocketName is the name of the Runtime API's unix socket in SocketDir (and
+	// in Spec.SocketDir on the host).
+	SocketName = "runtime.sock"
+	// RuntimeAPIAddr is the TCP address inside the sandbox that leads to the
+	// same socket when Spec.TCP is set: official runtime clients insist on TCP.
+	RuntimeAPIAddr = "127.0.0.1:9001"
+	// LogFD is the descriptor at which Spec.Log appears in the first process,
+	// for runtimes that frame their log records (_LAMBDA_TELEMETRY_LOG_FD).
+	LogFD = 3
+
+	// UID and GID are the ids that the first process has inside the sandbox,
+	// the ones that AWS uses for its sandbox user.
+	UID = 993
+	GID = 990
+	// UserName is the name of UID in the sandbox's /etc/passwd.
+	UserName = "sbx_user1051"
+)
+
+// Mount is a host directory that appears read-only, nosuid and nodev inside
+// the sandbox.
+type Mount struct {
+	Source string // absolute host path of a directory
+	Target string // absolute path inside the sandbox; the root tree has it as an empty directory
+}
+
+// Limits bounds what one sandbox may take from the machine.
+type Limits struct {
+	// Memory is what the function may use, in bytes (its MemorySize). What the
+	// sandbox itself needs comes on top, added by the driver. /tmp and /dev/shm
+	// do not count against it.
+	Memory int64
+	// Tmp is the size of /tmp in bytes; a write beyond it fails with ENOSPC.
+	Tmp int64
+	// Shm is the size of /dev/shm in bytes.
+	Shm int64
+	// CPU is the sandbox's share in vCPUs (MemorySize / 1769 MB on AWS). It
+	// weighs the sandbox against others when processors are short; with free
+	// processors it may use up to max(1, CPU) of them.
+	CPU float64
+	// Processes bounds processes and threads together (1,024 on AWS).
+	Processes int
+	// OpenFiles bounds descriptors per process (1,024 on AWS).
+	OpenFiles int
+}
+
+// Spec describes one sandbox. It is complete before Create and never changes.
+type Spec struct {
+	// ID names the sandbox in paths, cgroups and process arguments: 32 lower
+	// case hexadecimal digits, never anything a client chose.
+	ID string
+	// Root is the host directory of the read-only root tree, shared by many
+	// sandboxes (made by sandbox/rootfs).
+	Root string
+	// Mounts are further read-only directories: /var/task, /opt, /var/runtime.
+	Mounts []Mount
+	// SocketDir is the host directory that holds the environment's listening
+	// Runtime API socket, SocketName; nothing else is in it.
+	SocketDir string
+	// TCP asks for RuntimeAPIAddr inside the sandbox.
+	TCP bool
+	// Args, Env and Dir are the first process's, as execve takes them. Args[0]
+	// is an absolute path inside the sandbox. Env is complete: nothing is added.
+	Args []string
+	Env  []string
+	Dir  string
+
+	Limits Limits
+
+	// Stdout, Stderr and Log are write ends of pipes. The driver duplicates
+	// what it needs before Create returns; the caller closes its own. Log may
+	// be nil; the first process has no further descriptors.
+	Stdout, Stderr, Log *os.File
+}
+
+// Exit tells how the first process of a sandbox ended.
+type Exit struct {
+	Code   int            // exit status, if Signal is zero
+	Signal syscall.Signal // the signal that ended it, or zero
+	// OOM says that the sandbox was ended because it went beyond its memory.
+	OOM bool
+	// Err is set if the driver cannot tell how the sandbox ended.
+	Err error
+}
+
+// Usage is what a sandbox takes, as the host accounts it.
+type Usage struct {
+	Memory     int64 // bytes now, without reclaimable cache where that can be told
+	MemoryPeak int64 // bytes at most so far; 0 if the host does not tell
+	CPU        int64 // nanoseconds used so far
+}
+
+// Sandbox is one running sandbox. All methods are safe for concurrent use.
+type Sandbox interface {
+	ID() string
+	// Done is closed when the first process has ended, for whatever reason.
+	Done() <-chan struct{}
+	// Exit is meaningful once Done is closed.
+	Exit() Exit
+	// Freeze stops every process of the sandbox from running; Thaw lets them
+	// go on. Both are idempotent and take well under a millisecond.
+	Freeze() error
+	Thaw() error
+	Usage() (Usage, error)
+	// Destroy kills whatever runs (frozen or not), waits for it, and removes
+	// every mount, cgroup, namespace and file of the sandbox. It is idempotent
+	// and returns nil when nothing of the sandbox is left.
+	Destroy() error
+}
+
+// Driver makes sandboxes of one kind.
+//
+// Its constructor (New in each driver's package) takes a directory of its own
+// and removes whatever an earlier process that used the same directory left
+// behind, before it returns.
+type Driver interface {
+	// Name is the value of --isolation: "gvisor" or "namespace".
+	Name() string
+	// Create starts a sandbox. It returns when the first process has been
+	// started, not when it is ready. If it fails, nothing is left behind. The
+	// sandbox does not depend on ctx after Create has returned.
+	Create(ctx context.Context, spec Spec) (Sandbox, error)
+	// Findings says what this driver can enforce on this machine.
+	Findings() []Finding
+	// Close ends every sandbox that is left and removes what the driver made
+	// for itself.
+	Close() error
+}
+
+// Finding is one thing that a machine can or cannot give, for `alcove doctor`,
+// for the report at start and for `alcove envs`.
+type Finding struct {
+	Name   string // short and stable: "memory limit", "freezer", "seccomp"
+	State  State
+	Detail string // what was found, in one sentence
+	Fix    string // a command or a sentence that mends it; empty if State is OK
+}
+
+// State grades a Finding.
+type State string
+
+// The states of a Finding.
+const (
+	OK       State = "ok"       // enforced
+	Degraded State = "degraded" // works, but weaker than it could be
+	Missing  State = "missing"  // not enforced, or not available at all
+)
