@@ -1,0 +1,95 @@
+package alcove
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Fault says who has to act on an [Error].
+type Fault int
+
+// The parties at fault.
+const (
+	FaultPlatform Fault = iota // alcove or its machine: 5xx
+	FaultClient                // the caller: 4xx
+)
+
+// Error is an error that a caller of the API is meant to see. Code is the name
+// of AWS's exception (aws-lambda API reference, "Errors" of each operation),
+// Message its text.
+type Error struct {
+	Fault   Fault
+	Code    string
+	Message string
+	// Reason is TooManyRequestsException's Reason member, else empty.
+	Reason string
+	// RetryAfter is the value of a Retry-After header, else zero.
+	RetryAfter time.Duration
+	// Err is what happened, for the operator's log only.
+	Err error
+}
+
+// Error gives the code and the message, and what is wrapped: a text for logs,
+// not for callers.
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %s: %v", e.Code, e.Message, e.Err)
+	}
+	return e.Code + ": " + e.Message
+}
+
+// Unwrap gives what happened underneath, if anything is known.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Names of AWS's exceptions that more than one package answers with.
+const (
+	CodeInvalidParameterValue = "InvalidParameterValueException"
+	CodeResourceNotFound      = "ResourceNotFoundException"
+	CodeResourceConflict      = "ResourceConflictException"
+	CodePreconditionFailed    = "PreconditionFailedException"
+	CodeRequestTooLarge       = "RequestTooLargeException"
+	CodeRequestEntityTooLarge = "RequestEntityTooLargeException"
+	CodeTooManyRequests       = "TooManyRequestsException"
+	CodeInvalidRequestContent = "InvalidRequestContentException"
+	CodeCodeStorageExceeded   = "CodeStorageExceededException"
+	CodeValidation            = "ValidationException"
+	CodeService               = "ServiceException"
+)
+
+// Reasons of a TooManyRequestsException (Lambda's ThrottleReason enum).
+const (
+	ReasonConcurrency         = "ConcurrentInvocationLimitExceeded"
+	ReasonReservedConcurrency = "ReservedFunctionConcurrentInvocationLimitExceeded"
+)
+
+// ClientError is an [Error] that the caller can mend.
+func ClientError(code, format string, args ...any) *Error {
+	return &Error{Fault: FaultClient, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// InvalidParameter is Lambda's answer to a value that it does not take.
+func InvalidParameter(format string, args ...any) *Error {
+	return ClientError(CodeInvalidParameterValue, format, args...)
+}
+
+// NotFound is the answer for a function, or a version of one, that is not there.
+func NotFound(arn string) *Error {
+	return ClientError(CodeResourceNotFound, "Function not found: %s", arn)
+}
+
+// PlatformError is the answer for a failure that the caller cannot mend; err is
+// for the operator and never shown.
+func PlatformError(err error) *Error {
+	return &Error{Fault: FaultPlatform, Code: CodeService,
+		Message: "An error occurred and the request cannot be processed.", Err: err}
+}
+
+// AsError gives the [Error] in err's chain, or a platform error that wraps err:
+// what nobody foresaw is nobody's fault but ours.
+func AsError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return PlatformError(err)
+}

@@ -1,0 +1,88 @@
+package alcove
+
+import "time"
+
+// Caller is who made a request, as auth found out. It is the first argument
+// after the context of every method that acts for somebody.
+type Caller struct {
+	AccessKeyID string // empty with --auth none
+	Account     string
+	ARN         string
+	UserID      string
+}
+
+// Invocation is one run of a function, from its acceptance to its report.
+type Invocation struct {
+	RequestID string // UUID
+	Version   *Version
+	// InvokedARN is the function's ARN with the qualifier that the caller gave,
+	// if it gave one.
+	InvokedARN string
+	Tenant     Tenant
+	Payload    []byte
+	// ClientContext is JSON, decoded from what the caller sent; or empty.
+	ClientContext string
+	TraceID       string // X-Ray trace header, or empty
+	Accepted      time.Time
+}
+
+// Start says what an invocation found: an environment of its own, one that was
+// initialised ahead, or none.
+type Start string
+
+// The kinds of start.
+const (
+	StartWarm         Start = "warm"
+	StartStock        Start = "stock"
+	StartRuntimeStock Start = "runtime-stock"
+	StartCold         Start = "cold"
+)
+
+// Status says how an invocation ended, in the words of platform.report.
+type Status string
+
+// The ways to end.
+const (
+	StatusSuccess Status = "success"
+	StatusError   Status = "error"   // the function answered with an error, or its process ended
+	StatusTimeout Status = "timeout" // the deadline passed
+	StatusFailure Status = "failure" // the platform failed
+)
+
+// Report is the one record of how an invocation went: what REPORT lines,
+// metrics and bills are made of.
+type Report struct {
+	RequestID     string        `json:"requestId"`
+	FunctionID    string        `json:"functionId"`
+	Function      string        `json:"function"`
+	Version       string        `json:"version"`
+	Tenant        Tenant        `json:"tenant,omitempty"`
+	Environment   string        `json:"environment"`
+	Isolation     string        `json:"isolation"` // the driver that confined it
+	Started       time.Time     `json:"started"`
+	Queued        time.Duration `json:"queued"`   // from acceptance to the event's hand-over, Init included if the caller waited for it
+	Duration      time.Duration `json:"duration"` // of the invoke phase
+	Billed        time.Duration `json:"billed"`   // whole milliseconds, rounded up
+	Init          time.Duration `json:"init"`     // zero unless this invocation waited for it
+	Start         Start         `json:"start"`
+	Status        Status        `json:"status"`
+	ErrorType     string        `json:"errorType,omitempty"`
+	MemorySize    int           `json:"memorySize"`    // MB
+	MaxMemoryUsed int           `json:"maxMemoryUsed"` // MB
+	BytesIn       int           `json:"bytesIn"`
+	BytesOut      int           `json:"bytesOut"`
+	// Bound says that the environment was given to its tenant by this
+	// invocation: the event that AWS charges a tenant environment's fee for.
+	Bound bool `json:"bound,omitempty"`
+}
+
+// Result is what an invocation answers to its caller.
+type Result struct {
+	// Payload is the function's answer, or the error object if FunctionError is set.
+	Payload []byte
+	// FunctionError is empty or "Unhandled", the X-Amz-Function-Error header.
+	FunctionError string
+	// LogTail is the last 4 KB of the invocation's log, if it was asked for.
+	LogTail []byte
+	Report  Report
+}
