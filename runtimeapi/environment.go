@@ -1,0 +1,76 @@
+package runtimeapi
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/alcove-run/alcove"
+)
+
+// Event is one invocation as GET /next hands it out. The server only reads it,
+// and may still do so after [Environment.Next] has returned it: neither the
+// event nor its payload may be changed afterwards.
+type Event struct {
+	RequestID string
+	// InvocationID names this attempt (Lambda-Runtime-Invocation-Id); clients
+	// that know the header send it back. Empty leaves the header out.
+	InvocationID string
+	TraceID      string // X-Ray trace header, or empty
+	FunctionARN  string
+	// Tenant goes to the runtime as Lambda-Runtime-Aws-Tenant-Id; empty leaves
+	// the header out.
+	Tenant          alcove.Tenant
+	ClientContext   string // JSON, or empty
+	CognitoIdentity string // JSON, or empty
+	ContentType     string // empty means application/json
+	Deadline        time.Time
+	Payload         []byte
+}
+
+// Fault is what a runtime reports about an error of the function.
+type Fault struct {
+	// Type is the error type that the runtime gave if it has the form
+	// "Runtime.Xyz" or "Function.Xyz"; anything else has become
+	// Runtime.Unknown or Function.Unknown.
+	Type string
+	// Body is the error as the runtime sent it, at most alcove.MaxPayload
+	// bytes, usually {"errorMessage","errorType","stackTrace"}. Nothing is
+	// promised about it: it may be empty, and it need not be JSON.
+	Body []byte
+	// XRayCause is the cause for X-Ray, a JSON object of at most 64 KiB, or nil.
+	XRayCause []byte
+}
+
+// Environment is what a [Server] speaks for. Its methods are called by many
+// goroutines at once, because whatever runs in the sandbox may open as many
+// connections as it likes and call anything at any time.
+type Environment interface {
+	// Next blocks until there is an event, until ctx is done (the client went
+	// away, or the server was closed), or for ever. It returns [ErrInvalidState]
+	// if another Next is blocked or if an invocation has not been answered yet.
+	// The first Next ends the Init phase.
+	Next(ctx context.Context) (*Event, error)
+	// Response ends the invocation with its result. The environment owns
+	// payload from then on. invocationID is what the client sent as
+	// Lambda-Runtime-Invocation-Id, or empty. It returns [ErrInvalidRequestID]
+	// unless requestID (and invocationID if given) is the one that is running,
+	// and [ErrInvalidState] if it has been answered before.
+	Response(requestID, invocationID string, payload []byte) error
+	// ResponseTooLarge ends the invocation with Function.ResponseSizeTooLarge.
+	// Errors as for Response.
+	ResponseTooLarge(requestID string) error
+	// Failure ends the invocation with an error of the function. Errors as for
+	// Response.
+	Failure(requestID, invocationID string, f Fault) error
+	// InitFailure reports that Init failed. It returns [ErrInvalidState] once
+	// Init is over.
+	InitFailure(f Fault) error
+}
+
+// Errors of an [Environment] that have an answer of their own; any other error
+// is answered with status 500 and logged.
+var (
+	ErrInvalidRequestID = errors.New("runtimeapi: invalid request ID")
+	ErrInvalidState     = errors.New("runtimeapi: state transition is not allowed")
+)

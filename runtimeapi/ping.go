@@ -1,0 +1,8 @@
+package runtimeapi
+
+import "net/http"
+
+// ping answers GET /ping.
+func (s *Server) ping(w http.ResponseWriter, _ *http.Request, _ string) {
+	render(w, http.StatusOK, "", []byte("pong"))
+}

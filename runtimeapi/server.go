@@ -1,0 +1,100 @@
+package runtimeapi
+
+import (
+	"context"
+	"errors"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+)
+
+const (
+	// maxConns bounds the connections of one environment, over all listeners.
+	// One too many is closed at once.
+	maxConns = 64
+	// smallHeader is how large a request's header may be on any connection;
+	// beyond it, and up to maxHeader, only on one at a time. Clients put the
+	// X-Ray cause of an error into a header, up to 1 MiB of it.
+	smallHeader = 64 << 10
+	maxHeader   = 1<<20 + smallHeader
+)
+
+// Server is the Runtime API of one environment.
+type Server struct {
+	env    Environment
+	log    *slog.Logger
+	http   http.Server
+	ctx    context.Context // done when the server is closed
+	cancel context.CancelFunc
+
+	conns  chan struct{} // a place for each connection
+	bodies chan struct{} // a place for each large body that is being read
+	header chan struct{} // the one place for a large header
+
+	requests sync.WaitGroup
+}
+
+// NewServer makes a server for env. It serves nothing until [Server.Serve] is
+// called. Close it to free what it holds.
+func NewServer(env Environment, logger *slog.Logger) *Server {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{
+		env: env, log: logger, ctx: ctx, cancel: cancel,
+		conns:  make(chan struct{}, maxConns),
+		bodies: make(chan struct{}, maxBodies),
+		header: make(chan struct{}, 1),
+	}
+	s.http = http.Server{
+		Handler:                      http.HandlerFunc(s.handle),
+		MaxHeaderBytes:               maxHeader,
+		DisableGeneralOptionsHandler: true,
+		BaseContext:                  func(net.Listener) context.Context { return ctx },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
+		// Malformed requests are the function's business and would flood the log.
+		ErrorLog: log.New(debugWriter{logger}, "", 0),
+	}
+	return s
+}
+
+// Serve accepts connections on l until the server is closed, which also closes
+// l; then it returns nil. Several listeners may be served at once.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(&listener{Listener: l, s: s})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Close closes all listeners and connections and makes every [Environment.Next]
+// that is blocked return. It does not wait for requests under way, so it may be
+// called from inside an Environment; see [Server.Wait].
+func (s *Server) Close() error {
+	s.cancel()
+	return s.http.Close()
+}
+
+// Wait returns when no request is being answered any more. Call it after
+// [Server.Close], and not from inside an Environment.
+func (s *Server) Wait() { s.requests.Wait() }
+
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
+	defer s.requests.Done()
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+		c.beginBody()
+		defer c.beginHeader()
+	}
+	s.serve(w, r)
+}
+
+type debugWriter struct{ log *slog.Logger }
+
+func (d debugWriter) Write(p []byte) (int, error) {
+	d.log.Debug("runtime API", "msg", string(p))
+	return len(p), nil
+}
