@@ -1,0 +1,261 @@
+// Package cgroup puts each sandbox into a control group of its own: its memory,
+// processors and number of processes are bounded there, and it is frozen, killed
+// and accounted there.
+//
+// It works on files below /sys/fs/cgroup and on nothing else, by hand, because
+// the libraries for it bring more than the dozen files that are needed and stop
+// at the mixed ("hybrid") layout. Three layouts are understood: version 1 (a
+// hierarchy for each controller), version 2 (one hierarchy), and hybrid, where
+// the controllers are version 1 and an otherwise empty version 2 hierarchy still
+// freezes, kills and takes new processes at birth. A machine that offers none,
+// or a user who may not write, yields a Root that bounds nothing and says so in
+// its Findings.
+//
+// A node's group lies below the group that the node itself runs in, so that
+// whatever bounds the node also bounds its sandboxes. It is found again by its
+// name wherever that was (Sweep), because a node that was killed and started
+// anew may run in another group.
+//
+// The first write to cgroup.procs after a pause waits for an RCU grace period of
+// the whole kernel, 5 to 15 ms. Nothing here does that on behalf of a caller
+// except EnterPaths. On version 2 a sandbox is born in its group (FD,
+// CLONE_INTO_CGROUP); on version 1 a single thread moves itself (EnterThread),
+// which needs no such wait since Linux 6.0.
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/alcove-run/alcove/sandbox"
+)
+
+// The controllers that bound or account a sandbox.
+const (
+	memoryController  = "memory"
+	cpuController     = "cpu"
+	cpuacctController = "cpuacct" // version 1 only; version 2 accounts everywhere
+	pidsController    = "pids"
+	freezerController = "freezer" // version 1 only; version 2 freezes everywhere
+)
+
+// groupPrefix begins the name of every node's group.
+const groupPrefix = "alcove-"
+
+// A Mode is the layout of control groups that was found.
+type Mode string
+
+// The layouts.
+const (
+	V1     Mode = "v1"
+	V2     Mode = "v2"
+	Hybrid Mode = "hybrid"
+	None   Mode = "none"
+)
+
+// Root is the group of one node, parent of its sandboxes' groups. Its methods
+// are safe for concurrent use.
+type Root struct {
+	name   string
+	log    *slog.Logger
+	layout layout
+
+	v1       map[string]string // controller → the node's group in that hierarchy
+	v2       string            // the node's group in the unified hierarchy, or ""
+	v2has    map[string]bool   // controllers that groups below v2 have
+	problems map[string]string // controller or "v2" → why it cannot be used
+}
+
+var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+
+// Open finds out what this machine offers and makes the group of the node called
+// name. The name must be unique on the machine and stable over restarts of the
+// node, because Sweep ends whatever runs in a group of that name. Open fails only
+// on an invalid name; what cannot be had is told by Findings.
+func Open(name string, log *slog.Logger) (*Root, error) {
+	if !validName.MatchString(name) {
+		return nil, fmt.Errorf("cgroup: invalid name %q", name)
+	}
+	lay, err := readLayout("/proc/self/mountinfo", "/proc/self/cgroup")
+	r := &Root{
+		name:     name,
+		log:      log,
+		layout:   lay,
+		v1:       map[string]string{},
+		v2has:    map[string]bool{},
+		problems: map[string]string{},
+	}
+	if err != nil {
+		r.problems["v2"] = err.Error()
+		return r, nil
+	}
+	for controller, h := range lay.v1 {
+		dir := filepath.Join(h.own(), groupPrefix+name)
+		if err := makeWritable(dir); err != nil {
+			r.problems[controller] = err.Error()
+			continue
+		}
+		r.v1[controller] = dir
+	}
+	if lay.v2 != nil {
+		if err := r.openV2(); err != nil {
+			r.problems["v2"] = err.Error()
+		}
+	}
+	return r, nil
+}
+
+// makeWritable makes a group and tries whether processes may be put below it.
+func makeWritable(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// Mode tells the layout in use.
+func (r *Root) Mode() Mode {
+	switch {
+	case r.v2 == "" && len(r.v1) == 0:
+		return None
+	case r.v2 == "":
+		return V1
+	case len(r.v1) == 0:
+		return V2
+	}
+	return Hybrid
+}
+
+// has tells whether sandboxes have the controller, in either version.
+func (r *Root) has(controller string) bool {
+	return r.v1[controller] != "" || r.v2has[controller]
+}
+
+// Limits tells whether memory, processors and processes are all bounded.
+func (r *Root) Limits() bool {
+	return r.has(memoryController) && r.has(cpuController) && r.has(pidsController)
+}
+
+// Freezes tells whether groups can be frozen.
+func (r *Root) Freezes() bool { return r.v2 != "" || r.v1[freezerController] != "" }
+
+// Close removes the node's groups. Groups of sandboxes that are still there are
+// ended first.
+func (r *Root) Close() error {
+	err := r.Sweep()
+	for _, dir := range r.dirs() {
+		if rerr := removeDir(dir); rerr != nil {
+			err = errors.Join(err, rerr)
+		}
+	}
+	return err
+}
+
+// dirs lists the node's group in every hierarchy.
+func (r *Root) dirs() []string {
+	var dirs []string
+	for _, dir := range r.v1 {
+		if !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	slices.Sort(dirs)
+	if r.v2 != "" {
+		dirs = append(dirs, r.v2)
+	}
+	return dirs
+}
+
+func read(dir, file string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	return strings.TrimSpace(string(b)), err
+}
+
+// write writes a control file. Every such file takes its value in one write.
+func write(dir, file, value string) error {
+	f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
+// Findings says what of a sandbox's limits this machine enforces.
+func (r *Root) Findings() []sandbox.Finding {
+	out := []sandbox.Finding{r.modeFinding()}
+	for _, c := range []struct{ name, controller string }{
+		{"memory limit", memoryController},
+		{"cpu share", cpuController},
+		{"process limit", pidsController},
+	} {
+		f := sandbox.Finding{Name: c.name, State: sandbox.OK}
+		switch {
+		case r.v1[c.controller] != "":
+			f.Detail = "enforced by the version 1 controller " + c.controller
+		case r.v2has[c.controller]:
+			f.Detail = "enforced by the version 2 controller " + c.controller
+		default:
+			f.State = sandbox.Missing
+			f.Detail = "the controller " + c.controller + " cannot be used" + r.why(c.controller)
+			f.Fix = r.fix(c.controller)
+		}
+		out = append(out, f)
+	}
+	f := sandbox.Finding{Name: "freezer", State: sandbox.OK, Detail: "idle sandboxes are frozen"}
+	switch {
+	case r.v2 != "":
+		f.Detail += " by cgroup.freeze"
+	case r.v1[freezerController] != "":
+		f.Detail += " by the version 1 freezer"
+	default:
+		f.State = sandbox.Degraded
+		f.Detail = "no control group can be frozen" + r.why("v2")
+		f.Fix = r.fix("v2")
+	}
+	return append(out, f)
+}
+
+func (r *Root) modeFinding() sandbox.Finding {
+	f := sandbox.Finding{Name: "control groups", State: sandbox.OK, Detail: "layout " + string(r.Mode())}
+	if r.Mode() == None {
+		f.State = sandbox.Missing
+		f.Detail = "no control group can be made" + r.why("v2")
+		f.Fix = r.fix("v2")
+	}
+	return f
+}
+
+func (r *Root) why(what string) string {
+	for _, key := range []string{what, "v2"} {
+		if p := r.problems[key]; p != "" {
+			return ": " + p
+		}
+	}
+	return ""
+}
+
+func (r *Root) fix(controller string) string {
+	switch {
+	case r.layout.v2 == nil && len(r.layout.v1) == 0:
+		return "mount -t cgroup2 none /sys/fs/cgroup"
+	case os.Geteuid() != 0 && r.layout.v2 != nil && len(r.layout.v1) == 0:
+		return "systemd-run --user --scope -p Delegate=yes alcove serve, or run as root"
+	case os.Geteuid() != 0:
+		return "run as root"
+	case r.problems[controller] == "" && r.problems["v2"] == "":
+		return "boot with a kernel that has the controller " + controller + " enabled"
+	}
+	return "mount /sys/fs/cgroup read-write, or start the node in a systemd unit with Delegate=yes"
+}

@@ -1,0 +1,160 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// freezeWait bounds how long Freeze waits until every process stands still. A
+// process in an uninterruptible wait (a disk) is what can delay it.
+const freezeWait = 2 * time.Second
+
+// ErrNoFreezer is returned where control groups cannot freeze.
+var ErrNoFreezer = errors.New("cgroup: no freezer on this machine")
+
+// Freeze stops every process of the group and returns when all stand still.
+func (g *Group) Freeze() error {
+	if g.v2 != "" {
+		if err := write(g.v2, "cgroup.freeze", "1"); err != nil {
+			return err
+		}
+		return g.await(func() (bool, error) {
+			n, err := readCounter(g.v2, "cgroup.events", "frozen")
+			return n == 1, err
+		})
+	}
+	dir := g.v1[freezerController]
+	if dir == "" {
+		return ErrNoFreezer
+	}
+	return g.await(func() (bool, error) {
+		// Written again each time: a process forked in between is caught so.
+		if err := write(dir, "freezer.state", "FROZEN"); err != nil {
+			return false, err
+		}
+		state, err := read(dir, "freezer.state")
+		return state == "FROZEN", err
+	})
+}
+
+// await polls a condition that the kernel reaches within microseconds as a rule.
+func (g *Group) await(reached func() (bool, error)) error {
+	deadline := time.Now().Add(freezeWait)
+	for pause := 20 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
+		ok, err := reached()
+		if ok || err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("cgroup: %s does not freeze", g.id)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// Thaw lets the processes of the group go on.
+func (g *Group) Thaw() error {
+	if g.v2 != "" {
+		return write(g.v2, "cgroup.freeze", "0")
+	}
+	if dir := g.v1[freezerController]; dir != "" {
+		return write(dir, "freezer.state", "THAWED")
+	}
+	return ErrNoFreezer
+}
+
+// Kill ends every process of the group, frozen or not, and returns when none is
+// left but zombies that their parents have yet to collect.
+func (g *Group) Kill() error {
+	if g.v2 != "" {
+		err := write(g.v2, "cgroup.kill", "1")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // Linux before 5.14 has no such file
+			return err
+		}
+	}
+	deadline := time.Now().Add(removeWait)
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+		pids, err := g.Pids()
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("cgroup: %s: %d processes do not die", g.id, len(pids))
+		}
+		if err := g.killEach(); err != nil {
+			return err
+		}
+		time.Sleep(pause)
+	}
+}
+
+// killEach signals every process while none can fork. A group that cannot be
+// frozen is signalled anyway; Kill repeats it until it is empty.
+func (g *Group) killEach() error {
+	frozen := g.Freeze() == nil
+	pids, err := g.Pids()
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		// A process that is gone (ESRCH) is what is wanted.
+		if kerr := syscall.Kill(pid, syscall.SIGKILL); kerr != nil && kerr != syscall.ESRCH {
+			err = errors.Join(err, fmt.Errorf("cgroup: kill %d: %w", pid, kerr))
+		}
+	}
+	if frozen {
+		err = errors.Join(err, g.Thaw()) // version 1 does not let frozen processes die
+	}
+	return err
+}
+
+// Pids lists the living processes of the group, in this process's pid namespace.
+func (g *Group) Pids() ([]int, error) {
+	var pids []int
+	for _, dir := range g.Paths() {
+		procs, err := read(dir, "cgroup.procs")
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENODEV) {
+			continue // removed
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, field := range strings.Fields(procs) {
+			pid, err := strconv.Atoi(field)
+			if err != nil || pid == 0 { // 0: a process outside our pid namespace
+				return nil, fmt.Errorf("cgroup: %s: foreign process %q", filepath.Base(dir), field)
+			}
+			// Never this process, one thread of which may be in the group.
+			if pid != os.Getpid() && !slices.Contains(pids, pid) && !zombie(pid) {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids, nil
+}
+
+// zombie tells whether a process has ended and only waits for its parent.
+// Version 1 goes on listing such a process. One whose first thread alone has
+// ended is in state Z too, but counts more than one thread.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return true // gone altogether
+	}
+	// proc_pid_stat(5): the command in parentheses, then state (field 3) …
+	// num_threads (field 20).
+	field := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(field) < 18 {
+		return false
+	}
+	ended := field[0] == "Z" || field[0] == "X"
+	return ended && (field[17] == "0" || field[17] == "1")
+}
