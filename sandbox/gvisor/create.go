@@ -1,0 +1,230 @@
+package gvisor
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/cgroup"
+)
+
+// errClosed ends what is under way when the driver closes.
+var errClosed = errors.New("gvisor: driver is closed")
+
+// Create implements sandbox.Driver.
+func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	began := time.Now()
+	if err := validate(spec); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b, err := d.register(spec.ID, cancel)
+	if err != nil {
+		return nil, err
+	}
+	defer close(b.settled)
+	if err := b.create(ctx, spec); err != nil {
+		return nil, errors.Join(fmt.Errorf("gvisor: sandbox %s: %w", spec.ID, err), b.remove())
+	}
+	b.trace.Total = time.Since(began)
+	b.watched = true
+	go b.watch()
+	return b, nil
+}
+
+// register makes the sandbox known before anything of it exists, so that Close
+// finds it at any moment.
+func (d *Driver) register(id string, cancel context.CancelCauseFunc) (*box, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, errClosed
+	}
+	if d.boxes[id] != nil {
+		return nil, fmt.Errorf("gvisor: sandbox %s exists", id)
+	}
+	b := &box{
+		driver:  d,
+		id:      id,
+		dir:     layout(filepath.Join(d.conf.Dir, boxesName, id)),
+		cancel:  cancel,
+		settled: make(chan struct{}),
+		done:    make(chan struct{}),
+		reaped:  make(chan struct{}),
+	}
+	d.boxes[id] = b
+	return b, nil
+}
+
+// create makes everything of the sandbox. What it has made when it fails is
+// for remove.
+func (b *box) create(ctx context.Context, spec sandbox.Spec) error {
+	began := time.Now()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := writeBundle(spec, b.dir); err != nil {
+		return err
+	}
+	var err error
+	if b.exitPipe, err = openExitPipe(b.dir.path(exitName)); err != nil {
+		return err
+	}
+	b.group, err = b.driver.conf.Cgroups.New(spec.ID, cgroup.Limits{
+		Memory:    spec.Limits.Memory + memoryOverhead,
+		CPU:       spec.Limits.CPU,
+		Processes: spec.Limits.Processes + processOverhead,
+	})
+	if err != nil {
+		return err
+	}
+	prepared := time.Since(began)
+	ans, err := b.runStarter(ctx, spec)
+	if err != nil {
+		return err
+	}
+	b.trace = ans.Trace
+	b.trace.Prepare = prepared
+	b.sentry, err = os.FindProcess(ans.Sentry)
+	if err != nil {
+		return fmt.Errorf("sentry: %w", err)
+	}
+	b.gofer, err = os.FindProcess(ans.Gofer)
+	if err != nil {
+		return fmt.Errorf("gofer: %w", err)
+	}
+	return nil
+}
+
+// openExitPipe makes the FIFO into which the sentry writes how its first
+// process ended, and opens its reading end. Every writing end is closed when
+// the sentry is gone, however it went.
+func openExitPipe(path string) (*os.File, error) {
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		return nil, fmt.Errorf("exit pipe: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("exit pipe: %w", err)
+	}
+	return f, nil
+}
+
+// runStarter starts a starter, lets it make the sandbox, and waits for its end.
+func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error) {
+	var ans answer
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return ans, err
+	}
+	defer ours.Close()
+
+	var said bounded
+	cmd := exec.Command(b.driver.conf.Exe)
+	cmd.Args = []string{argStarter, string(b.dir)}
+	cmd.Env = []string{}
+	cmd.Stderr = &said
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+	req := request{
+		ID:     spec.ID,
+		Dir:    string(b.dir),
+		Shared: filepath.Join(b.driver.conf.Dir, sharedName),
+		Log:    spec.Log != nil,
+	}
+	if err := enter(b.group, cmd, &req); err != nil {
+		_ = theirs.Close()
+		return ans, err
+	}
+	err = cmd.Start()
+	_ = theirs.Close()
+	if err != nil {
+		return ans, fmt.Errorf("starter: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	defer stop()
+
+	files := []*os.File{spec.Stdout, spec.Stderr, b.driver.netns}
+	if spec.Log != nil {
+		files = append(files, spec.Log)
+	}
+	text, err := converse(ours, req, files)
+	if err == nil {
+		err = json.Unmarshal(text, &ans)
+	}
+	if err != nil {
+		_ = cmd.Process.Kill()
+	}
+	err = errors.Join(err, cmd.Wait())
+	switch {
+	case ctx.Err() != nil:
+		return ans, context.Cause(ctx)
+	case ans.Error != "":
+		return ans, fmt.Errorf("starter: %s", ans.Error)
+	case err != nil:
+		return ans, fmt.Errorf("starter: %w: %s", err, bytes.TrimSpace(said.kept))
+	}
+	return ans, nil
+}
+
+// converse sends the request with its descriptors and reads the answer, which
+// is empty if the starter ends without one.
+func converse(conn *net.UnixConn, req request, files []*os.File) ([]byte, error) {
+	text, err := json.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	fds := make([]int, len(files))
+	for i, f := range files {
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		// Control, not Fd, which would make the caller's pipe blocking.
+		if err := raw.Control(func(fd uintptr) { fds[i] = int(fd) }); err != nil {
+			return nil, err
+		}
+	}
+	if _, _, err := conn.WriteMsgUnix(text, unix.UnixRights(fds...), nil); err != nil {
+		return nil, err
+	}
+	buf := make([]byte, maxMessage)
+	n, err := conn.Read(buf)
+	return buf[:n], err
+}
+
+// socketPair makes the socket between the node and a starter. It keeps message
+// boundaries.
+func socketPair() (*net.UnixConn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "node"), os.NewFile(uintptr(fds[1]), "starter")
+	conn, err := net.FileConn(ours)
+	_ = ours.Close()
+	if err != nil {
+		_ = theirs.Close()
+		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	return conn.(*net.UnixConn), theirs, nil
+}
+
+// bounded keeps the first bytes of what is written to it and drops the rest.
+type bounded struct{ kept []byte }
+
+func (w *bounded) Write(p []byte) (int, error) {
+	w.kept = append(w.kept, p[:min(len(p), 8<<10-len(w.kept))]...)
+	return len(p), nil
+}

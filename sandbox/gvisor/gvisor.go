@@ -1,0 +1,134 @@
+// Package gvisor is the default sandbox driver: gVisor, a kernel of its own
+// around every function, built into this program. No runtime is installed and
+// no daemon runs: the program starts itself again as the parts of a sandbox
+// (see Main), which are, on the host,
+//
+//   - the starter, which enters the sandbox's cgroup, makes the rest, and exits;
+//   - the sentry, gVisor's kernel, first process of a pid namespace in which
+//     also the stub processes live that carry the function's address spaces;
+//   - the gofer, which opens the sandbox's read-only directories for it.
+//
+// All of a sandbox's host processes are in its cgroup, from before it reads
+// anything that a tenant wrote. The node never is.
+//
+// The package owns its directory under the node's data directory, the cgroups
+// of its sandboxes, and the processes in them. It makes no mount in the node's
+// mount namespace. It knows nothing of tenants or functions.
+package gvisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/cgroup"
+)
+
+// Config says what a Driver works with. Dir, Cgroups and Log are required.
+type Config struct {
+	// Dir is a directory of the driver's own; New makes it. One process at a
+	// time can use it.
+	Dir string
+	// Cgroups is the parent of the sandboxes' cgroups. The driver is its only
+	// user.
+	Cgroups *cgroup.Root
+	Log     *slog.Logger
+	// Exe is the program to start as the parts of a sandbox: one whose main
+	// begins with Main. Empty means the running program.
+	Exe string
+}
+
+// Driver makes gVisor sandboxes. It is safe for concurrent use.
+type Driver struct {
+	conf  Config
+	lock  *os.File // flock on the directory, for as long as the driver lives
+	netns *os.File // an empty network namespace, for all gofers
+
+	mu     sync.Mutex
+	boxes  map[string]*box // by id; those whose Destroy has not succeeded yet
+	closed bool
+}
+
+var _ sandbox.Driver = (*Driver)(nil)
+
+// New makes a driver and removes whatever sandboxes an earlier process with the
+// same Dir has left: their processes, cgroups and files. It fails if another
+// process uses Dir, and if this machine or this program cannot make gVisor
+// sandboxes at all, naming the reason (Probe lists all of them).
+func New(ctx context.Context, conf Config) (*Driver, error) {
+	if conf.Exe == "" {
+		conf.Exe = argSelf
+	}
+	if err := usable(); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(conf.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("gvisor: %w", err)
+	}
+	conf.Dir = dir
+	for _, d := range []string{dir, filepath.Join(dir, sharedName), filepath.Join(dir, boxesName)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("gvisor: %w", err)
+		}
+	}
+	d := &Driver{conf: conf, boxes: map[string]*box{}}
+	if d.lock, err = lockDir(dir); err != nil {
+		return nil, err
+	}
+	if err := d.sweep(ctx); err != nil {
+		return nil, errors.Join(err, d.lock.Close())
+	}
+	// The starter's children outlive it and must become ours, not those of a
+	// process 1 that may never wait for them. This driver waits for its own
+	// processes by id; nothing else of this program is disturbed.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("gvisor: becoming a subreaper: %w", err), d.lock.Close())
+	}
+	if d.netns, err = emptyNetns(); err != nil {
+		return nil, errors.Join(err, d.lock.Close())
+	}
+	return d, nil
+}
+
+// Name implements sandbox.Driver.
+func (d *Driver) Name() string { return "gvisor" }
+
+// Close implements sandbox.Driver.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	boxes := make([]*box, 0, len(d.boxes))
+	for _, b := range d.boxes {
+		boxes = append(boxes, b)
+	}
+	d.mu.Unlock()
+
+	errs := make([]error, len(boxes))
+	var wg sync.WaitGroup
+	for i, b := range boxes {
+		wg.Go(func() { errs[i] = b.Destroy() })
+	}
+	wg.Wait()
+	return errors.Join(append(errs, d.netns.Close(), d.lock.Close())...)
+}
+
+// lockDir makes sure that this process alone uses dir, until it ends.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("gvisor: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("gvisor: %s is used by another process: %w", dir, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,24 @@
+package gvisor
+
+import "path/filepath"
+
+// Names of files in the driver's directory and in a sandbox's own directory
+// below it.
+const (
+	lockName   = "lock"   // held by the process that uses the directory
+	sharedName = "shared" // gVisor's state shared by all sandboxes
+	boxesName  = "boxes"  // one directory per sandbox, named by its id
+
+	configName = "config.json" // the OCI spec; gone once the sandbox runs
+	memoryName = "memory"      // what /proc/meminfo inside shall say, in bytes
+	exitName   = "exit"        // FIFO: the sentry's last word, its wait status
+	panicName  = "panic"       // what a crashing sentry wrote
+	stateName  = "state"       // gVisor's own state; gone once the sandbox runs
+	tmpName    = "tmp"         // holds the file behind /tmp
+	shmName    = "shm"         // holds the file behind /dev/shm
+)
+
+// layout is the directory of one sandbox.
+type layout string
+
+func (l layout) path(name string) string { return filepath.Join(string(l), name) }

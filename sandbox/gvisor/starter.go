@@ -1,0 +1,214 @@
+package gvisor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gvisor.dev/gvisor/runsc/config"
+	"gvisor.dev/gvisor/runsc/container"
+	"gvisor.dev/gvisor/runsc/flag"
+	"gvisor.dev/gvisor/runsc/specutils"
+
+	"github.com/alcove-run/alcove/sandbox/cgroup"
+)
+
+// The starter is this program started again to make one sandbox. It enters the
+// sandbox's cgroup, so that everything it starts is born there, has gVisor
+// create and start the container, says which processes resulted, and exits; its
+// children become those of the node, which reaps them.
+
+// starterSocket is the starter's descriptor of the socket on which it gets its
+// one request and gives its one answer.
+const starterSocket = 3
+
+// maxMessage bounds a request and an answer, in bytes.
+const maxMessage = 64 << 10
+
+// request is what the node asks of a starter. The descriptors travel with it in
+// the order of the constants below.
+type request struct {
+	ID     string   `json:"id"`
+	Dir    string   `json:"dir"`    // the sandbox's layout
+	Shared string   `json:"shared"` // gVisor's state shared by all sandboxes
+	Cgroup []string `json:"cgroup"` // what to enter; empty if it is there already
+	Log    bool     `json:"log"`    // fdLog is there
+	Init   bool     `json:"init"`   // fdInit is there
+}
+
+// Descriptors of a request, by position; fdLog and fdInit only if it says so.
+const (
+	fdStdout = iota
+	fdStderr
+	fdNetns
+	fdRest
+)
+
+// answer is what a starter says.
+type answer struct {
+	Error  string `json:"error,omitempty"`
+	Sentry int    `json:"sentry"` // process ids
+	Gofer  int    `json:"gofer"`
+	Trace  Trace  `json:"trace"`
+}
+
+// starterMain is the life of a starter; it returns its exit code.
+func starterMain() int {
+	silence()
+	began := time.Now()
+	req, files, err := receive(starterSocket)
+	if err != nil {
+		return fatal("request: %v", err)
+	}
+	ans, err := start(req, files, began)
+	if err != nil {
+		ans.Error = err.Error()
+	}
+	b, err := json.Marshal(ans)
+	if err != nil {
+		return fatal("answer: %v", err)
+	}
+	if _, err := unix.Write(starterSocket, b); err != nil {
+		// The node is gone. What has been made lives in the cgroup and is
+		// found there by the next one.
+		return fatal("answer: %v", err)
+	}
+	if ans.Error != "" {
+		return 1
+	}
+	return 0
+}
+
+// receive reads the request.
+func receive(socket int) (request, []*os.File, error) {
+	var req request
+	data := make([]byte, maxMessage)
+	oob := make([]byte, unix.CmsgSpace(8*4))
+	n, oobn, flags, _, err := unix.Recvmsg(socket, data, oob, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return req, nil, err
+	}
+	if n == 0 {
+		return req, nil, io.EOF // the node has no use for this starter
+	}
+	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+		return req, nil, errors.New("too long")
+	}
+	if err := json.Unmarshal(data[:n], &req); err != nil {
+		return req, nil, err
+	}
+	cmsgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return req, nil, err
+	}
+	var files []*os.File
+	for _, c := range cmsgs {
+		fds, err := unix.ParseUnixRights(&c)
+		if err != nil {
+			return req, nil, err
+		}
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), fmt.Sprintf("request descriptor %d", len(files))))
+		}
+	}
+	want := fdRest
+	if req.Log {
+		want++
+	}
+	if req.Init {
+		want++
+	}
+	if len(files) != want {
+		return req, nil, fmt.Errorf("%d descriptors, want %d", len(files), want)
+	}
+	return req, files, nil
+}
+
+// start makes the sandbox that req describes.
+func start(req request, files []*os.File, began time.Time) (answer, error) {
+	var ans answer
+	ans.Trace.Helper = time.Since(began)
+	began = time.Now()
+	if len(req.Cgroup) > 0 {
+		if err := cgroup.EnterPaths(req.Cgroup); err != nil {
+			return ans, err
+		}
+	}
+	ans.Trace.Cgroup = time.Since(began)
+
+	began = time.Now()
+	dir := layout(req.Dir)
+	conf, err := runscConfig(req, files[fdNetns])
+	if err != nil {
+		return ans, err
+	}
+	spec, err := specutils.ReadSpec(req.Dir, conf)
+	if err != nil {
+		return ans, err
+	}
+	args := container.Args{ID: req.ID, Spec: spec, BundleDir: req.Dir}
+	rest := files[fdRest:]
+	if req.Log {
+		args.PassFiles = map[int]*os.File{3: rest[0]}
+		rest = rest[1:]
+	}
+	if req.Init {
+		args.ExecFile = rest[0]
+	}
+	// gVisor gives the sandbox what these variables hold. This process's own
+	// descriptors 1 and 2 stay the node's: nothing that is said here may reach
+	// a tenant.
+	os.Stdout, os.Stderr = files[fdStdout], files[fdStderr]
+
+	c, err := container.New(conf, args)
+	if err != nil {
+		return ans, fmt.Errorf("create: %w", err)
+	}
+	ans.Trace.Create = time.Since(began)
+	ans.Sentry, ans.Gofer = c.SandboxPid(), c.GoferPid.Load()
+
+	began = time.Now()
+	if err := c.Start(conf); err != nil {
+		return ans, fmt.Errorf("start: %w", err)
+	}
+	ans.Trace.Start = time.Since(began)
+	return ans, forget(dir, req.ID)
+}
+
+// forget removes what the running sandbox does not need, above all its
+// environment variables and the names of the files behind its /tmp.
+func forget(dir layout, id string) error {
+	var errs []error
+	for _, name := range []string{configName, memoryName, stateName, tmpName, shmName} {
+		errs = append(errs, os.RemoveAll(dir.path(name)))
+	}
+	return errors.Join(errs...)
+}
+
+// runscConfig is the configuration of gVisor for every sandbox.
+func runscConfig(req request, netns *os.File) (*config.Config, error) {
+	flags := flag.NewFlagSet("runsc", flag.ContinueOnError)
+	config.RegisterFlags(flags)
+	for name, value := range map[string]string{
+		"root":                    layout(req.Dir).path(stateName),
+		"shared-root":             req.Shared,
+		"panic-log":               layout(req.Dir).path(panicName),
+		"platform":                "systrap",
+		"network":                 "none",
+		"host-uds":                "open",
+		"ignore-cgroups":          "true",
+		"host-settings":           "ignore",
+		"overlay2":                "none",
+		"gofer-network-namespace": fmt.Sprintf("/proc/self/fd/%d", netns.Fd()),
+	} {
+		if err := flags.Set(name, value); err != nil {
+			return nil, fmt.Errorf("gVisor flag %s: %w", name, err)
+		}
+	}
+	return config.NewFromFlags(flags)
+}
