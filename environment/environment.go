@@ -1,0 +1,233 @@
+// Package environment runs one execution environment: a sandbox, the Runtime API
+// that its runtime talks to, the log stream that its output goes to, and the
+// invocations that it serves one after another.
+//
+// One environment is one goroutine and one state machine (state.go). Everything
+// that can happen to it, a runtime's request, an invocation, a deadline, the end
+// of its process, reaches that goroutine as a message; nobody else touches the
+// state. The phases have a file each: init.go, invoke.go, freeze.go, shutdown.go.
+//
+// An environment serves one version, and at most one tenant for life: the first
+// invocation binds it, and an invocation for anybody else is refused here, even
+// if everything above went wrong. An environment whose state is in doubt (a
+// timeout, a crash, an answer to a question nobody asked) ends.
+//
+// The package owns the host directory of each environment and nothing else on
+// disk. It knows nothing of pools, limits or callers.
+package environment
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/runtimeapi"
+	"github.com/alcove-run/alcove/sandbox"
+)
+
+// LogStream is where an environment's log records go. Append must not block.
+type LogStream interface {
+	Append(tenant alcove.Tenant, at time.Time, message []byte)
+}
+
+// Config is what an environment is made from. Factory.Config fills it.
+type Config struct {
+	// ID is 32 lower-case hexadecimal digits.
+	ID      string
+	Version *alcove.Version
+	// RuntimeVersion is the interpreter's, for the INIT_START record.
+	RuntimeVersion string
+	// RuntimeVersionARN is the same in the form of an ARN.
+	RuntimeVersionARN string
+
+	Driver sandbox.Driver
+	// Spec is the sandbox's, but for the socket and the pipes, which are made here.
+	Spec sandbox.Spec
+	// Dir is the environment's own host directory; it is created and removed here.
+	Dir string
+
+	Stream LogStream
+	// StreamName is the log stream's, for listings.
+	StreamName string
+
+	// Suppressed says that Init runs as part of the first invocation, under the
+	// function's own timeout, because it failed when it ran by itself.
+	Suppressed bool
+	// InitTimeout bounds Init; alcove.InitTimeoutSeconds if zero.
+	InitTimeout time.Duration
+	// FreezeAfter is how long the runtime may run on at /next before its
+	// processes are frozen; zero means never.
+	FreezeAfter time.Duration
+
+	// OnInit is called once, when Init is done or has failed; the error is an
+	// *InitError. It must not block.
+	OnInit func(error)
+	// OnFree is called by the environment's goroutine whenever it could take an
+	// invocation: after Init, and as soon as an invocation has been answered. It
+	// must not block.
+	OnFree func()
+	// OnEnd is called once, when nothing of the environment is left.
+	OnEnd func()
+
+	Log *slog.Logger
+}
+
+// ErrNotHandedOver is Invoke's answer when the environment ended, or took too
+// long to come back, before the runtime saw the event: the invocation may be
+// given to another environment.
+var ErrNotHandedOver = errors.New("environment: the invocation did not reach the runtime")
+
+// ErrWrongTenant is Invoke's answer to an invocation for another tenant, or of
+// another version, than the environment belongs to.
+var ErrWrongTenant = errors.New("environment: bound to another tenant or version")
+
+// InitError is Invoke's answer when Init failed in an environment that is not
+// Suppressed. The invocation did not reach the runtime.
+type InitError struct {
+	Type string // "Runtime.ImportModuleError", "Sandbox.Timedout", …
+	// LogStream is the environment's, for the one that tries again.
+	LogStream string
+}
+
+func (e *InitError) Error() string { return "environment: init failed: " + e.Type }
+
+// Environment is one execution environment.
+type Environment struct {
+	cfg     Config
+	created time.Time
+	mail    chan func()   // to the owning goroutine
+	dead    chan struct{} // closed when the state is Ended
+	ended   chan struct{} // closed when nothing is left
+	state   atomic.Int32
+	tenant  atomic.Pointer[alcove.Tenant] // set once, by the owning goroutine
+	frozen  atomic.Bool
+	served  atomic.Int64
+	memory  memorySample
+
+	server  *runtimeapi.Server
+	output  *output
+	serving sync.WaitGroup
+
+	// Owned by the goroutine of loop.
+	box        sandbox.Sandbox
+	boxDone    <-chan struct{}
+	waiting    *nextCall
+	current    *run // begun and not answered
+	pending    *run // waits for the runtime to come to /next
+	making     bool // the driver is at work
+	closing    bool // ends as soon as nothing is under way
+	initFailed *failure
+	initBegan  time.Time
+	initTook   time.Duration
+	missed     bool // an invocation was given back because the runtime was not at /next
+	deadline   *time.Timer
+	freezeAt   *time.Timer
+}
+
+// Start begins to make an environment and returns at once; what becomes of it is
+// told by Invoke, Config.OnFree and Config.OnEnd.
+func Start(cfg Config) *Environment {
+	if cfg.InitTimeout == 0 {
+		cfg.InitTimeout = alcove.InitTimeoutSeconds * time.Second
+	}
+	e := &Environment{
+		cfg:      cfg,
+		created:  time.Now(),
+		mail:     make(chan func()),
+		dead:     make(chan struct{}),
+		ended:    make(chan struct{}),
+		deadline: stoppedTimer(),
+		freezeAt: stoppedTimer(),
+	}
+	go e.loop()
+	return e
+}
+
+func stoppedTimer() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}
+
+// loop owns the environment until nothing of it is left.
+func (e *Environment) loop() {
+	e.beginInit()
+	for e.State() != Ended {
+		select {
+		case act := <-e.mail:
+			act()
+		case <-e.boxDone:
+			e.exited()
+		case <-e.deadline.C:
+			e.expired()
+		case <-e.freezeAt.C:
+			e.freeze()
+		}
+	}
+	close(e.dead)
+	e.remove()
+	close(e.ended)
+	if e.cfg.OnEnd != nil {
+		e.cfg.OnEnd()
+	}
+}
+
+// send gives act to the owning goroutine, and tells whether it was taken.
+func (e *Environment) send(ctx context.Context, act func()) error {
+	select {
+	case e.mail <- act:
+		return nil
+	case <-e.dead:
+		return ErrNotHandedOver
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ID is the environment's name in paths and listings.
+func (e *Environment) ID() string { return e.cfg.ID }
+
+// Version is what the environment runs.
+func (e *Environment) Version() *alcove.Version { return e.cfg.Version }
+
+// Tenant is whom the environment is bound to, and whether it is.
+func (e *Environment) Tenant() (alcove.Tenant, bool) {
+	if t := e.tenant.Load(); t != nil {
+		return *t, true
+	}
+	return "", false
+}
+
+// Ended is closed when nothing of the environment is left.
+func (e *Environment) Ended() <-chan struct{} { return e.ended }
+
+// Status is an environment as a listing shows it.
+type Status struct {
+	ID          string
+	Version     *alcove.Version
+	Tenant      alcove.Tenant
+	Bound       bool
+	State       State
+	Frozen      bool
+	Isolation   string
+	LogStream   string
+	Created     time.Time
+	Invocations int64
+	// Memory is what the environment was last seen to use, in bytes.
+	Memory int64
+}
+
+// Status tells how the environment stands.
+func (e *Environment) Status() Status {
+	tenant, bound := e.Tenant()
+	return Status{
+		ID: e.cfg.ID, Version: e.cfg.Version, Tenant: tenant, Bound: bound,
+		State: e.State(), Frozen: e.frozen.Load(), Isolation: e.cfg.Driver.Name(),
+		LogStream: e.cfg.StreamName, Created: e.created,
+		Invocations: e.served.Load(), Memory: e.memory.now.Load(),
+	}
+}

@@ -1,0 +1,282 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/runtimeapi"
+)
+
+// settlePatience is how long an invocation waits for a runtime that has answered
+// the one before but not come back to /next; after that it is handed on.
+const settlePatience = 50 * time.Millisecond
+
+var errEnded = errors.New("environment: ended")
+
+// run is one invocation in this environment.
+type run struct {
+	inv      *alcove.Invocation
+	opts     InvokeOptions
+	started  time.Time // when it began; zero before
+	deadline time.Time
+	first    bool          // it is the environment's first: it binds it to its tenant
+	init     time.Duration // Init that its caller waited for
+	reply    chan outcome  // has room for one
+}
+
+type outcome struct {
+	result *alcove.Result
+	err    error
+}
+
+// nextCall is a runtime that waits at /next.
+type nextCall struct {
+	reply chan nextReply // has room for one
+}
+
+type nextReply struct {
+	event *runtimeapi.Event
+	err   error
+}
+
+// InvokeOptions are what an invocation wants beyond its answer.
+type InvokeOptions struct {
+	// Tail asks for the last 4 KB of the invocation's log.
+	Tail bool
+	// Waited says that the caller waited for this environment's Init, so that
+	// its duration belongs into the report.
+	Waited bool
+}
+
+// Invoke runs inv here and answers with what came of it. It waits for Init, if
+// that is not done.
+//
+// Errors: ErrNotHandedOver and *InitError if the runtime did not see the event,
+// ErrWrongTenant if it must not. Everything that happens later is a result. The
+// invocation goes on if ctx ends.
+func (e *Environment) Invoke(ctx context.Context, inv *alcove.Invocation, o InvokeOptions) (*alcove.Result, error) {
+	r := &run{inv: inv, opts: o, reply: make(chan outcome, 1)}
+	if err := e.send(ctx, func() { e.take(r) }); err != nil {
+		return nil, err
+	}
+	out := <-r.reply
+	return out.result, out.err
+}
+
+// take accepts an invocation, or refuses it.
+func (e *Environment) take(r *run) {
+	v := r.inv.Version
+	if v.FunctionID != e.cfg.Version.FunctionID || v.Number != e.cfg.Version.Number || v.Generation != e.cfg.Version.Generation {
+		r.reply <- outcome{err: ErrWrongTenant}
+		return
+	}
+	if t, bound := e.Tenant(); bound && t != r.inv.Tenant {
+		r.reply <- outcome{err: ErrWrongTenant}
+		return
+	}
+	if e.closing || e.State() == Busy || e.pending != nil || e.current != nil {
+		r.reply <- outcome{err: ErrNotHandedOver}
+		return
+	}
+	e.bind(r)
+	switch e.State() {
+	case Idle:
+		if e.waiting != nil {
+			e.begin(r)
+			e.handOver(r)
+			return
+		}
+	case Settling:
+		time.AfterFunc(settlePatience, func() {
+			_ = e.send(context.Background(), func() { e.giveBack(r) })
+		})
+	case Creating, Initialising:
+		if e.cfg.Suppressed {
+			e.begin(r)
+			return
+		}
+	}
+	e.pending = r
+}
+
+// bind gives the environment to the invocation's tenant, for life.
+func (e *Environment) bind(r *run) {
+	if _, bound := e.Tenant(); bound {
+		return
+	}
+	t := r.inv.Tenant
+	e.tenant.Store(&t)
+	r.first = true
+}
+
+// giveBack returns an invocation that has waited too long for the runtime.
+func (e *Environment) giveBack(r *run) {
+	if e.pending == r && e.State() == Settling {
+		e.pending = nil
+		e.missed = true
+		r.reply <- outcome{err: ErrNotHandedOver}
+	}
+}
+
+// begin starts an invocation's clock and writes its START record.
+func (e *Environment) begin(r *run) {
+	e.current = r
+	r.started = time.Now()
+	timeout := time.Duration(e.cfg.Version.Config.Timeout) * time.Second
+	r.deadline = r.started.Add(timeout)
+	e.deadline.Reset(timeout)
+	e.freezeAt.Stop()
+	e.output.begin(r)
+	e.logStart(r)
+}
+
+// handOver answers the runtime's /next with the event.
+//
+// Preconditions: e.waiting is set, r has begun, the state is Idle.
+func (e *Environment) handOver(r *run) {
+	if r.opts.Waited && !e.cfg.Suppressed && e.served.Load() == 0 {
+		r.init = e.initTook
+	}
+	if err := e.thaw(); err != nil {
+		e.cfg.Log.Error("environment cannot be thawed", "environment", e.cfg.ID, "error", err)
+		e.become(Busy)
+		e.answer(r, platformFailure(), nil)
+		e.end()
+		return
+	}
+	e.become(Busy)
+	w := e.waiting
+	e.waiting = nil
+	w.reply <- nextReply{event: &runtimeapi.Event{
+		RequestID:     r.inv.RequestID,
+		TraceID:       r.inv.TraceID,
+		FunctionARN:   r.inv.InvokedARN,
+		Tenant:        r.inv.Tenant,
+		ClientContext: r.inv.ClientContext,
+		Deadline:      r.deadline,
+		Payload:       r.inv.Payload,
+	}}
+}
+
+// arrived is a runtime at /next.
+func (e *Environment) arrived(w *nextCall) {
+	switch e.State() {
+	case Initialising:
+		e.waiting = w
+		e.initDone()
+		if e.current != nil { // suppressed Init: the invocation has begun
+			e.handOver(e.current)
+			return
+		}
+	case Settling:
+		e.deadline.Stop()
+		e.waiting = w
+		e.become(Idle)
+	case Idle:
+		if e.waiting != nil {
+			w.reply <- nextReply{err: runtimeapi.ErrInvalidState}
+			return
+		}
+		e.waiting = w
+	default:
+		w.reply <- nextReply{err: runtimeapi.ErrInvalidState}
+		return
+	}
+	switch p := e.pending; {
+	case p != nil:
+		e.pending = nil
+		e.begin(p)
+		e.handOver(p)
+	case e.closing:
+		e.end()
+	default:
+		if e.cfg.FreezeAfter > 0 {
+			e.freezeAt.Reset(e.cfg.FreezeAfter)
+		}
+		if e.served.Load() == 0 || e.missed {
+			e.missed = false
+			e.free()
+		}
+	}
+}
+
+// left is a runtime that gave up waiting at /next: its connection is gone.
+func (e *Environment) left(w *nextCall) {
+	if e.waiting == w {
+		e.waiting = nil
+	}
+}
+
+// responded is the runtime's answer to the invocation under way.
+func (e *Environment) responded(requestID string, f *failure, payload []byte) error {
+	r := e.current
+	switch {
+	case e.State() != Busy || r == nil:
+		return runtimeapi.ErrInvalidState
+	case r.inv.RequestID != requestID:
+		return runtimeapi.ErrInvalidRequestID
+	}
+	e.output.drain()
+	e.become(Settling)
+	if !e.closing {
+		// Before the caller hears of it: its next invocation must find this
+		// environment.
+		e.free()
+	}
+	e.answer(r, f, payload)
+	return nil
+}
+
+func (e *Environment) free() {
+	if e.cfg.OnFree != nil {
+		e.cfg.OnFree()
+	}
+}
+
+// answer ends an invocation: its last records, its report, its caller.
+func (e *Environment) answer(r *run, f *failure, payload []byte) {
+	e.current = nil
+	e.served.Add(1)
+	rep := e.report(r, f, payload)
+	e.logEnd(r, &rep, f)
+	res := &alcove.Result{Payload: payload, Report: rep}
+	if f != nil {
+		res.FunctionError = "Unhandled"
+		res.Payload = f.bodyFor(r.inv)
+		if f.kind == platformKind {
+			r.reply <- outcome{err: alcove.PlatformError(errors.New("environment " + e.cfg.ID + ": the sandbox failed"))}
+			e.output.finish(r)
+			return
+		}
+	}
+	res.LogTail = e.output.finish(r)
+	r.reply <- outcome{result: res}
+}
+
+// report makes the one report of an invocation.
+func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
+	v := e.cfg.Version
+	took := time.Since(r.started)
+	rep := alcove.Report{
+		RequestID: r.inv.RequestID, FunctionID: v.FunctionID, Function: v.Name, Version: v.Number,
+		Tenant: r.inv.Tenant, Environment: e.cfg.ID, Isolation: e.cfg.Driver.Name(),
+		Started: r.started, Queued: r.started.Sub(r.inv.Accepted), Duration: took,
+		Billed: (took + r.init + time.Millisecond - 1).Truncate(time.Millisecond),
+		Init:   r.init, Start: alcove.StartWarm, Status: alcove.StatusSuccess,
+		MemorySize: v.Config.MemorySize, MaxMemoryUsed: e.memory.peakMB(e.box, r.started),
+		BytesIn: len(r.inv.Payload), BytesOut: len(payload), Bound: r.first && v.Isolated(),
+	}
+	if r.first {
+		rep.Start = alcove.StartStock
+		if r.init > 0 || e.cfg.Suppressed {
+			rep.Start = alcove.StartCold
+		}
+	}
+	if f != nil {
+		rep.Status, rep.ErrorType = f.status(), f.reportType()
+		rep.BytesOut = len(f.body)
+	}
+	return rep
+}

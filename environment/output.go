@@ -1,0 +1,232 @@
+package environment
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/telemetry"
+)
+
+// output is everything that an environment's processes write, and the way of
+// every record, theirs and the platform's, into the log stream.
+//
+// What a process wrote before it answered has to be in the log before the answer
+// is out, so the pipes are read twice: by a goroutine that waits for them, and by
+// drain, which takes what is there now.
+type output struct {
+	e      *Environment
+	stdio  pipe
+	frames pipe
+	done   sync.WaitGroup
+
+	mu sync.Mutex
+	// The fields below are guarded by mu.
+	run   *run   // whose tail is being collected, or nil
+	tail  []byte // the end of its log, at most twice alcove.LogTailBytes
+	buf   []byte // for records
+	chunk [4096]byte
+}
+
+// pipe is one pipe out of the sandbox and the decoder of what comes through it.
+type pipe struct {
+	r, w  *os.File
+	fd    int // r's, or -1 when it is closed; guarded by output.mu
+	write func([]byte)
+	flush func()
+}
+
+func newOutput(e *Environment) (*output, error) {
+	o := &output{e: e}
+	lines := telemetry.NewLines(func(b []byte) { o.function(b, telemetry.LevelNone) })
+	frames := telemetry.NewFrames(func(f telemetry.Frame) { o.function(f.Message, f.Level) })
+	o.stdio = pipe{fd: -1, write: func(b []byte) { lines.Write(b) }, flush: lines.Flush}
+	o.frames = pipe{fd: -1, write: func(b []byte) { frames.Write(b) }, flush: frames.Flush}
+	for _, p := range []*pipe{&o.stdio, &o.frames} {
+		if err := p.open(); err != nil {
+			o.closeWriters()
+			o.close()
+			return nil, err
+		}
+	}
+	for _, p := range []*pipe{&o.stdio, &o.frames} {
+		o.done.Go(func() { o.follow(p) })
+	}
+	return o, nil
+}
+
+func (p *pipe) open() (err error) {
+	if p.r, p.w, err = os.Pipe(); err != nil {
+		return err
+	}
+	c, err := p.r.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return c.Control(func(fd uintptr) { p.fd = int(fd) })
+}
+
+// follow reads p until its last writer is gone.
+func (o *output) follow(p *pipe) {
+	c, err := p.r.SyscallConn()
+	if err != nil {
+		return
+	}
+	// The function answers true when nothing more will come; until then the
+	// runtime's poller waits for the pipe between the calls.
+	_ = c.Read(func(uintptr) bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return o.take(p)
+	})
+}
+
+// take reads what p holds now, and tells whether its writers are gone.
+//
+// Preconditions: o.mu is held.
+func (o *output) take(p *pipe) (eof bool) {
+	for p.fd >= 0 {
+		n, err := unix.Read(p.fd, o.chunk[:])
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			return false
+		case n <= 0:
+			p.flush()
+			return true
+		default:
+			p.write(o.chunk[:n])
+			if n < len(o.chunk) {
+				return false // a pipe gives all it has
+			}
+		}
+	}
+	return true
+}
+
+// drain takes what has been written so far, an unfinished line included.
+func (o *output) drain() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range []*pipe{&o.frames, &o.stdio} {
+		if p.fd >= 0 {
+			o.take(p)
+			p.flush()
+		}
+	}
+}
+
+// closeWriters closes this process's write ends, when the sandbox has its own.
+func (o *output) closeWriters() {
+	for _, p := range []*pipe{&o.stdio, &o.frames} {
+		if p.w != nil {
+			p.w.Close()
+		}
+	}
+}
+
+// close stops reading. Every writer is gone, or is given up.
+func (o *output) close() {
+	for _, p := range []*pipe{&o.stdio, &o.frames} {
+		if p.r != nil {
+			// A descendant that keeps the pipe open would keep follow waiting.
+			_ = p.r.SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+	o.done.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, p := range []*pipe{&o.stdio, &o.frames} {
+		if p.r != nil {
+			p.fd = -1
+			p.r.Close()
+		}
+	}
+}
+
+// function takes one record of the function's own.
+//
+// Preconditions: o.mu is held.
+func (o *output) function(message []byte, level telemetry.Level) {
+	l := o.e.cfg.Version.Config.Logging
+	if l.JSON() {
+		if level == telemetry.LevelNone {
+			level = telemetry.LevelOf(message)
+		}
+		if !level.Passes(telemetry.ParseLevel(l.ApplicationLevel)) {
+			return
+		}
+	}
+	o.record(time.Now(), message)
+}
+
+// platform writes a record of the platform's, in the format that the function
+// asked for, if its level passes.
+func (o *output) platform(at time.Time, r telemetry.Record) {
+	l := o.e.cfg.Version.Config.Logging
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if l.JSON() {
+		if !r.Level().Passes(telemetry.ParseLevel(l.SystemLevel)) {
+			return
+		}
+		o.buf = append(r.AppendJSON(o.buf[:0]), '\n')
+	} else {
+		o.buf = r.AppendText(o.buf[:0])
+	}
+	if len(o.buf) > 0 {
+		o.record(at, o.buf)
+	}
+}
+
+// text writes a record that has one form only.
+func (o *output) text(at time.Time, r telemetry.Record) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.buf = r.AppendText(o.buf[:0])
+	o.record(at, o.buf)
+}
+
+// record appends to the log stream, and to the tail of the invocation that
+// wants one.
+//
+// Preconditions: o.mu is held.
+func (o *output) record(at time.Time, message []byte) {
+	var tenant alcove.Tenant
+	if t, bound := o.e.Tenant(); bound {
+		tenant = t
+	}
+	if o.run != nil && o.run.opts.Tail {
+		o.tail = append(o.tail, message...)
+		if n := len(message); n > 0 && message[n-1] != '\n' {
+			o.tail = append(o.tail, '\n')
+		}
+		if len(o.tail) > 2*alcove.LogTailBytes {
+			o.tail = append(o.tail[:0], lastBytes(o.tail)...)
+		}
+	}
+	o.e.cfg.Stream.Append(tenant, at, message)
+}
+
+// begin starts to collect r's tail.
+func (o *output) begin(r *run) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.run, o.tail = r, nil
+}
+
+// finish ends it and answers with what was collected.
+func (o *output) finish(r *run) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.run != r {
+		return nil
+	}
+	o.run = nil
+	return lastBytes(o.tail)
+}
+
+func lastBytes(b []byte) []byte { return b[max(0, len(b)-alcove.LogTailBytes):] }

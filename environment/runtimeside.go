@@ -1,0 +1,68 @@
+package environment
+
+import (
+	"context"
+
+	"github.com/alcove-run/alcove/runtimeapi"
+)
+
+// runtimeSide is the environment as its runtime sees it, through the Runtime
+// API. Its methods run on the API's goroutines and only send messages.
+type runtimeSide struct{ e *Environment }
+
+// Next implements runtimeapi.Environment.
+func (s runtimeSide) Next(ctx context.Context) (*runtimeapi.Event, error) {
+	w := &nextCall{reply: make(chan nextReply, 1)}
+	if err := s.e.send(ctx, func() { s.e.arrived(w) }); err != nil {
+		return nil, err
+	}
+	select {
+	case r := <-w.reply:
+		return r.event, r.err
+	case <-ctx.Done():
+		_ = s.e.send(context.WithoutCancel(ctx), func() { s.e.left(w) })
+		// An event that was handed over in the meantime is lost with its
+		// runtime; the invocation ends by its exit or its deadline.
+		return nil, ctx.Err()
+	case <-s.e.dead:
+		return nil, errEnded
+	}
+}
+
+// Response implements runtimeapi.Environment.
+func (s runtimeSide) Response(requestID, _ string, payload []byte) error {
+	return s.tell(func() error { return s.e.responded(requestID, nil, payload) })
+}
+
+// ResponseTooLarge implements runtimeapi.Environment.
+func (s runtimeSide) ResponseTooLarge(requestID string) error {
+	f := &failure{kind: "Function.ResponseSizeTooLarge", bare: true,
+		message: "Response payload size exceeded maximum allowed payload size (6291556 bytes)."}
+	return s.tell(func() error { return s.e.responded(requestID, f, nil) })
+}
+
+// Failure implements runtimeapi.Environment.
+func (s runtimeSide) Failure(requestID, _ string, f runtimeapi.Fault) error {
+	fail := &failure{kind: f.Type, body: f.Body}
+	return s.tell(func() error { return s.e.responded(requestID, fail, nil) })
+}
+
+// InitFailure implements runtimeapi.Environment.
+func (s runtimeSide) InitFailure(f runtimeapi.Fault) error {
+	return s.tell(func() error {
+		if s.e.State() != Initialising {
+			return runtimeapi.ErrInvalidState
+		}
+		s.e.failInit(&failure{kind: f.Type, body: f.Body})
+		return nil
+	})
+}
+
+// tell runs act in the owning goroutine and answers with what it says.
+func (s runtimeSide) tell(act func() error) error {
+	reply := make(chan error, 1)
+	if err := s.e.send(context.Background(), func() { reply <- act() }); err != nil {
+		return errEnded
+	}
+	return <-reply
+}

@@ -1,0 +1,114 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+)
+
+// end gives the environment up: whoever waits for it is told, and the loop goes
+// on to remove it. While the driver is still making the sandbox that waits until
+// it is made, so that nothing of it can be left.
+func (e *Environment) end() {
+	e.closing = true
+	e.deadline.Stop()
+	e.freezeAt.Stop()
+	if p := e.pending; p != nil {
+		e.pending = nil
+		if f := e.initFailed; f != nil {
+			p.reply <- outcome{err: e.initError(f)}
+		} else {
+			p.reply <- outcome{err: ErrNotHandedOver}
+		}
+	}
+	if !e.making && e.State() != Ended {
+		e.become(Ended)
+	}
+}
+
+// exited is the end of the sandbox's first process.
+func (e *Environment) exited() {
+	exit := e.box.Exit()
+	e.boxDone = nil
+	e.output.drain()
+	f := exitFailure(exit)
+	switch e.State() {
+	case Initialising:
+		e.failInit(f)
+	case Busy:
+		e.answer(e.current, f, nil)
+		e.end()
+	default:
+		e.end()
+	}
+}
+
+// expired is the end of the time that Init, or an invocation, may take.
+func (e *Environment) expired() {
+	switch {
+	case e.current != nil && (e.State() == Busy || e.cfg.Suppressed):
+		e.output.drain()
+		f := timeoutFailure(e.current.inv)
+		e.answer(e.current, f, nil)
+		e.end()
+	case e.State() == Creating || e.State() == Initialising:
+		e.failInit(&failure{kind: "Sandbox.Timedout"})
+	default: // Settling: the runtime runs on beyond the invocation's deadline
+		e.end()
+	}
+}
+
+// remove destroys the sandbox and everything that was made for it. It tries
+// until nothing is left: what stays behind would hold a tenant's bytes.
+func (e *Environment) remove() {
+	if e.waiting != nil {
+		e.waiting.reply <- nextReply{err: errEnded}
+		e.waiting = nil
+	}
+	for wait := 10 * time.Millisecond; e.box != nil; wait = min(2*wait, 10*time.Second) {
+		err := e.box.Destroy()
+		if err == nil {
+			break
+		}
+		e.cfg.Log.Error("sandbox cannot be removed yet", "environment", e.cfg.ID, "error", err, "retry_in", wait)
+		time.Sleep(wait)
+	}
+	if e.server != nil {
+		e.server.Close()
+	}
+	e.serving.Wait()
+	if e.output != nil {
+		e.output.close()
+	}
+	if err := os.RemoveAll(e.cfg.Dir); err != nil {
+		e.cfg.Log.Error("environment's directory cannot be removed", "environment", e.cfg.ID, "error", err)
+	}
+}
+
+// Close ends the environment as soon as no invocation is under way in it, at
+// once if none is. It does not wait: Ended tells when nothing is left.
+func (e *Environment) Close() {
+	_ = e.send(context.Background(), func() {
+		if e.current == nil && e.pending == nil {
+			e.end()
+			return
+		}
+		e.closing = true
+	})
+}
+
+// Kill ends the environment at once; an invocation that is under way fails.
+func (e *Environment) Kill() {
+	_ = e.send(context.Background(), func() {
+		if e.current != nil {
+			e.output.drain()
+			e.answer(e.current, platformFailure(), nil)
+		}
+		e.end()
+	})
+}
+
+func (e *Environment) String() string {
+	return fmt.Sprintf("environment %s of %s (%s)", e.cfg.ID, e.cfg.Version.QualifiedARN(), e.State())
+}

@@ -1,0 +1,159 @@
+// Package invoke carries one invocation from its acceptance to its report:
+// resolve, admit, lease, run, report. It decides who may run now and tells the
+// caller why not; it knows no HTTP, no sandbox and no disk.
+package invoke
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/pool"
+)
+
+// Catalog is what invoke reads of the desired state, from memory.
+type Catalog interface {
+	Resolve(ref alcove.Ref) (*alcove.Version, error)
+	Function(name string) (*alcove.Function, error)
+	// Unreserved is the account's concurrency less what functions have reserved.
+	Unreserved() int
+}
+
+// Pool gives environments.
+type Pool interface {
+	Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenant, o pool.StartOptions) (pool.Lease, error)
+}
+
+// Journal takes reports. Append returns when the report survives this process.
+type Journal interface {
+	Append(*alcove.Report) error
+}
+
+// Config is what an Invoker is made from.
+type Config struct {
+	Catalog Catalog
+	Pool    Pool
+	Journal Journal
+	Log     *slog.Logger
+}
+
+// Invoker runs invocations.
+type Invoker struct {
+	cfg   Config
+	gauge gauge
+}
+
+// New makes an Invoker.
+func New(cfg Config) *Invoker {
+	return &Invoker{cfg: cfg, gauge: gauge{reserved: make(map[string]int)}}
+}
+
+// Request is one invocation as a caller asked for it, checked for form.
+type Request struct {
+	Ref    alcove.Ref
+	Tenant alcove.Tenant // empty if none was given
+	// Payload is the event; the Invoker owns it until Invoke returns.
+	Payload       []byte
+	ClientContext string // JSON
+	TraceID       string
+	Tail          bool // answer with the last 4 KB of the log
+	DryRun        bool // check, but do not run
+}
+
+// attempts bounds how often an invocation that no runtime has seen is offered to
+// another environment.
+const attempts = 4
+
+// Invoke runs a function synchronously and answers with its result; a function
+// that fails is a result too. The errors are *alcove.Error values.
+//
+// It goes on when ctx ends, as Lambda does when a client hangs up: the function
+// has begun, and its report is owed.
+func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request) (*alcove.Result, error) {
+	accepted := time.Now()
+	v, err := i.cfg.Catalog.Resolve(req.Ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkTenancy(v, req.Tenant); err != nil {
+		return nil, err
+	}
+	if err := checkState(v); err != nil {
+		return nil, err
+	}
+	if req.DryRun {
+		return &alcove.Result{Report: alcove.Report{RequestID: uuid.NewString(), Version: v.Number}}, nil
+	}
+	release, err := i.admit(v)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+
+	inv := &alcove.Invocation{
+		RequestID:     uuid.NewString(),
+		Version:       v,
+		InvokedARN:    invokedARN(v, req.Ref),
+		Tenant:        req.Tenant,
+		Payload:       req.Payload,
+		ClientContext: req.ClientContext,
+		TraceID:       req.TraceID,
+		Accepted:      accepted,
+	}
+	if len(inv.Payload) == 0 {
+		inv.Payload = emptyEvent
+	}
+	res, err := i.run(context.WithoutCancel(ctx), inv, req.Tail)
+	if err != nil {
+		return nil, alcove.AsError(err)
+	}
+	if err := i.cfg.Journal.Append(&res.Report); err != nil {
+		// The function has run and its caller gets the answer; what is lost is
+		// said where the operator looks.
+		i.cfg.Log.Error("report cannot be written", "request_id", inv.RequestID, "error", err)
+	}
+	return res, nil
+}
+
+// emptyEvent is what a handler gets when the caller sent nothing.
+var emptyEvent = []byte("{}")
+
+// invokedARN is the ARN that the handler sees: qualified only if the caller
+// named a qualifier.
+func invokedARN(v *alcove.Version, ref alcove.Ref) string {
+	if ref.Qualifier == "" {
+		return v.ARN
+	}
+	return v.ARN + ":" + ref.Qualifier
+}
+
+// run leases an environment and invokes it. An Init that failed is repeated as a
+// part of the invocation, as on AWS, and its error is then the answer.
+func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, tail bool) (*alcove.Result, error) {
+	var o pool.StartOptions
+	for n := 0; ; n++ {
+		l, err := i.cfg.Pool.Lease(ctx, inv.Version, inv.Tenant, o)
+		if err == nil {
+			var res *alcove.Result
+			res, err = l.Environment.Invoke(ctx, inv, environment.InvokeOptions{Tail: tail, Waited: l.Waited})
+			if err == nil {
+				return res, nil
+			}
+		}
+		failed, initFailed := errors.AsType[*environment.InitError](err)
+		switch {
+		case n+1 == attempts:
+			return nil, err
+		case initFailed && !o.Suppressed:
+			o = pool.StartOptions{Suppressed: true, LogStream: failed.LogStream}
+		case errors.Is(err, environment.ErrNotHandedOver):
+		default:
+			return nil, err
+		}
+	}
+}

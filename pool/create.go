@@ -1,0 +1,182 @@
+package pool
+
+import (
+	"github.com/alcove-run/alcove"
+)
+
+// creationQueue orders the waiting calls so that no tenant's many delay
+// another's first: groups that have no environment yet come before those that
+// have, every group has one turn at a time, and within a group the first come is
+// first. A group that has one is not starved: its calls are served by it.
+type creationQueue struct {
+	firsts []*group // groups that had no environment when they came
+	turns  []*group
+	queued map[*group][]*waiter
+}
+
+func (q *creationQueue) push(w *waiter) {
+	if q.queued == nil {
+		q.queued = make(map[*group][]*waiter)
+	}
+	g := w.group
+	switch {
+	case len(q.queued[g]) > 0: // it has its turn
+	case g.entries == 0:
+		q.firsts = append(q.firsts, g)
+	default:
+		q.turns = append(q.turns, g)
+	}
+	q.queued[g] = append(q.queued[g], w)
+}
+
+// pop gives the next call that still waits, or nil.
+func (q *creationQueue) pop() *waiter {
+	for {
+		var g *group
+		switch {
+		case len(q.firsts) > 0:
+			g, q.firsts = q.firsts[0], q.firsts[1:]
+		case len(q.turns) > 0:
+			g, q.turns = q.turns[0], q.turns[1:]
+		default:
+			return nil
+		}
+		w := q.queued[g][0]
+		if rest := q.queued[g][1:]; len(rest) > 0 {
+			q.queued[g] = rest
+			q.turns = append(q.turns, g)
+		} else {
+			delete(q.queued, g)
+		}
+		if !w.done {
+			return w
+		}
+	}
+}
+
+// makeMore starts environments for waiting calls while creators are free.
+//
+// Preconditions: p.mu is held.
+func (p *Pool) makeMore() {
+	for p.making < p.cfg.Creators && !p.closed {
+		w := p.queue.pop()
+		if w == nil {
+			return
+		}
+		p.making++
+		w.began = true
+		e := &entry{group: w.group, made: w, counts: w.group.version.Isolated(), memory: newEnvironmentMemory}
+		w.group.entries++
+		// In a goroutine of its own: making one reads files and takes locks of
+		// its own.
+		go p.create(e)
+	}
+}
+
+// create starts the environment of e.
+func (p *Pool) create(e *entry) {
+	w := e.made
+	v, tenant := e.group.version, e.group.key.tenant
+	ready := make(chan struct{})
+	h := Hooks{
+		OnInit: func(err error) { <-ready; p.inited(e, err) },
+		OnFree: func() { <-ready; p.freed(e.env) },
+		OnEnd:  func() { <-ready; p.ended(e) },
+	}
+	env, err := p.cfg.Start(v, tenant, w.opts, h)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer close(ready)
+	if err != nil {
+		p.drop(e)
+		p.initDone(e)
+		if !w.done {
+			p.settle(w)
+			w.reply <- leased{err: err}
+		}
+		p.makeMore()
+		return
+	}
+	e.env = env
+	p.entries[env] = e
+	if p.closed {
+		go env.Close()
+	}
+	// A suppressed Init is part of its invocation, which has to begin first.
+	if w.opts.Suppressed {
+		if w.done {
+			go env.Close()
+			return
+		}
+		p.settle(w)
+		w.reply <- leased{lease: Lease{Environment: env, Waited: true}}
+	}
+}
+
+// inited is the end of an environment's Init.
+func (p *Pool) inited(e *entry, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		if e.made != nil && e.made.opts.Suppressed {
+			p.initDone(e)
+			p.makeMore()
+		}
+		return // freed follows and knows for whom it was made
+	}
+	w := e.made
+	p.initDone(e)
+	if w != nil && !w.done {
+		p.settle(w)
+		w.reply <- leased{err: err}
+	}
+	p.makeMore()
+}
+
+// initDone gives e's creator back, once.
+func (p *Pool) initDone(e *entry) {
+	if e.made != nil {
+		e.made = nil
+		p.making--
+	}
+}
+
+// ended is an environment of which nothing is left.
+func (p *Pool) ended(e *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := e.made
+	p.initDone(e)
+	p.unlist(e)
+	p.drop(e)
+	delete(p.entries, e.env)
+	if w != nil && !w.done { // it ended before its Init did
+		p.settle(w)
+		w.reply <- leased{err: alcove.PlatformError(errEndedEarly)}
+	}
+	p.makeMore()
+}
+
+// unlist takes e out of its group's idle list.
+func (p *Pool) unlist(e *entry) {
+	if !e.idle {
+		return
+	}
+	e.idle = false
+	g := e.group
+	for i, other := range g.idle {
+		if other == e {
+			g.idle = append(g.idle[:i], g.idle[i+1:]...)
+			return
+		}
+	}
+}
+
+// drop takes e out of its group's counts.
+func (p *Pool) drop(e *entry) {
+	e.group.entries--
+	if e.counts {
+		e.group.fn.tenants--
+	}
+	p.forget(e.group)
+}

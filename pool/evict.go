@@ -1,0 +1,148 @@
+package pool
+
+import (
+	"errors"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/pool/policy"
+)
+
+// sweepEvery is how often idle environments are looked through.
+const sweepEvery = time.Second
+
+var errEndedEarly = errors.New("pool: the environment ended before its Init did")
+
+// admit makes room for one more environment of g, or refuses it. What it takes
+// is given back by release, or with the environment.
+//
+// Preconditions: p.mu is held.
+func (p *Pool) admit(v *alcove.Version, g *group) error {
+	if v.Isolated() {
+		if limit := p.cfg.Cap(v); g.fn.tenants >= limit {
+			victims := policy.Victims(time.Now(), p.idleOf(g.fn), g.fn.tenants-limit+1, p.cfg.TenantIdleMin)
+			p.evict(victims)
+			// Those that are on their way out count no more: what they still
+			// hold is bounded by how fast they end.
+			if g.fn.tenants >= limit {
+				return tooManyTenants()
+			}
+		}
+	}
+	if p.cfg.Memory > 0 {
+		used := p.memoryUsed()
+		if need := used + newEnvironmentMemory - p.cfg.Memory; need > 0 {
+			p.evict(policy.VictimsFor(p.idleOf(nil), need))
+			if p.memoryUsed()+newEnvironmentMemory > p.cfg.Memory {
+				return outOfMemory()
+			}
+		}
+	}
+	if v.Isolated() {
+		g.fn.tenants++
+	}
+	return nil
+}
+
+// tooManyTenants is Lambda's answer at the cap of tenant environments. AWS
+// documents the exception and the words "Rate exceeded", and no reason of its own.
+func tooManyTenants() error {
+	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
+		Message: "Rate exceeded", Reason: alcove.ReasonConcurrency, RetryAfter: time.Second}
+}
+
+func outOfMemory() error {
+	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
+		Message: "Rate Exceeded.", Reason: alcove.ReasonConcurrency, RetryAfter: time.Second,
+		Err: errors.New("pool: the memory budget for environments is used up")}
+}
+
+// idleOf is the snapshot that policy decides on: f's idle environments, or
+// everybody's if f is nil.
+func (p *Pool) idleOf(f *function) []policy.Idle {
+	var out []policy.Idle
+	for _, e := range p.entries {
+		if e.idle && (f == nil || e.group.fn == f) {
+			out = append(out, policy.Idle{ID: e.env.ID(), Since: e.since, Memory: e.memory})
+		}
+	}
+	return out
+}
+
+// evict ends the idle environments named.
+func (p *Pool) evict(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	gone := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		gone[id] = true
+	}
+	for env, e := range p.entries {
+		if e.idle && gone[env.ID()] {
+			p.retire(e)
+		}
+	}
+}
+
+// retire ends an idle environment; it counts no more from here on.
+func (p *Pool) retire(e *entry) {
+	p.unlist(e)
+	if e.counts {
+		e.counts = false
+		e.group.fn.tenants--
+	}
+	e.memory = 0
+	go e.env.Close()
+}
+
+// memoryUsed is what the environments are charged, in bytes.
+func (p *Pool) memoryUsed() int64 {
+	var sum int64
+	for _, e := range p.entries {
+		sum += e.memory
+	}
+	return sum
+}
+
+// Retire ends the idle environments that are no longer current: their function
+// was changed or deleted. Busy ones end when they are free.
+func (p *Pool) Retire(functionID string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := p.functions[functionID]
+	if f == nil {
+		return
+	}
+	for _, e := range p.entries {
+		if e.idle && e.group.fn == f && !p.cfg.Current(e.group.version) {
+			p.retire(e)
+		}
+	}
+}
+
+// sweepLoop ends what has been idle for too long and refreshes what each
+// environment is charged.
+func (p *Pool) sweepLoop() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-tick.C:
+			p.sweep()
+		}
+	}
+}
+
+func (p *Pool) sweep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.evict(policy.Expired(time.Now(), p.idleOf(nil), p.cfg.KeepAlive))
+	for env, e := range p.entries {
+		if m := env.Status().Memory; m > 0 && (e.idle || m > e.memory) {
+			e.memory = m
+		}
+	}
+}

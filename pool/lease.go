@@ -1,0 +1,160 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"github.com/alcove-run/alcove"
+)
+
+// Lease gives the caller an environment of v for tenant: one that is idle, else
+// the first that comes free or is made, whichever happens first.
+//
+// Errors: TooManyRequestsException if there may be no more environments; the
+// environment's *environment.InitError if one was made for this call and its
+// Init failed; ctx's.
+func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenant, o StartOptions) (Lease, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return Lease{}, errShuttingDown()
+	}
+	g := p.group(v, tenant)
+	if !o.Suppressed {
+		if n := len(g.idle); n > 0 {
+			e := g.idle[n-1]
+			g.idle[n-1] = nil
+			g.idle = g.idle[:n-1]
+			e.idle = false
+			p.mu.Unlock()
+			return Lease{Environment: e.env}, nil
+		}
+	}
+	w := &waiter{group: g, reply: make(chan leased, 1), opts: o}
+	if err := p.admit(v, g); err != nil {
+		p.forget(g)
+		p.mu.Unlock()
+		return Lease{}, err
+	}
+	g.waiters = append(g.waiters, w)
+	p.queue.push(w)
+	p.makeMore()
+	p.mu.Unlock()
+
+	select {
+	case l := <-w.reply:
+		return l.lease, l.err
+	case <-ctx.Done():
+		p.abandon(w)
+		return Lease{}, ctx.Err()
+	}
+}
+
+func errShuttingDown() error {
+	return &alcove.Error{Fault: alcove.FaultPlatform, Code: alcove.CodeService,
+		Message: "The service is shutting down. Try again.", RetryAfter: time.Second}
+}
+
+// group finds or makes the group of v and tenant.
+func (p *Pool) group(v *alcove.Version, tenant alcove.Tenant) *group {
+	f := p.functions[v.FunctionID]
+	if f == nil {
+		f = &function{groups: make(map[groupKey]*group)}
+		p.functions[v.FunctionID] = f
+	}
+	k := groupKey{v.Number, v.Generation, tenant}
+	g := f.groups[k]
+	if g == nil {
+		g = &group{fn: f, fnID: v.FunctionID, key: k, version: v}
+		f.groups[k] = g
+	}
+	return g
+}
+
+// forget drops a group that nobody uses.
+func (p *Pool) forget(g *group) {
+	if g.entries > 0 || len(g.waiters) > 0 {
+		return
+	}
+	delete(g.fn.groups, g.key)
+	if len(g.fn.groups) == 0 && g.fn.tenants == 0 {
+		delete(p.functions, g.fnID)
+	}
+}
+
+// abandon takes back a call whose caller has gone. What was leased to it in the
+// meantime goes back.
+func (p *Pool) abandon(w *waiter) {
+	p.mu.Lock()
+	if !w.done {
+		p.settle(w)
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	if l := <-w.reply; l.lease.Environment != nil {
+		p.freed(l.lease.Environment)
+	}
+}
+
+// settle marks w as served and takes it from its group.
+func (p *Pool) settle(w *waiter) {
+	w.done = true
+	g := w.group
+	for i, other := range g.waiters {
+		if other == w {
+			g.waiters = append(g.waiters[:i], g.waiters[i+1:]...)
+			break
+		}
+	}
+	if !w.began { // the environment that admit promised will not be made
+		p.release(g)
+	}
+}
+
+// release gives back what admit took.
+func (p *Pool) release(g *group) {
+	if g.version.Isolated() {
+		g.fn.tenants--
+	}
+	p.forget(g)
+}
+
+// freed is an environment that could take an invocation: it goes to whoever of
+// its group waits longest, or becomes idle, or ends if its version is stale.
+func (p *Pool) freed(env Environment) {
+	stale := false
+	p.mu.Lock()
+	e := p.entries[env]
+	if e == nil || e.idle {
+		p.mu.Unlock()
+		return
+	}
+	waited := e.made
+	p.initDone(e)
+	g := e.group
+	var w *waiter
+	for _, c := range g.waiters {
+		if !c.opts.Suppressed { // those have an environment of their own
+			w = c
+			break
+		}
+	}
+	switch {
+	case p.closed:
+		stale = true
+	case w != nil:
+		p.settle(w)
+		w.reply <- leased{lease: Lease{Environment: env, Waited: waited == w}}
+	case !p.cfg.Current(g.version):
+		stale = true
+	default:
+		e.idle, e.since = true, time.Now()
+		g.idle = append(g.idle, e)
+	}
+	p.makeMore()
+	p.mu.Unlock()
+	if stale {
+		go env.Close()
+	}
+}

@@ -1,0 +1,97 @@
+// Package policy holds the pool's decisions as pure functions: a snapshot and a
+// moment in, a plan out. It imports the standard library only, reads no clock
+// and starts no goroutine; the effects are the pool's.
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// TenantEnvironmentsPerConcurrency is how many tenant environments, active or
+// idle, a function may have for each unit of its concurrency: AWS allows 2,500
+// for every 1,000 (developer guide, "Tenant isolation", limits).
+const TenantEnvironmentsPerConcurrency = 2.5
+
+// Cap is how many tenant environments a function may have: 2.5 times its
+// reserved concurrency, or the account's if it has none, rounded down.
+func Cap(reserved *int, account int) int {
+	n := account
+	if reserved != nil {
+		n = *reserved
+	}
+	return n * 5 / 2
+}
+
+// Idle is an environment that waits for work, as the decisions see it.
+type Idle struct {
+	ID    string
+	Since time.Time // when it was last used
+	// Memory is what it holds, in bytes.
+	Memory int64
+}
+
+// Victims picks n environments to end so that others can be made: those idle for
+// at least min, least recently used first; ties go by ID, so that a plan depends
+// on the snapshot alone. It answers with fewer than n if there are no more.
+//
+// The minimum is what keeps a spray of tenant ids from driving everybody else's
+// warm environment out.
+func Victims(now time.Time, idle []Idle, n int, min time.Duration) []string {
+	var old []Idle
+	for _, e := range idle {
+		if now.Sub(e.Since) >= min {
+			old = append(old, e)
+		}
+	}
+	sortLRU(old)
+	return ids(old[:clamp(n, len(old))])
+}
+
+// VictimsFor picks environments to end, least recently used first, until at
+// least need bytes come free. It answers with all of them if that is not enough.
+func VictimsFor(idle []Idle, need int64) []string {
+	old := slices.Clone(idle)
+	sortLRU(old)
+	for i := range old {
+		if need <= 0 {
+			return ids(old[:i])
+		}
+		need -= old[i].Memory
+	}
+	return ids(old)
+}
+
+// Expired picks the environments that have been idle for longer than keep.
+func Expired(now time.Time, idle []Idle, keep time.Duration) []string {
+	var out []Idle
+	for _, e := range idle {
+		if now.Sub(e.Since) > keep {
+			out = append(out, e)
+		}
+	}
+	sortLRU(out)
+	return ids(out)
+}
+
+func sortLRU(es []Idle) {
+	slices.SortFunc(es, func(a, b Idle) int {
+		if c := a.Since.Compare(b.Since); c != 0 {
+			return c
+		}
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+}
+
+func ids(es []Idle) []string {
+	out := make([]string, len(es))
+	for i, e := range es {
+		out[i] = e.ID
+	}
+	return out
+}
+
+func clamp(n, most int) int { return max(0, min(n, most)) }

@@ -1,0 +1,110 @@
+package policy
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestCapIsTwoAndAHalfTimesTheConcurrencyRoundedDown(t *testing.T) {
+	for reserved, want := range map[int]int{0: 0, 1: 2, 2: 5, 3: 7, 1000: 2500} {
+		if got := Cap(&reserved, 7); got != want {
+			t.Errorf("Cap(reserved %d) = %d, want %d", reserved, got, want)
+		}
+	}
+	if got := Cap(nil, 1000); got != 2500 {
+		t.Errorf("Cap of an account of 1000 = %d, want 2500", got)
+	}
+}
+
+var epoch = time.Unix(1_700_000_000, 0)
+
+func idleSet(t *rapid.T) []Idle {
+	n := rapid.IntRange(0, 12).Draw(t, "n")
+	out := make([]Idle, n)
+	for i := range out {
+		out[i] = Idle{
+			ID:     string(rune('a' + i)),
+			Since:  epoch.Add(time.Duration(rapid.IntRange(0, 8).Draw(t, "since")) * time.Second),
+			Memory: int64(rapid.IntRange(0, 5).Draw(t, "memory")),
+		}
+	}
+	rapid.Permutation(out).Draw(t, "order")
+	return out
+}
+
+// naiveOldest repeatedly takes the environment that nothing precedes.
+func naiveOldest(idle []Idle, ok func(Idle) bool, more func(taken []Idle) bool) []string {
+	left := slices.Clone(idle)
+	var taken []Idle
+	for more(taken) {
+		best := -1
+		for i, e := range left {
+			if !ok(e) {
+				continue
+			}
+			if best < 0 || e.Since.Before(left[best].Since) || e.Since.Equal(left[best].Since) && e.ID < left[best].ID {
+				best = i
+			}
+		}
+		if best < 0 {
+			break
+		}
+		taken = append(taken, left[best])
+		left = slices.Delete(left, best, best+1)
+	}
+	return ids(taken)
+}
+
+func TestVictimsAgainstNaive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		idle := idleSet(t)
+		now := epoch.Add(10 * time.Second)
+		n := rapid.IntRange(-1, 14).Draw(t, "want")
+		min := time.Duration(rapid.IntRange(0, 10).Draw(t, "min")) * time.Second
+		before := slices.Clone(idle)
+		got := Victims(now, idle, n, min)
+		want := naiveOldest(idle, func(e Idle) bool { return now.Sub(e.Since) >= min },
+			func(taken []Idle) bool { return len(taken) < n })
+		if !slices.Equal(got, want) {
+			t.Fatalf("Victims(%v, %d, %s) = %v, want %v", idle, n, min, got, want)
+		}
+		if !slices.Equal(before, idle) {
+			t.Fatal("Victims changed its snapshot")
+		}
+	})
+}
+
+func TestVictimsForAgainstNaive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		idle := idleSet(t)
+		need := int64(rapid.IntRange(-1, 40).Draw(t, "need"))
+		got := VictimsFor(idle, need)
+		want := naiveOldest(idle, func(Idle) bool { return true }, func(taken []Idle) bool {
+			left := need
+			for _, e := range taken {
+				left -= e.Memory
+			}
+			return left > 0
+		})
+		if !slices.Equal(got, want) {
+			t.Fatalf("VictimsFor(%v, %d) = %v, want %v", idle, need, got, want)
+		}
+	})
+}
+
+func TestExpiredAgainstNaive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		idle := idleSet(t)
+		now := epoch.Add(10 * time.Second)
+		keep := time.Duration(rapid.IntRange(0, 12).Draw(t, "keep")) * time.Second
+		got := Expired(now, idle, keep)
+		want := naiveOldest(idle, func(e Idle) bool { return now.Sub(e.Since) > keep },
+			func([]Idle) bool { return true })
+		if !slices.Equal(got, want) {
+			t.Fatalf("Expired(%v, %s) = %v, want %v", idle, keep, got, want)
+		}
+	})
+}

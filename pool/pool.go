@@ -1,0 +1,217 @@
+// Package pool keeps the execution environments of this node, by version and
+// tenant: it leases them to invocations, has new ones made, and ends those that
+// are idle, stale or in the way.
+//
+// What it promises: an environment is leased to one invocation at a time; one
+// made for a tenant is only ever leased to that tenant; and one whose version is
+// no longer current is never leased again. Which environments go, and how many
+// there may be, is decided in pool/policy.
+//
+// The pool runs no function and opens no file: it asks Config.Start for
+// environments and is told of their lives through Hooks.
+package pool
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/environment"
+)
+
+// Environment is what the pool and the invoke path need of an
+// *environment.Environment.
+type Environment interface {
+	ID() string
+	Invoke(ctx context.Context, inv *alcove.Invocation, o environment.InvokeOptions) (*alcove.Result, error)
+	Status() environment.Status
+	Close()
+	Kill()
+	Ended() <-chan struct{}
+}
+
+// Hooks are how an environment tells the pool of its life. They are called by
+// the environment's goroutine.
+type Hooks struct {
+	OnInit func(err error)
+	OnFree func()
+	OnEnd  func()
+}
+
+// Config is what a pool is made from.
+type Config struct {
+	// Start begins to make an environment for tenant.
+	Start func(v *alcove.Version, tenant alcove.Tenant, o StartOptions, h Hooks) (Environment, error)
+	// Current says whether v is still what its function runs.
+	Current func(v *alcove.Version) bool
+	// Cap is how many tenant environments v's function may have.
+	Cap func(v *alcove.Version) int
+	// TenantIdleMin is how long an environment must have been idle before it may
+	// go for another tenant's sake.
+	TenantIdleMin time.Duration
+	// KeepAlive is how long an idle environment is kept.
+	KeepAlive time.Duration
+	// Memory is the budget for all environments in bytes; zero means none.
+	Memory int64
+	// Creators is how many environments may be in Init at once.
+	Creators int
+	Log      *slog.Logger
+}
+
+// StartOptions are an environment's that belong to the invocation it is made for.
+type StartOptions struct {
+	// Suppressed: Init failed before and is now part of the invocation.
+	Suppressed bool
+	// LogStream is the failed environment's, which the new one goes on with.
+	LogStream string
+}
+
+// Pool is this node's environments.
+type Pool struct {
+	cfg  Config
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu sync.Mutex
+	// The fields below are guarded by mu.
+	closed    bool
+	entries   map[Environment]*entry
+	functions map[string]*function // by function id
+	making    int                  // environments in Init
+	queue     creationQueue
+}
+
+// function is what the pool knows of one function.
+type function struct {
+	groups map[groupKey]*group
+	// tenants counts tenant environments that exist, are being made, or are promised.
+	tenants int
+}
+
+type groupKey struct {
+	number     string
+	generation int64
+	tenant     alcove.Tenant
+}
+
+// group is the environments and the waiting invocations of one version and tenant.
+type group struct {
+	fn      *function
+	fnID    string
+	key     groupKey
+	version *alcove.Version
+	idle    []*entry  // most recently used last
+	waiters []*waiter // first come first
+	entries int
+}
+
+// entry is one environment in the pool.
+type entry struct {
+	env    Environment
+	group  *group
+	made   *waiter // for whom it is being made; nil after Init
+	idle   bool
+	since  time.Time // when it became idle
+	counts bool      // against the function's cap
+	memory int64     // bytes charged to the budget
+}
+
+// waiter is an invocation that waits for an environment.
+type waiter struct {
+	group *group
+	reply chan leased // has room for one
+	done  bool        // replied to, or gone
+	began bool        // an environment is being made for it
+	opts  StartOptions
+}
+
+type leased struct {
+	lease Lease
+	err   error
+}
+
+// Lease is an environment that belongs to one invocation until it is free again.
+type Lease struct {
+	Environment Environment
+	// Waited says that the caller waited for the environment's Init.
+	Waited bool
+}
+
+// newEnvironmentMemory is what an environment is charged before it was measured.
+const newEnvironmentMemory = 24 << 20
+
+// New makes an empty pool.
+func New(cfg Config) *Pool {
+	p := &Pool{
+		cfg:       cfg,
+		stop:      make(chan struct{}),
+		entries:   make(map[Environment]*entry),
+		functions: make(map[string]*function),
+	}
+	p.done.Go(p.sweepLoop)
+	return p
+}
+
+// Status lists the environments.
+func (p *Pool) Status() []environment.Status {
+	p.mu.Lock()
+	envs := make([]Environment, 0, len(p.entries))
+	for env := range p.entries {
+		envs = append(envs, env)
+	}
+	p.mu.Unlock()
+	out := make([]environment.Status, len(envs))
+	for i, env := range envs {
+		out[i] = env.Status()
+	}
+	return out
+}
+
+// InUse says whether an environment of the pool runs the code of that digest.
+func (p *Pool) InUse(sha256 string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.entries {
+		if e.group.version.Code.SHA256 == sha256 {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends every environment and waits until nothing of them is left, or ctx
+// ends. Invocations that are under way finish first unless ctx ends before.
+func (p *Pool) Close(ctx context.Context) error {
+	p.mu.Lock()
+	if !p.closed {
+		p.closed = true
+		close(p.stop)
+	}
+	envs := make([]Environment, 0, len(p.entries))
+	for env := range p.entries {
+		envs = append(envs, env)
+	}
+	p.mu.Unlock()
+	for _, env := range envs {
+		go env.Close()
+	}
+	killed := false
+	for _, env := range envs {
+		select {
+		case <-env.Ended():
+			continue
+		case <-ctx.Done():
+		}
+		if !killed {
+			killed = true
+			for _, other := range envs {
+				go other.Kill()
+			}
+		}
+		<-env.Ended()
+	}
+	p.done.Wait()
+	return ctx.Err()
+}

@@ -1,0 +1,347 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/environment"
+)
+
+// fake is an environment without a sandbox. It checks what it is told against
+// the promises of the pool.
+type fake struct {
+	t       testing.TB
+	id      string
+	version *alcove.Version
+	tenant  alcove.Tenant
+	hooks   Hooks
+
+	inUse  atomic.Bool
+	closed atomic.Bool
+	ended  chan struct{}
+	once   sync.Once
+}
+
+func (f *fake) ID() string { return f.id }
+
+func (f *fake) Invoke(_ context.Context, inv *alcove.Invocation, _ environment.InvokeOptions) (*alcove.Result, error) {
+	if f.closed.Load() {
+		return nil, environment.ErrNotHandedOver
+	}
+	if inv.Tenant != f.tenant || inv.Version.FunctionID != f.version.FunctionID || inv.Version.Generation != f.version.Generation {
+		f.t.Errorf("environment of %s for %q got an invocation of %s for %q", f.version.FunctionID, f.tenant, inv.Version.FunctionID, inv.Tenant)
+	}
+	if !f.inUse.CompareAndSwap(false, true) {
+		f.t.Errorf("environment %s has two invocations at once", f.id)
+	}
+	time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond)
+	f.inUse.Store(false)
+	f.hooks.OnFree()
+	return &alcove.Result{}, nil
+}
+
+func (f *fake) Status() environment.Status { return environment.Status{ID: f.id, Memory: 1 << 20} }
+
+func (f *fake) Close() {
+	f.once.Do(func() {
+		f.closed.Store(true)
+		go func() {
+			f.hooks.OnEnd()
+			close(f.ended)
+		}()
+	})
+}
+func (f *fake) Kill()                  { f.Close() }
+func (f *fake) Ended() <-chan struct{} { return f.ended }
+
+// fakes makes them, and knows what was made.
+type fakes struct {
+	t        testing.TB
+	mu       sync.Mutex
+	made     []*fake
+	initTook time.Duration
+	initErr  error
+	current  func(*alcove.Version) bool
+}
+
+func (fs *fakes) start(v *alcove.Version, tenant alcove.Tenant, o StartOptions, h Hooks) (Environment, error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	f := &fake{t: fs.t, id: fmt.Sprintf("%06d", len(fs.made)), version: v, tenant: tenant, hooks: h, ended: make(chan struct{})}
+	fs.made = append(fs.made, f)
+	go func() {
+		time.Sleep(fs.initTook)
+		if fs.initErr != nil {
+			h.OnInit(fs.initErr)
+			f.Close()
+			return
+		}
+		h.OnInit(nil)
+		h.OnFree()
+	}()
+	return f, nil
+}
+
+func (fs *fakes) count() int {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return len(fs.made)
+}
+
+func newPool(fs *fakes, limit int, change func(*Config)) *Pool {
+	cfg := Config{
+		Start:         fs.start,
+		Current:       func(v *alcove.Version) bool { return fs.current == nil || fs.current(v) },
+		Cap:           func(*alcove.Version) int { return limit },
+		TenantIdleMin: time.Minute, KeepAlive: 10 * time.Minute, Creators: 2, Log: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	return New(cfg)
+}
+
+func isolated(id string) *alcove.Version {
+	return &alcove.Version{FunctionID: id, Name: id, Number: alcove.Latest, Generation: 1, Config: alcove.Config{Tenancy: alcove.PerTenant}}
+}
+
+func lease(t testing.TB, p *Pool, v *alcove.Version, tenant alcove.Tenant) Environment {
+	t.Helper()
+	l, err := p.Lease(t.Context(), v, tenant, StartOptions{})
+	if err != nil {
+		t.Fatalf("Lease for %q: %v", tenant, err)
+	}
+	return l.Environment
+}
+
+func invoke(t testing.TB, env Environment, v *alcove.Version, tenant alcove.Tenant) {
+	t.Helper()
+	if _, err := env.Invoke(t.Context(), &alcove.Invocation{Version: v, Tenant: tenant}, environment.InvokeOptions{}); err != nil {
+		t.Fatalf("Invoke for %q: %v", tenant, err)
+	}
+}
+
+func TestTheSameTenantGetsItsWarmEnvironmentAndNobodyElseDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t}
+		p := newPool(fs, 10, nil)
+		v := isolated("f")
+		a := lease(t, p, v, "a")
+		invoke(t, a, v, "a")
+		b := lease(t, p, v, "b")
+		invoke(t, b, v, "b")
+		if a == b {
+			t.Fatal("two tenants got one environment")
+		}
+		if again := lease(t, p, v, "a"); again != a {
+			t.Fatal("the tenant's warm environment was not used")
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAtTheCapOnlyLongIdleEnvironmentsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t}
+		p := newPool(fs, 2, nil)
+		v := isolated("f")
+		a := lease(t, p, v, "a")
+		invoke(t, a, v, "a")
+		time.Sleep(10 * time.Second)
+		invoke(t, lease(t, p, v, "b"), v, "b")
+
+		_, err := p.Lease(t.Context(), v, "c", StartOptions{})
+		var e *alcove.Error
+		if !errors.As(err, &e) || e.Code != alcove.CodeTooManyRequests {
+			t.Fatalf("Lease at the cap: %v, want TooManyRequestsException", err)
+		}
+		time.Sleep(55 * time.Second) // a has been idle for 65 s, b for 55 s
+		invoke(t, lease(t, p, v, "c"), v, "c")
+		synctest.Wait()
+		if !a.(*fake).closed.Load() {
+			t.Error("the least recently used environment is still there")
+		}
+		if _, err := p.Lease(t.Context(), v, "d", StartOptions{}); !errors.As(err, &e) {
+			t.Errorf("Lease at the cap with b idle for 55 s: %v, want TooManyRequestsException", err)
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestStaleVersionsAreNeverLeasedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var generation atomic.Int64
+		generation.Store(1)
+		fs := &fakes{t: t, current: func(v *alcove.Version) bool { return v.Generation == generation.Load() }}
+		p := newPool(fs, 10, nil)
+		v1 := isolated("f")
+		idle, busy := lease(t, p, v1, "a"), lease(t, p, v1, "b")
+		invoke(t, idle, v1, "a")
+
+		generation.Store(2)
+		p.Retire("f")
+		synctest.Wait()
+		if !idle.(*fake).closed.Load() {
+			t.Error("an idle environment of the old version lives on")
+		}
+		if busy.(*fake).closed.Load() {
+			t.Error("a busy environment of the old version was ended")
+		}
+		invoke(t, busy, v1, "b")
+		synctest.Wait()
+		if !busy.(*fake).closed.Load() {
+			t.Error("an environment of the old version lives on after its invocation")
+		}
+		v2 := *v1
+		v2.Generation = 2
+		if env := lease(t, p, &v2, "a"); env == idle || env == busy {
+			t.Error("an old environment was leased for the new version")
+		}
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestOneTenantsManyDelayAnothersFirstByOneCreation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t, initTook: 100 * time.Millisecond}
+		p := newPool(fs, 1000, func(c *Config) { c.Creators = 1 })
+		v := isolated("f")
+		ctx, cancel := context.WithCancel(t.Context())
+		var flood sync.WaitGroup
+		for range 500 {
+			flood.Go(func() { p.Lease(ctx, v, "flood", StartOptions{}) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		lease(t, p, v, "quiet")
+		if waited := time.Since(began); waited > 250*time.Millisecond {
+			t.Errorf("the quiet tenant waited %s, more than one creation besides its own", waited)
+		}
+		cancel()
+		flood.Wait()
+		time.Sleep(time.Second) // what was being made is made
+		if err := p.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAFailedInitIsToldToItsCallerAndLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t, initErr: &environment.InitError{Type: "Runtime.ImportModuleError"}}
+		p := newPool(fs, 10, nil)
+		_, err := p.Lease(t.Context(), isolated("f"), "a", StartOptions{})
+		var ie *environment.InitError
+		if !errors.As(err, &ie) {
+			t.Fatalf("Lease = %v, want the Init error", err)
+		}
+		synctest.Wait()
+		checkEmpty(t, p)
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func checkEmpty(t testing.TB, p *Pool) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.entries) != 0 || p.making != 0 {
+		t.Errorf("%d environments and %d creators are left", len(p.entries), p.making)
+	}
+	for id, f := range p.functions {
+		if f.tenants != 0 {
+			t.Errorf("function %s still counts %d tenant environments", id, f.tenants)
+		}
+		for k, g := range f.groups {
+			t.Errorf("group %v is left with %d entries and %d waiters", k, g.entries, len(g.waiters))
+		}
+	}
+}
+
+// TestAThousandRandomTenants runs random leases, cancellations, updates and ends
+// and checks after each that no environment serves two tenants (the fakes do),
+// that the cap holds and, at the end, that every count is back at zero.
+func TestAThousandRandomTenants(t *testing.T) {
+	for seed := range uint64(5) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { randomTenants(t, seed) })
+		})
+	}
+}
+
+func randomTenants(t *testing.T, seed uint64) {
+	const limit = 50
+	var generation atomic.Int64
+	generation.Store(1)
+	fs := &fakes{t: t, initTook: 3 * time.Millisecond, current: func(v *alcove.Version) bool { return v.Generation == generation.Load() }}
+	p := newPool(fs, limit, func(c *Config) { c.TenantIdleMin = 5 * time.Millisecond; c.KeepAlive = 5 * time.Second })
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var calls sync.WaitGroup
+	served, refused := atomic.Int64{}, atomic.Int64{}
+	for range 3000 {
+		v := isolated("f")
+		v.Generation = generation.Load()
+		tenant := alcove.Tenant(fmt.Sprint("tenant-", rng.IntN(1000)))
+		ctx, cancel := context.WithCancel(t.Context())
+		if rng.IntN(10) == 0 {
+			time.AfterFunc(time.Duration(rng.IntN(4))*time.Millisecond, cancel)
+		}
+		calls.Go(func() {
+			defer cancel()
+			for range 4 {
+				l, err := p.Lease(ctx, v, tenant, StartOptions{})
+				if err != nil {
+					refused.Add(1)
+					return
+				}
+				_, err = l.Environment.Invoke(t.Context(), &alcove.Invocation{Version: v, Tenant: tenant}, environment.InvokeOptions{})
+				if err == nil {
+					served.Add(1)
+					return
+				}
+			}
+		})
+		if rng.IntN(3) == 0 {
+			time.Sleep(time.Duration(rng.IntN(3)) * time.Millisecond)
+		}
+		if rng.IntN(200) == 0 {
+			generation.Add(1)
+			p.Retire("f")
+		}
+		p.mu.Lock()
+		if f := p.functions["f"]; f != nil && (f.tenants > limit || f.tenants < 0) {
+			t.Errorf("%d tenant environments, cap %d", f.tenants, limit)
+		}
+		p.mu.Unlock()
+	}
+	calls.Wait()
+	if served.Load() == 0 || refused.Load() == 0 {
+		t.Errorf("served %d and refused %d: the test does not test both", served.Load(), refused.Load())
+	}
+	time.Sleep(time.Minute) // everything idle expires
+	synctest.Wait()
+	checkEmpty(t, p)
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if fs.count() == 0 {
+		t.Error("nothing was made")
+	}
+}
