@@ -99,6 +99,9 @@ func runscMain(args []string) int {
 		}
 	}
 
+	if err := registerFilters(); err != nil {
+		return fatal("%v", err)
+	}
 	var exit *os.File
 	if p.Name() == "boot" {
 		if exit, err = prepareSentry(own); err != nil {

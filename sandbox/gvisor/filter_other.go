@@ -1,0 +1,6 @@
+//go:build !amd64
+
+package gvisor
+
+// compiledFilters is empty where nobody has compiled any yet.
+var compiledFilters []byte
