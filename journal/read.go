@@ -1,0 +1,140 @@
+package journal
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alcove-run/alcove"
+)
+
+// Position is a place between two reports. The zero value is the beginning.
+// A consumer keeps the position together with what it made of the reports
+// before it, and goes on from there after a restart.
+type Position struct {
+	Segment uint64 `json:"segment"`
+	Offset  int64  `json:"offset"`
+}
+
+// String gives the position as segment:offset.
+func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Segment, p.Offset) }
+
+// ParsePosition reads what String wrote.
+func ParsePosition(s string) (Position, error) {
+	var p Position
+	if _, err := fmt.Sscanf(s, "%d:%d", &p.Segment, &p.Offset); err != nil {
+		return Position{}, fmt.Errorf("journal: position %q: %w", s, err)
+	}
+	return p, nil
+}
+
+// Read calls fn for every report after from that is in the journal when it is
+// called, oldest first, with the position behind that report. Segments deleted
+// meanwhile are passed over. An error of fn ends it and is returned.
+func (j *Journal) Read(from Position, fn func(Position, *alcove.Report) error) error {
+	_, err := j.read(from, fn)
+	return err
+}
+
+// Follow is Read, and then goes on with each report that is appended until ctx
+// ends or the journal is closed; it returns ctx's cause or [ErrClosed] then.
+func (j *Journal) Follow(ctx context.Context, from Position, fn func(Position, *alcove.Report) error) error {
+	more := make(chan struct{}, 1)
+	j.mu.Lock()
+	j.waiters[more] = struct{}{}
+	j.mu.Unlock()
+	defer func() {
+		j.mu.Lock()
+		delete(j.waiters, more)
+		j.mu.Unlock()
+	}()
+	for closing := false; ; {
+		var err error
+		from, err = j.read(from, func(p Position, r *alcove.Report) error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return fn(p, r)
+		})
+		if err != nil {
+			return err
+		}
+		if closing {
+			return ErrClosed
+		}
+		select {
+		case <-more:
+		case <-j.done:
+			closing = true // once more, for what was written last
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// read is Read, and gives the position that was reached.
+func (j *Journal) read(from Position, fn func(Position, *alcove.Report) error) (Position, error) {
+	j.mu.Lock()
+	segments := make([]segment, 0, len(j.segments))
+	for _, s := range j.segments {
+		if s.number >= from.Segment {
+			segments = append(segments, s)
+		}
+	}
+	j.mu.Unlock()
+	for _, s := range segments {
+		if s.number > from.Segment {
+			from = Position{s.number, headerSize}
+		}
+		if from.Offset >= s.end {
+			continue
+		}
+		var err error
+		if from, err = j.readSegment(s, from, fn); err != nil {
+			return from, err
+		}
+	}
+	return from, nil
+}
+
+// readSegment reads one segment up to its end as it was known.
+func (j *Journal) readSegment(s segment, from Position, fn func(Position, *alcove.Report) error) (Position, error) {
+	f, err := os.Open(j.path(s.number))
+	if errors.Is(err, os.ErrNotExist) {
+		return from, nil
+	}
+	if err != nil {
+		return from, fmt.Errorf("journal: open segment: %w", err)
+	}
+	defer f.Close()
+	from.Offset = max(from.Offset, headerSize)
+	r := bufio.NewReaderSize(io.NewSectionReader(f, from.Offset, s.end-from.Offset), 64<<10)
+	var buf []byte
+	for {
+		payload, err := readFrame(r, buf)
+		if err == io.EOF {
+			return from, nil
+		}
+		var report alcove.Report
+		if err == nil {
+			err = json.Unmarshal(payload, &report)
+		}
+		if err != nil {
+			j.mu.Lock()
+			j.stats.Corrupt++
+			j.mu.Unlock()
+			j.log.Error("journal: rest of a segment cannot be read", "segment", s.number, "offset", from.Offset, "error", err)
+			from.Offset = s.end
+			return from, nil
+		}
+		buf = payload
+		from.Offset += frameHeader + int64(len(payload))
+		if err := fn(from, &report); err != nil {
+			return from, err
+		}
+	}
+}
