@@ -143,10 +143,7 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 		Shared: filepath.Join(b.driver.conf.Dir, sharedName),
 		Log:    spec.Log != nil,
 	}
-	if err := enter(b.group, cmd, &req); err != nil {
-		_ = theirs.Close()
-		return ans, err
-	}
+	enter(b.group, cmd, &req)
 	err = cmd.Start()
 	_ = theirs.Close()
 	if err != nil {

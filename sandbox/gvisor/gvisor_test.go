@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +47,60 @@ func pythonRoot(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return tree.Dir
+}
+
+func newDriver(t testing.TB) *Driver {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	cg, err := cgroup.Open("gvisor-test-"+newID()[:8], log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(context.Background(), Config{Dir: t.TempDir(), Cgroups: cg, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := cg.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func newSpec(t testing.TB, root string) sandbox.Spec {
+	t.Helper()
+	null, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { null.Close() })
+	return sandbox.Spec{
+		ID: newID(), Root: root, SocketDir: t.TempDir(), Dir: "/var/task",
+		Limits: sandbox.Limits{Memory: 128 << 20, Tmp: 512 << 20, Shm: 64 << 20, CPU: 1, Processes: 1024, OpenFiles: 1024},
+		Stdout: null, Stderr: null,
+	}
+}
+
+// quiet waits until the machine has been idle for a moment, two seconds at
+// most, so that measurements of it mean something.
+func quiet() {
+	for range 30 {
+		before := idle()
+		time.Sleep(60 * time.Millisecond)
+		if idle()-before >= 11 {
+			return
+		}
+	}
+}
+
+func idle() int {
+	b, _ := os.ReadFile("/proc/stat")
+	n, _ := strconv.Atoi(strings.Fields(string(b))[4])
+	return n
 }
 
 func TestHello(t *testing.T) {

@@ -13,9 +13,12 @@ const (
 	processOverhead = 256
 )
 
-// enter arranges that the starter lives in the group from its first moment, or
-// else enters it before it does anything.
-func enter(g *cgroup.Group, cmd *exec.Cmd, req *request) error {
-	req.Cgroup = g.Paths()
-	return nil
+// enter arranges that the starter is born in the group's version 2 part, and
+// enters the version 1 parts itself before it does anything else.
+func enter(g *cgroup.Group, cmd *exec.Cmd, req *request) {
+	if fd := g.FD(); fd >= 0 {
+		cmd.SysProcAttr.UseCgroupFD = true
+		cmd.SysProcAttr.CgroupFD = fd
+	}
+	req.Cgroup = g.V1Paths()
 }

@@ -14,8 +14,6 @@ import (
 	"gvisor.dev/gvisor/runsc/container"
 	"gvisor.dev/gvisor/runsc/flag"
 	"gvisor.dev/gvisor/runsc/specutils"
-
-	"github.com/alcove-run/alcove/sandbox/cgroup"
 )
 
 // The starter is this program started again to make one sandbox. It enters the
@@ -36,7 +34,7 @@ type request struct {
 	ID     string   `json:"id"`
 	Dir    string   `json:"dir"`    // the sandbox's layout
 	Shared string   `json:"shared"` // gVisor's state shared by all sandboxes
-	Cgroup []string `json:"cgroup"` // what to enter; empty if it is there already
+	Cgroup []string `json:"cgroup"` // version 1 directories to enter
 	Log    bool     `json:"log"`    // fdLog is there
 	Init   bool     `json:"init"`   // fdInit is there
 }
@@ -134,10 +132,8 @@ func start(req request, files []*os.File, began time.Time) (answer, error) {
 	var ans answer
 	ans.Trace.Helper = time.Since(began)
 	began = time.Now()
-	if len(req.Cgroup) > 0 {
-		if err := cgroup.EnterPaths(req.Cgroup); err != nil {
-			return ans, err
-		}
+	if err := enterV1(req.Cgroup); err != nil {
+		return ans, err
 	}
 	ans.Trace.Cgroup = time.Since(began)
 
