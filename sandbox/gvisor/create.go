@@ -138,10 +138,9 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	req := request{
-		ID:     spec.ID,
-		Dir:    string(b.dir),
-		Shared: filepath.Join(b.driver.conf.Dir, sharedName),
-		Log:    spec.Log != nil,
+		ID:  spec.ID,
+		Dir: string(b.dir),
+		Log: spec.Log != nil,
 	}
 	enter(b.group, cmd, &req)
 	err = cmd.Start()
@@ -184,14 +183,9 @@ func converse(conn *net.UnixConn, req request, files []*os.File) ([]byte, error)
 	}
 	fds := make([]int, len(files))
 	for i, f := range files {
-		raw, err := f.SyscallConn()
-		if err != nil {
-			return nil, err
-		}
-		// Control, not Fd, which would make the caller's pipe blocking.
-		if err := raw.Control(func(fd uintptr) { fds[i] = int(fd) }); err != nil {
-			return nil, err
-		}
+		// Fd also makes a pipe blocking, which is a property that the sandbox's
+		// descriptor shares: programs expect it of their output.
+		fds[i] = int(f.Fd())
 	}
 	if _, _, err := conn.WriteMsgUnix(text, unix.UnixRights(fds...), nil); err != nil {
 		return nil, err

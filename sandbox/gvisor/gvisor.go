@@ -74,7 +74,7 @@ func New(ctx context.Context, conf Config) (*Driver, error) {
 		return nil, fmt.Errorf("gvisor: %w", err)
 	}
 	conf.Dir = dir
-	for _, d := range []string{dir, filepath.Join(dir, sharedName), filepath.Join(dir, boxesName)} {
+	for _, d := range []string{dir, filepath.Join(dir, boxesName)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("gvisor: %w", err)
 		}
@@ -101,7 +101,7 @@ func New(ctx context.Context, conf Config) (*Driver, error) {
 // Name implements sandbox.Driver.
 func (d *Driver) Name() string { return "gvisor" }
 
-// Close implements sandbox.Driver.
+// Close implements sandbox.Driver. It closes Config.Cgroups, too.
 func (d *Driver) Close() error {
 	d.mu.Lock()
 	d.closed = true
@@ -117,18 +117,37 @@ func (d *Driver) Close() error {
 		wg.Go(func() { errs[i] = b.Destroy() })
 	}
 	wg.Wait()
-	return errors.Join(append(errs, d.netns.Close(), d.lock.Close())...)
+	if err := errors.Join(errs...); err != nil {
+		return errors.Join(err, d.netns.Close(), d.lock.Close())
+	}
+	errs = append(errs, d.conf.Cgroups.Close(), d.netns.Close())
+	for _, name := range []string{boxesName, lockName} {
+		errs = append(errs, os.RemoveAll(filepath.Join(d.conf.Dir, name)))
+	}
+	return errors.Join(append(errs, d.lock.Close())...)
 }
 
 // lockDir makes sure that this process alone uses dir, until it ends.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("gvisor: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	path := filepath.Join(dir, lockName)
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("gvisor: %w", err)
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			_ = f.Close()
+			return nil, fmt.Errorf("gvisor: %s is used by another process: %w", dir, err)
+		}
+		// The process before may have removed the file it had locked.
+		locked, err := f.Stat()
+		if err != nil {
+			_ = f.Close()
+			return nil, fmt.Errorf("gvisor: %w", err)
+		}
+		if there, err := os.Stat(path); err == nil && os.SameFile(locked, there) {
+			return f, nil
+		}
 		_ = f.Close()
-		return nil, fmt.Errorf("gvisor: %s is used by another process: %w", dir, err)
 	}
-	return f, nil
 }

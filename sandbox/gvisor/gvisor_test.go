@@ -3,8 +3,8 @@ package gvisor
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -15,13 +15,38 @@ import (
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/cgroup"
 	"github.com/alcove-run/alcove/sandbox/rootfs"
+	"github.com/alcove-run/alcove/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) {
-	if Main() {
-		return
+	Main()
+	sandboxtest.Main(m, func(dir string) (sandbox.Driver, error) {
+		return open(dir, slog.New(slog.DiscardHandler))
+	})
+}
+
+// TestSuite runs what every driver must pass.
+func TestSuite(t *testing.T) {
+	sandboxtest.Run(t, sandboxtest.Options{
+		New: func(t *testing.T, dir string) sandbox.Driver {
+			d, err := open(dir, slog.New(slog.NewTextHandler(t.Output(), nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		},
+		Root: os.Getenv("ALCOVE_TEST_ROOT"),
+	})
+}
+
+// open makes a driver with cgroups that are told by its directory.
+func open(dir string, log *slog.Logger) (*Driver, error) {
+	sum := sha256.Sum256([]byte(dir))
+	groups, err := cgroup.Open("gvisor-test-"+hex.EncodeToString(sum[:8]), log)
+	if err != nil {
+		return nil, err
 	}
-	os.Exit(m.Run())
+	return New(context.Background(), Config{Dir: dir, Cgroups: groups, Log: log})
 }
 
 func newID() string {
@@ -51,20 +76,12 @@ func pythonRoot(t testing.TB) string {
 
 func newDriver(t testing.TB) *Driver {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	cg, err := cgroup.Open("gvisor-test-"+newID()[:8], log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := New(context.Background(), Config{Dir: t.TempDir(), Cgroups: cg, Log: log})
+	d, err := open(t.TempDir(), slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := cg.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -101,44 +118,4 @@ func idle() int {
 	b, _ := os.ReadFile("/proc/stat")
 	n, _ := strconv.Atoi(strings.Fields(string(b))[4])
 	return n
-}
-
-func TestHello(t *testing.T) {
-	ctx := context.Background()
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	cg, err := cgroup.Open("alcove-gvisor-test", log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := New(ctx, Config{Dir: t.TempDir(), Cgroups: cg, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	root := pythonRoot(t)
-	for range 3 {
-		sock := t.TempDir()
-		r, w, _ := os.Pipe()
-		lr, lw, _ := os.Pipe()
-		began := time.Now()
-		s, err := d.Create(ctx, sandbox.Spec{
-			ID: newID(), Root: root, SocketDir: sock,
-			Args: []string{"/usr/bin/python3", "-S", "-E", "-c", os.Getenv("PROG")}, Dir: "/var/task",
-			Env:    []string{"A=b"},
-			Limits: sandbox.Limits{Memory: 128 << 20, Tmp: 512 << 20, Shm: 64 << 20, CPU: 0.1, Processes: 100, OpenFiles: 1024},
-			Stdout: w, Stderr: w, Log: lw,
-		})
-		w.Close()
-		lw.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, _ := io.ReadAll(r)
-		lout, _ := io.ReadAll(lr)
-		<-s.Done()
-		t.Logf("%v %+v\n%s\n%s\n%+v", time.Since(began), s.Exit(), out, lout, s.(*box).Trace())
-		if err := s.Destroy(); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

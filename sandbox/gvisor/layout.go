@@ -5,9 +5,8 @@ import "path/filepath"
 // Names of files in the driver's directory and in a sandbox's own directory
 // below it.
 const (
-	lockName   = "lock"   // held by the process that uses the directory
-	sharedName = "shared" // gVisor's state shared by all sandboxes
-	boxesName  = "boxes"  // one directory per sandbox, named by its id
+	lockName  = "lock"  // held by the process that uses the directory
+	boxesName = "boxes" // one directory per sandbox, named by its id
 
 	configName = "config.json" // the OCI spec; gone once the sandbox runs
 	memoryName = "memory"      // what /proc/meminfo inside shall say, in bytes

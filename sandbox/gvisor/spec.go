@@ -43,9 +43,41 @@ func validate(s sandbox.Spec) error {
 			return fmt.Errorf("gvisor: sandbox %s: mount source %q is not a directory", s.ID, m.Source)
 		}
 	}
+	for _, target := range mountTargets(s) {
+		if err := checkTarget(s.Root, target); err != nil {
+			return fmt.Errorf("gvisor: sandbox %s: %w", s.ID, err)
+		}
+	}
 	l := s.Limits
 	if l.Memory <= 0 || l.Tmp <= 0 || l.Shm <= 0 || l.Processes <= 0 || l.OpenFiles <= 0 {
 		return fmt.Errorf("gvisor: sandbox %s: incomplete limits %+v", s.ID, l)
+	}
+	return nil
+}
+
+// mountTargets lists where something is mounted on the root tree.
+func mountTargets(s sandbox.Spec) []string {
+	targets := []string{"/proc", "/sys", "/dev", "/tmp", sandbox.SocketDir}
+	for _, m := range s.Mounts {
+		targets = append(targets, m.Target)
+	}
+	return targets
+}
+
+// checkTarget makes sure that the root tree has target as a directory, not by
+// way of a symbolic link. gVisor would make a missing one, in the tree that all
+// sandboxes share.
+func checkTarget(root, target string) error {
+	path := root
+	for _, name := range strings.Split(target[1:], "/") {
+		path = filepath.Join(path, name)
+		fi, err := os.Lstat(path)
+		if err != nil {
+			return fmt.Errorf("mount target: %w", err)
+		}
+		if !fi.IsDir() {
+			return fmt.Errorf("mount target %s is not a directory of the root tree", target)
+		}
 	}
 	return nil
 }

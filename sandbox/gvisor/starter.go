@@ -33,7 +33,6 @@ const maxMessage = 64 << 10
 type request struct {
 	ID     string   `json:"id"`
 	Dir    string   `json:"dir"`    // the sandbox's layout
-	Shared string   `json:"shared"` // gVisor's state shared by all sandboxes
 	Cgroup []string `json:"cgroup"` // version 1 directories to enter
 	Log    bool     `json:"log"`    // fdLog is there
 	Init   bool     `json:"init"`   // fdInit is there
@@ -192,7 +191,6 @@ func runscConfig(req request, netns *os.File) (*config.Config, error) {
 	config.RegisterFlags(flags)
 	for name, value := range map[string]string{
 		"root":                    layout(req.Dir).path(stateName),
-		"shared-root":             req.Shared,
 		"panic-log":               layout(req.Dir).path(panicName),
 		"platform":                "systrap",
 		"network":                 "none",
