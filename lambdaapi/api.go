@@ -1,0 +1,114 @@
+package lambdaapi
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/invoke"
+)
+
+// Authenticator says who made a request. Its errors are *[alcove.Error].
+type Authenticator interface {
+	// Authenticate is given the whole body.
+	Authenticate(r *http.Request, body []byte) (alcove.Caller, error)
+	// Precheck refuses what Authenticate would refuse whatever the body is.
+	Precheck(r *http.Request) error
+}
+
+// Catalog is the desired state: functions, versions and what belongs to them.
+// Its errors are *[alcove.Error] where the caller can mend them.
+type Catalog interface {
+	Create(ctx context.Context, caller alcove.Caller, in CreateInput) (*alcove.Version, error)
+	UpdateCode(ctx context.Context, caller alcove.Caller, name string, in UpdateCodeInput) (*alcove.Version, error)
+	// UpdateConfiguration changes $LATEST by change, which may run more than
+	// once, on a copy. An empty revisionID is any.
+	UpdateConfiguration(ctx context.Context, caller alcove.Caller, name, revisionID string, change func(*alcove.Config) error) (*alcove.Version, error)
+	Publish(ctx context.Context, caller alcove.Caller, name string, in PublishInput) (*alcove.Version, error)
+	Delete(ctx context.Context, caller alcove.Caller, ref alcove.Ref) error
+	Resolve(ref alcove.Ref) (*alcove.Version, error)
+	Function(name string) (*alcove.Function, error)
+	List(marker string, max int, allVersions bool) ([]*alcove.Version, string, error)
+	ListVersions(name, marker string, max int) ([]*alcove.Version, string, error)
+	SetReserved(ctx context.Context, caller alcove.Caller, name string, reserved *int) error
+	SetTags(ctx context.Context, caller alcove.Caller, name string, set map[string]string, remove []string) error
+	Totals() (codeBytes int64, functions int)
+	Unreserved() int
+}
+
+// Invoker runs functions. A function that fails is a result; the errors are
+// *[alcove.Error]. It does not keep the payload.
+type Invoker interface {
+	Invoke(ctx context.Context, caller alcove.Caller, req invoke.Request) (*alcove.Result, error)
+}
+
+// Packages gives deployment packages back.
+type Packages interface {
+	// OpenZip opens the zip file with a digest in lower-case hexadecimal.
+	OpenZip(sha256 string) (*os.File, error)
+}
+
+// Runtimes knows which runtimes there are on this node.
+type Runtimes interface {
+	// Names lists the runtimes that a function may name.
+	Names() []string
+	// Check answers with an error for the caller if functions of a runtime
+	// cannot run on this node.
+	Check(runtime string) error
+	// Version names what really runs functions of a runtime, such as
+	// "python3.11.2"; empty if the function brings it.
+	Version(runtime string) string
+}
+
+// Config is what an [API] is made from; every member is required unless it says
+// otherwise.
+type Config struct {
+	Place        alcove.Place
+	Auth         Authenticator
+	Catalog      Catalog
+	Invoker      Invoker
+	Packages     Packages
+	Runtimes     Runtimes
+	Architecture string // of this node: x86_64 or arm64
+	Concurrency  int    // the account's limit
+	// CodeStorage is the limit of all deployment packages together, in bytes;
+	// zero is AWS's default.
+	CodeStorage int64
+	Log         *slog.Logger
+	Now         func() time.Time // nil is time.Now
+}
+
+// defaultCodeStorage is AWS's limit for functions and layers of a region.
+const defaultCodeStorage = 300 << 30
+
+// API serves the Lambda REST API, and the URLs of code that it hands out.
+type API struct {
+	Config
+	routes map[routeKey][]*route
+	// codeKey signs code URLs. It lives as long as the process: the URLs live
+	// ten minutes.
+	codeKey [32]byte
+	// uploads bounds how many large bodies are in memory at once.
+	uploads chan struct{}
+}
+
+// maxUploads is how many bodies above a pooled buffer's size are read at once;
+// each takes up to 70 MB.
+const maxUploads = 4
+
+// New makes an API.
+func New(c Config) *API {
+	if c.CodeStorage == 0 {
+		c.CodeStorage = defaultCodeStorage
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	a := &API{Config: c, routes: index(table()), uploads: make(chan struct{}, maxUploads)}
+	rand.Read(a.codeKey[:]) // never fails (crypto/rand)
+	return a
+}

@@ -1,0 +1,217 @@
+package lambdaapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/alcove-run/alcove"
+)
+
+// call is one request that was authenticated, on its way to an operation.
+type call struct {
+	route     *route
+	params    params
+	query     url.Values
+	body      []byte // lent until the operation returns
+	request   *http.Request
+	requestID string
+}
+
+// reply is what an operation answers.
+type reply struct {
+	status int
+	// body is marshalled to JSON; nil is no body.
+	body any
+	// send, if set, writes the whole answer itself.
+	send func(w http.ResponseWriter)
+}
+
+// handler is an operation as the table has it.
+type handler func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error)
+
+// bare makes a handler of an operation that reads no JSON.
+func bare(f func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error)) handler {
+	return f
+}
+
+// with makes a handler of an operation whose body is a JSON object.
+func with[In any](f func(a *API, ctx context.Context, caller alcove.Caller, c *call, in *In) (reply, error)) handler {
+	return func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
+		in := new(In)
+		if err := decode(c.body, in); err != nil {
+			return reply{}, err
+		}
+		return f(a, ctx, caller, c, in)
+	}
+}
+
+// ServeHTTP answers a request of the Lambda API: everything but what the
+// operations themselves do.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	requestID := uuid.NewString()
+	operation := "unknown"
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		a.writeError(w, r, requestID, operation, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+	}()
+	query, err := readQuery(r.URL.RawQuery)
+	if err != nil {
+		a.writeError(w, r, requestID, operation, err)
+		return
+	}
+	route, params, err := a.find(r.Method, sentPath(r), query)
+	if err != nil {
+		a.writeError(w, r, requestID, operation, err)
+		return
+	}
+	operation = route.operation
+	body, release, err := a.readBody(w, r, route)
+	defer release()
+	if err == nil {
+		c := &call{route: route, params: params, query: query, body: body, request: r, requestID: requestID}
+		var answer reply
+		if answer, err = a.answer(c); err == nil {
+			err = send(w, c, answer)
+		}
+	}
+	if err != nil {
+		a.writeError(w, r, requestID, operation, err)
+	}
+}
+
+func (a *API) answer(c *call) (reply, error) {
+	caller, err := a.Auth.Authenticate(c.request, c.body)
+	if err != nil {
+		return reply{}, err
+	}
+	if c.route.serve == nil {
+		return reply{}, unsupported("The operation %s is not supported yet.", c.route.operation)
+	}
+	return c.route.serve(a, c.request.Context(), caller, c)
+}
+
+func send(w http.ResponseWriter, c *call, answer reply) error {
+	if answer.send != nil {
+		answer.send(w)
+		return nil
+	}
+	var body []byte
+	if answer.body != nil {
+		var err error
+		if body, err = json.Marshal(answer.body); err != nil {
+			return err
+		}
+	}
+	write(w, answer.status, c.requestID, body)
+	return nil
+}
+
+func readQuery(raw string) (url.Values, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, alcove.ClientError(alcove.CodeInvalidRequestContent, "The query string is malformed.")
+	}
+	return query, nil
+}
+
+const (
+	// maxPooled is the largest buffer that is kept for another request.
+	maxPooled = maxInvocation + 1
+	// precheckFrom is the size from which on a body is not read before its
+	// request's headers are believed.
+	precheckFrom = 64 << 10
+	// bodyTimeout bounds how long a caller may take to send its body.
+	bodyTimeout = 2 * time.Minute
+)
+
+// bodies holds buffers for bodies of up to maxPooled bytes.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// readBody reads the whole body of r, up to the route's limit. The body is lent
+// until release is called, which has to be, error or not.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request, route *route) (body []byte, release func(), err error) {
+	release = func() {}
+	size := r.ContentLength
+	if size == 0 {
+		return nil, release, nil
+	}
+	if size < 0 || size >= precheckFrom {
+		if err := a.Auth.Precheck(r); err != nil {
+			return nil, release, err
+		}
+	}
+	control := http.NewResponseController(w)
+	// Writers of tests cannot do it; the server's can.
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+
+	if size > route.maxBody {
+		return nil, release, tooLarge(r, route)
+	}
+	if size < 0 && route.maxBody > maxPooled || size > maxPooled {
+		select {
+		case a.uploads <- struct{}{}:
+			release = func() { <-a.uploads }
+		case <-r.Context().Done():
+			return nil, release, r.Context().Err()
+		}
+	}
+	if size < 0 {
+		body, err = io.ReadAll(io.LimitReader(r.Body, route.maxBody+1))
+		if int64(len(body)) > route.maxBody {
+			return nil, release, tooLarge(r, route)
+		}
+		return body, release, unreadable(err)
+	}
+	if size > maxPooled {
+		body = make([]byte, size)
+		_, err = io.ReadFull(r.Body, body)
+		return body, release, unreadable(err)
+	}
+	buffer := bodies.Get().(*[]byte)
+	if int64(cap(*buffer)) < size {
+		*buffer = make([]byte, size)
+	}
+	body = (*buffer)[:size]
+	_, err = io.ReadFull(r.Body, body)
+	return body, func() { bodies.Put(buffer) }, unreadable(err)
+}
+
+// tooLarge is the answer to a body over the limit. It reads on for a while:
+// many clients send all of a body before they look for the answer.
+func tooLarge(r *http.Request, route *route) error {
+	_, _ = io.CopyN(io.Discard, r.Body, 2*route.maxBody)
+	name := route.operation
+	if name == "Invoke" {
+		name = "InvokeFunction" // as AWS's text has it
+	}
+	return alcove.ClientError(alcove.CodeRequestEntityTooLarge,
+		"Request must be smaller than %d bytes for the %s operation", route.maxBody, name)
+}
+
+// unreadable is the answer when a body did not arrive: nobody will read it.
+func unreadable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeInvalidRequestContent,
+		Message: "The request body could not be read.", Err: err}
+}

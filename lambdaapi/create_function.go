@@ -1,0 +1,161 @@
+package lambdaapi
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/alcove-run/alcove"
+)
+
+type createFunctionInput struct {
+	settings
+	FunctionName         *string
+	Code                 *codeShape
+	Publish              *bool
+	PublishTo            *string
+	PackageType          *string
+	Architectures        []string
+	Tags                 map[string]string
+	TenancyConfig        *tenancyShape
+	CodeSigningConfigArn *string
+}
+
+// codeShape says where a deployment package is; ZipFile is it.
+type codeShape struct {
+	ZipFile             []byte
+	S3Bucket            *string
+	S3Key               *string
+	S3ObjectVersion     *string
+	S3ObjectStorageMode *string
+	ImageUri            *string
+	SourceKMSKeyArn     *string
+}
+
+func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *createFunctionInput) (reply, error) {
+	name, err := in.check(a)
+	if err != nil {
+		return reply{}, err
+	}
+	architecture, err := a.checkArchitecture(in.Architectures)
+	if err != nil {
+		return reply{}, err
+	}
+	config := alcove.Config{
+		Timeout: alcove.DefaultTimeout, MemorySize: alcove.DefaultMemorySize, Ephemeral: alcove.DefaultEphemeral,
+		Architecture: architecture, PackageType: "Zip", Tracing: "PassThrough",
+		Logging: alcove.Logging{Format: "Text", Group: "/aws/lambda/" + name},
+	}
+	if err := in.apply(&config); err != nil {
+		return reply{}, err
+	}
+	if err := checkVariables(config.Environment); err != nil {
+		return reply{}, err
+	}
+	if in.TenancyConfig != nil {
+		config.Tenancy = *in.TenancyConfig.TenantIsolationMode
+	}
+	v, err := a.Catalog.Create(ctx, caller, CreateInput{
+		Name: name, Config: config, Zip: in.Code.ZipFile, Tags: in.Tags, Publish: in.Publish != nil && *in.Publish,
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	// The ARN is the function's own even if a version was published (recorded
+	// from the service).
+	return reply{status: http.StatusCreated, body: a.configuration(v, v.ARN)}, nil
+}
+
+// check refuses what is wrong with the request itself; it gives the bare name.
+func (in *createFunctionInput) check(a *API) (string, error) {
+	var f failures
+	check(&f, []rule{
+		{member: "functionName", text: &in.FunctionName, required: true, min: 1, max: maxFunctionName, pattern: namePattern},
+		{member: "packageType", text: &in.PackageType, enum: []string{"Zip", "Image"}},
+		architectures(&in.Architectures),
+	})
+	if in.Role == nil {
+		f.null("role")
+	}
+	if in.Code == nil {
+		f.null("code")
+	}
+	if t := in.TenancyConfig; t != nil {
+		check(&f, []rule{{member: "tenancyConfig.tenantIsolationMode", text: &t.TenantIsolationMode, required: true, enum: []string{alcove.PerTenant}}})
+	}
+	check(&f, in.rules())
+	in.checkEnvironment(&f)
+	checkTags(&f, in.Tags)
+	if err := f.err(); err != nil {
+		return "", err
+	}
+	name, err := newName(a, *in.FunctionName)
+	if err != nil {
+		return "", err
+	}
+	if err := in.checkKind(); err != nil {
+		return "", err
+	}
+	if err := in.unsupported(); err != nil {
+		return "", err
+	}
+	if len(in.Tags) > alcove.MaxTags {
+		return "", alcove.InvalidParameter("Number of tags exceeds resource tag limit.")
+	}
+	return name, a.checkRuntime(*in.Runtime)
+}
+
+// checkKind sees that this is a function made of a zip file.
+func (in *createFunctionInput) checkKind() error {
+	if in.PackageType != nil && *in.PackageType == "Image" || in.Code.ImageUri != nil && *in.Code.ImageUri != "" {
+		return alcove.InvalidParameter("PackageType Image is not supported yet. Send a deployment package as Code.ZipFile.")
+	}
+	if err := in.Code.check(); err != nil {
+		return err
+	}
+	if in.Runtime == nil || in.Handler == nil {
+		return alcove.InvalidParameter("Runtime and Handler are mandatory parameters for functions created with deployment packages.")
+	}
+	if in.CodeSigningConfigArn != nil && *in.CodeSigningConfigArn != "" {
+		return unsupportedMember("CodeSigningConfigArn")
+	}
+	if in.PublishTo != nil && *in.PublishTo != "" {
+		return unsupportedMember("PublishTo")
+	}
+	return nil
+}
+
+// check sees that there is a zip file and nothing else.
+func (c *codeShape) check() error {
+	given := func(texts ...*string) bool {
+		for _, text := range texts {
+			if text != nil && *text != "" {
+				return true
+			}
+		}
+		return false
+	}
+	elsewhere := given(c.S3Bucket, c.S3Key, c.S3ObjectVersion)
+	switch {
+	case len(c.ZipFile) > 0 && elsewhere:
+		return alcove.InvalidParameter("Please do not provide other FunctionCode parameters when providing a ZipFile.")
+	case elsewhere:
+		return alcove.InvalidParameter("Deployment packages in Amazon S3 are not supported yet. Send the package as ZipFile.")
+	case len(c.ZipFile) == 0:
+		return alcove.InvalidParameter("Please provide a source for function code.")
+	case given(c.SourceKMSKeyArn):
+		return unsupportedMember("SourceKMSKeyArn")
+	}
+	return nil
+}
+
+// newName reads the name of a function to be made, which may be an ARN of this
+// place.
+func newName(a *API, s string) (string, error) {
+	if !strings.Contains(s, ":") && len(s) > alcove.MaxNameLength {
+		var f failures
+		check(&f, []rule{{member: "functionName", text: ptr(&s), max: alcove.MaxNameLength}})
+		return "", alcove.InvalidParameter("%s", alcove.AsError(f.err()).Message)
+	}
+	return a.functionOnly(s, false)
+}

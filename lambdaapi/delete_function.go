@@ -1,0 +1,21 @@
+package lambdaapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/alcove-run/alcove"
+)
+
+// deleteFunction answers 204 as the service does (recorded), though the newest
+// model says 200: SDKs take any success.
+func deleteFunction(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
+	ref, err := a.qualified(c)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := a.Catalog.Delete(ctx, caller, ref); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusNoContent}, nil
+}

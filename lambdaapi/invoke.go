@@ -1,0 +1,188 @@
+package lambdaapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/invoke"
+)
+
+// explainHeader asks for platform detail that the answer leaves out otherwise.
+const explainHeader = "X-Alcove-Explain"
+
+// invokeFunction is the hot path. It reads headers and the payload's form, and
+// leaves the rest to the invoker: whether the function is there, whether the
+// tenant fits, whether there is room.
+func invokeFunction(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
+	req, err := a.readInvocation(c)
+	if err != nil {
+		return reply{}, err
+	}
+	result, err := a.Invoker.Invoke(ctx, caller, req)
+	if err != nil {
+		return reply{}, err
+	}
+	if req.DryRun {
+		return reply{status: http.StatusNoContent}, nil
+	}
+	explain := len(c.request.Header[explainHeader]) > 0
+	return reply{send: func(w http.ResponseWriter) { sendResult(w, result, req.Tail, explain) }}, nil
+}
+
+// readInvocation makes the invoker's request of c, or says all that is wrong
+// with it.
+func (a *API) readInvocation(c *call) (invoke.Request, error) {
+	h := c.request.Header
+	var req invoke.Request
+	var f failures
+	ref, err := a.qualified(c)
+	if err = f.keep(err); err != nil {
+		return req, err
+	}
+	req.Ref = ref
+	if req.Tenant, err = tenantOf(h); err != nil {
+		if err = f.keep(err); err != nil {
+			return req, err
+		}
+	}
+	kind := header(h, "X-Amz-Invocation-Type")
+	if kind != "" && !slices.Contains(invocationTypes(), kind) {
+		f.add("invocationType", kind, enumText(invocationTypes()))
+	}
+	switch log := header(h, "X-Amz-Log-Type"); log {
+	case "", "None":
+	case "Tail":
+		req.Tail = true
+	default:
+		f.add("logType", log, enumText([]string{"None", "Tail"}))
+	}
+	if err := f.err(); err != nil {
+		return req, err
+	}
+	if kind == "Event" {
+		return req, unsupported("InvocationType Event is not supported yet. Use RequestResponse.")
+	}
+	if header(h, "X-Amz-Durable-Execution-Name") != "" {
+		return req, unsupportedMember("DurableExecutionName")
+	}
+	if text := header(h, "X-Amz-Client-Context"); text != "" {
+		if req.ClientContext, err = readClientContext(text); err != nil {
+			return req, err
+		}
+	}
+	if req.DryRun = kind == "DryRun"; req.DryRun {
+		return req, nil
+	}
+	req.TraceID = header(h, "X-Amzn-Trace-Id")
+	req.Payload = c.body
+	return req, checkPayload(&req.Payload)
+}
+
+func invocationTypes() []string { return []string{"Event", "RequestResponse", "DryRun"} }
+
+// header is a header's value; several are put together as HTTP has it.
+func header(h http.Header, name string) string {
+	switch values := h[name]; len(values) {
+	case 0:
+		return ""
+	case 1:
+		return values[0]
+	default:
+		return strings.Join(values, ",")
+	}
+}
+
+// tenantOf reads the tenant id, which comes under one of two spellings, once. An
+// id that is there but empty is malformed, not missing.
+func tenantOf(h http.Header) (alcove.Tenant, error) {
+	// AWS's documentation has both spellings; its model has the first.
+	first, second := h["X-Amz-Tenant-Id"], h["X-Amzn-Tenant-Id"]
+	switch {
+	case len(first)+len(second) == 0:
+		return "", nil
+	case len(first)+len(second) > 1:
+		return "", alcove.ClientError(alcove.CodeValidation, "%sValue '%s' at 'tenantId' failed to satisfy constraint: Member must be given once",
+			oneDetected, clip(strings.Join(slices.Concat(first, second), ", ")))
+	case len(first) == 1:
+		return alcove.ParseTenant(first[0])
+	default:
+		return alcove.ParseTenant(second[0])
+	}
+}
+
+func clip(s string) string {
+	if len(s) <= maxEcho {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxEcho], "") + "…"
+}
+
+// readClientContext decodes a client context to JSON on one line: it goes on in
+// a header.
+func readClientContext(text string) (string, error) {
+	if len(text) > alcove.MaxClientContext {
+		return "", alcove.ClientError(alcove.CodeInvalidRequestContent,
+			"Client context must be no longer than %d bytes of Base64.", alcove.MaxClientContext)
+	}
+	raw, err := base64.StdEncoding.DecodeString(text)
+	var line bytes.Buffer
+	if err == nil {
+		err = json.Compact(&line, raw)
+	}
+	if err != nil || !utf8.Valid(line.Bytes()) || line.Bytes()[0] != '{' {
+		return "", alcove.ClientError(alcove.CodeInvalidRequestContent, "Client context must be a valid Base64-encoded JSON object.")
+	}
+	return line.String(), nil
+}
+
+// checkPayload sees that an event is JSON. None at all is an empty object.
+func checkPayload(payload *[]byte) error {
+	if len(*payload) == 0 {
+		*payload = []byte("{}")
+		return nil
+	}
+	detail := "Invalid UTF-8"
+	if utf8.Valid(*payload) {
+		if json.Valid(*payload) {
+			return nil
+		}
+		var nothing json.RawMessage
+		if err := json.Unmarshal(*payload, &nothing); err != nil {
+			detail = err.Error()
+		}
+	}
+	return alcove.ClientError(alcove.CodeInvalidRequestContent,
+		"Could not parse request body into json: Could not parse payload into json: %s", detail)
+}
+
+// sendResult answers with what a function answered. The request id is the
+// invocation's.
+func sendResult(w http.ResponseWriter, result *alcove.Result, tail, explain bool) {
+	report := &result.Report
+	h := w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(result.Payload))}
+	h["X-Amzn-Requestid"] = []string{report.RequestID}
+	h["X-Amz-Executed-Version"] = []string{report.Version}
+	h["X-Alcove-Start"] = []string{string(report.Start)}
+	if result.FunctionError != "" {
+		h["X-Amz-Function-Error"] = []string{result.FunctionError}
+	}
+	if tail {
+		h["X-Amz-Log-Result"] = []string{base64.StdEncoding.EncodeToString(result.LogTail)}
+	}
+	if explain {
+		h["X-Alcove-Environment"] = []string{report.Environment}
+		h["X-Alcove-Isolation"] = []string{report.Isolation}
+	}
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(result.Payload) // the caller may have gone
+}

@@ -1,0 +1,87 @@
+package lambdaapi
+
+// Members of requests that CreateFunction and UpdateFunctionConfiguration share,
+// by AWS's names. A nil pointer is an absent member.
+
+// settings are the members that both take.
+type settings struct {
+	Runtime          *string
+	Role             *string
+	Handler          *string
+	Description      *string
+	Timeout          *int
+	MemorySize       *int
+	Environment      *environmentShape
+	TracingConfig    *tracingShape
+	EphemeralStorage *storageShape
+	LoggingConfig    *loggingShape
+	SnapStart        *snapStartShape
+
+	// Those below are refused unless they are empty.
+	VpcConfig              *vpcShape
+	DeadLetterConfig       *deadLetterShape
+	KMSKeyArn              *string
+	Layers                 []string
+	FileSystemConfigs      []map[string]any
+	ImageConfig            *imageShape
+	CapacityProviderConfig map[string]any
+	DurableConfig          map[string]any
+}
+
+type environmentShape struct{ Variables map[string]string }
+
+type tracingShape struct{ Mode *string }
+
+type storageShape struct{ Size *int }
+
+type loggingShape struct {
+	LogFormat           *string
+	ApplicationLogLevel *string
+	SystemLogLevel      *string
+	LogGroup            *string
+}
+
+type snapStartShape struct{ ApplyOn *string }
+
+type vpcShape struct {
+	SubnetIds               []string
+	SecurityGroupIds        []string
+	Ipv6AllowedForDualStack *bool
+}
+
+type deadLetterShape struct{ TargetArn *string }
+
+type imageShape struct {
+	EntryPoint       []string
+	Command          []string
+	WorkingDirectory *string
+}
+
+type tenancyShape struct{ TenantIsolationMode *string }
+
+// unsupported gives an error for the first member with a value that this
+// program cannot honour yet. Empty ones are what tools send that always send
+// every member.
+func (s *settings) unsupported() error {
+	set := func(text *string) bool { return text != nil && *text != "" }
+	vpc, image := s.VpcConfig, s.ImageConfig
+	for _, member := range [...]struct {
+		name  string
+		given bool
+	}{
+		{"VpcConfig", vpc != nil && len(vpc.SubnetIds)+len(vpc.SecurityGroupIds) > 0},
+		{"DeadLetterConfig", s.DeadLetterConfig != nil && set(s.DeadLetterConfig.TargetArn)},
+		{"KMSKeyArn", set(s.KMSKeyArn)},
+		{"Layers", len(s.Layers) > 0},
+		{"FileSystemConfigs", len(s.FileSystemConfigs) > 0},
+		{"ImageConfig", image != nil && (len(image.EntryPoint)+len(image.Command) > 0 || set(image.WorkingDirectory))},
+		{"CapacityProviderConfig", len(s.CapacityProviderConfig) > 0},
+		{"DurableConfig", len(s.DurableConfig) > 0},
+		{"SnapStart", s.SnapStart != nil && set(s.SnapStart.ApplyOn) && *s.SnapStart.ApplyOn != "None"},
+	} {
+		if member.given {
+			return unsupportedMember(member.name)
+		}
+	}
+	return nil
+}

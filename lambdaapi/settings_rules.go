@@ -1,0 +1,190 @@
+package lambdaapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/alcove-run/alcove"
+)
+
+// rules is the table of constraints of the shared members.
+func (s *settings) rules() []rule {
+	table := []rule{
+		{member: "role", text: &s.Role, pattern: rolePattern},
+		{member: "handler", text: &s.Handler, max: 128, pattern: handlerPattern},
+		{member: "description", text: &s.Description, max: 256},
+		{member: "timeout", number: &s.Timeout, min: 1, max: alcove.MaxTimeout},
+		{member: "memorySize", number: &s.MemorySize, min: alcove.MinMemorySize, max: alcove.MaxMemorySize},
+	}
+	if t := s.TracingConfig; t != nil {
+		table = append(table, rule{member: "tracingConfig.mode", text: &t.Mode, enum: []string{"Active", "PassThrough"}})
+	}
+	if e := s.EphemeralStorage; e != nil {
+		table = append(table, rule{member: "ephemeralStorage.size", number: &e.Size, required: true, min: alcove.MinEphemeral, max: alcove.MaxEphemeral})
+	}
+	if t := s.SnapStart; t != nil {
+		table = append(table, rule{member: "snapStart.applyOn", text: &t.ApplyOn, enum: []string{"PublishedVersions", "None"}})
+	}
+	if l := s.LoggingConfig; l != nil {
+		table = append(table,
+			rule{member: "loggingConfig.logFormat", text: &l.LogFormat, enum: []string{"JSON", "Text"}},
+			rule{member: "loggingConfig.applicationLogLevel", text: &l.ApplicationLogLevel, enum: []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}},
+			rule{member: "loggingConfig.systemLogLevel", text: &l.SystemLogLevel, enum: []string{"DEBUG", "INFO", "WARN"}},
+			rule{member: "loggingConfig.logGroup", text: &l.LogGroup, min: 1, max: 512, pattern: groupPattern},
+		)
+	}
+	return table
+}
+
+// checkEnvironment is the part of the table that a map needs.
+func (s *settings) checkEnvironment(f *failures) {
+	if s.Environment == nil {
+		return
+	}
+	for _, name := range sortedKeys(s.Environment.Variables) {
+		if !variablePattern.MatchString(name) {
+			f.add("environment.variables", "{"+name+"=…}", // values are secrets
+				"Map keys must satisfy constraint: [Member must satisfy regular expression pattern: "+bareExpression(variablePattern)+"]")
+		}
+		if strings.Contains(s.Environment.Variables[name], "\x00") {
+			f.add("environment.variables", "{"+name+"=…}", "Map values must not contain the character U+0000")
+		}
+	}
+}
+
+// checkVariables refuses variables that the runtime sets, and too many of them.
+func checkVariables(variables map[string]string) error {
+	var taken []string
+	for _, name := range sortedKeys(variables) {
+		if slices.Contains(reservedVariables(), name) {
+			taken = append(taken, name)
+		}
+	}
+	if taken != nil {
+		return alcove.InvalidParameter("Lambda was unable to configure your environment variables because the environment variables you have provided "+
+			"contains reserved keys that are currently not supported for modification. Reserved keys used in this request: %s", strings.Join(taken, ", "))
+	}
+	if measured := variablesText(variables); len(measured) > alcove.MaxEnvironment {
+		return alcove.InvalidParameter("Lambda was unable to configure your environment variables because the environment variables you have provided "+
+			"exceeded the 4KB limit. String measured: %s", strings.ToValidUTF8(measured[:min(len(measured), 2*alcove.MaxEnvironment)], ""))
+	}
+	return nil
+}
+
+// variablesText is the form that AWS measures variables in.
+func variablesText(variables map[string]string) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(variables); err != nil { // a map of strings
+		panic(err)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// reservedVariables are the names that only the runtime may set (developer
+// guide, "Defined runtime environment variables", those that are reserved).
+func reservedVariables() []string {
+	return []string{
+		"AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+		"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_FORMAT",
+		"AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_LEVEL", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_MAX_CONCURRENCY",
+		"AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT",
+	}
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// apply writes the members that are given to c. They were checked.
+func (s *settings) apply(c *alcove.Config) error {
+	set(&c.Runtime, s.Runtime)
+	set(&c.Role, s.Role)
+	set(&c.Handler, s.Handler)
+	set(&c.Description, s.Description)
+	set(&c.Timeout, s.Timeout)
+	set(&c.MemorySize, s.MemorySize)
+	if s.EphemeralStorage != nil {
+		set(&c.Ephemeral, s.EphemeralStorage.Size)
+	}
+	if s.TracingConfig != nil {
+		set(&c.Tracing, s.TracingConfig.Mode)
+	}
+	if s.Environment != nil {
+		c.Environment = s.Environment.Variables
+		if c.Environment == nil {
+			c.Environment = map[string]string{}
+		}
+	}
+	if s.LoggingConfig != nil {
+		return s.LoggingConfig.apply(&c.Logging)
+	}
+	return nil
+}
+
+// apply changes the members that are given. Levels belong to the JSON format:
+// they begin at INFO when it is chosen and go when it is left (recorded from the
+// service).
+func (s *loggingShape) apply(l *alcove.Logging) error {
+	set(&l.Format, s.LogFormat)
+	set(&l.Group, s.LogGroup)
+	if !l.JSON() {
+		if s.ApplicationLogLevel != nil || s.SystemLogLevel != nil {
+			return alcove.InvalidParameter(`LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from your request or change the LogFormat to "JSON" and try again.`)
+		}
+		l.ApplicationLevel, l.SystemLevel = "", ""
+		return nil
+	}
+	if l.ApplicationLevel == "" {
+		l.ApplicationLevel = "INFO"
+	}
+	if l.SystemLevel == "" {
+		l.SystemLevel = "INFO"
+	}
+	set(&l.ApplicationLevel, s.ApplicationLogLevel)
+	set(&l.SystemLevel, s.SystemLogLevel)
+	return nil
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// checkRuntime refuses a runtime that AWS does not have, or this node not.
+func (a *API) checkRuntime(runtime string) error {
+	names := a.Runtimes.Names()
+	if !slices.Contains(names, runtime) {
+		if len(runtime) > maxEcho {
+			runtime = strings.ToValidUTF8(runtime[:maxEcho], "") + "…"
+		}
+		return alcove.InvalidParameter("Value %s at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [%s] or be a valid ARN",
+			runtime, strings.Join(names, ", "))
+	}
+	return a.Runtimes.Check(runtime)
+}
+
+// checkArchitecture refuses machine code that this node cannot run.
+func (a *API) checkArchitecture(list []string) (string, error) {
+	if len(list) == 0 {
+		return a.Architecture, nil
+	}
+	if list[0] != a.Architecture {
+		return "", alcove.InvalidParameter("Architecture %s is not available here: this node runs %s.", list[0], a.Architecture)
+	}
+	return list[0], nil
+}
+
+// architectures is the row for that member.
+func architectures(list *[]string) rule {
+	return rule{member: "architectures", list: list, min: 1, max: 1, enum: []string{"x86_64", "arm64"}}
+}

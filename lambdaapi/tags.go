@@ -1,0 +1,94 @@
+package lambdaapi
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/alcove-run/alcove"
+)
+
+// Longest key and value of a tag, in characters ("Tag restrictions", AWS General
+// Reference).
+const (
+	maxTagKey   = 128
+	maxTagValue = 256
+)
+
+type tagResourceInput struct{ Tags map[string]string }
+
+func tagResource(a *API, ctx context.Context, caller alcove.Caller, c *call, in *tagResourceInput) (reply, error) {
+	var f failures
+	if in.Tags == nil {
+		f.null("tags")
+	}
+	checkTags(&f, in.Tags)
+	if err := f.err(); err != nil {
+		return reply{}, err
+	}
+	name, err := a.tagged(c.params[0])
+	if err != nil {
+		return reply{}, err
+	}
+	if len(in.Tags) == 0 {
+		// A client error with this text: recorded from the service.
+		return reply{}, alcove.InvalidParameter("An error occurred and the request cannot be processed.")
+	}
+	if len(in.Tags) > alcove.MaxTags {
+		return reply{}, alcove.InvalidParameter("Number of tags exceeds resource tag limit.")
+	}
+	if err := a.Catalog.SetTags(ctx, caller, name, in.Tags, nil); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusNoContent}, nil
+}
+
+func untagResource(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
+	keys := c.query["tagKeys"]
+	if len(keys) == 0 {
+		var f failures
+		f.null("tagKeys")
+		return reply{}, f.err()
+	}
+	name, err := a.tagged(c.params[0])
+	if err != nil {
+		return reply{}, err
+	}
+	if err := a.Catalog.SetTags(ctx, caller, name, nil, keys); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusNoContent}, nil
+}
+
+type listTagsOutput struct{ Tags map[string]string }
+
+func listTags(a *API, _ context.Context, _ alcove.Caller, c *call) (reply, error) {
+	name, err := a.tagged(c.params[0])
+	if err != nil {
+		return reply{}, err
+	}
+	f, err := a.Catalog.Function(name)
+	if err != nil {
+		return reply{}, err
+	}
+	out := listTagsOutput{Tags: f.Tags}
+	if out.Tags == nil {
+		out.Tags = map[string]string{}
+	}
+	return reply{status: http.StatusOK, body: out}, nil
+}
+
+// checkTags refuses keys and values that AWS does not take.
+func checkTags(f *failures, tags map[string]string) {
+	for _, key := range sortedKeys(tags) {
+		switch {
+		case key == "" || utf8.RuneCountInString(key) > maxTagKey:
+			f.add("tags", key, "Map keys must satisfy constraint: [Member must have length less than or equal to 128, Member must have length greater than or equal to 1]")
+		case strings.HasPrefix(strings.ToLower(key), "aws:"):
+			f.add("tags", key, "Map keys must not begin with aws:, which is reserved")
+		case utf8.RuneCountInString(tags[key]) > maxTagValue:
+			f.add("tags", tags[key], "Map values must satisfy constraint: [Member must have length less than or equal to 256]")
+		}
+	}
+}

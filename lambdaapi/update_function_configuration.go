@@ -1,0 +1,53 @@
+package lambdaapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/alcove-run/alcove"
+)
+
+type updateFunctionConfigurationInput struct {
+	settings
+	RevisionId *string
+	// TenancyConfig is no member of AWS's request. It is read to be refused:
+	// who sends it believes that isolation changed.
+	TenancyConfig json.RawMessage
+}
+
+func updateFunctionConfiguration(a *API, ctx context.Context, caller alcove.Caller, c *call, in *updateFunctionConfigurationInput) (reply, error) {
+	var f failures
+	check(&f, in.rules())
+	in.checkEnvironment(&f)
+	if err := f.err(); err != nil {
+		return reply{}, err
+	}
+	name, err := a.functionOnly(c.params[0], true)
+	if err != nil {
+		return reply{}, err
+	}
+	if len(in.TenancyConfig) > 0 && string(in.TenancyConfig) != "null" {
+		return reply{}, alcove.InvalidParameter("TenancyConfig can only be set when a function is created. To change it, delete the function and create it again.")
+	}
+	if err := in.unsupported(); err != nil {
+		return reply{}, err
+	}
+	if in.Runtime != nil {
+		if err := a.checkRuntime(*in.Runtime); err != nil {
+			return reply{}, err
+		}
+	}
+	if in.Environment != nil {
+		if err := checkVariables(in.Environment.Variables); err != nil {
+			return reply{}, err
+		}
+	}
+	var revision string
+	set(&revision, in.RevisionId)
+	v, err := a.Catalog.UpdateConfiguration(ctx, caller, name, revision, in.apply)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusOK, body: a.configuration(v, answerARN(v, alcove.Ref{}))}, nil
+}
