@@ -1,0 +1,163 @@
+package sandboxtest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+)
+
+// leaveTraces makes one of everything that another sandbox might see.
+const leaveTraces = `
+import ctypes, mmap, struct, subprocess, threading
+mark = %q
+libc = ctypes.CDLL(None, use_errno=True)
+os.environ['MARK'] = mark
+libc.setenv(b'MARK', mark.encode(), 1)
+for d in ('/tmp', '/dev/shm'):
+    with open(d + '/' + mark, 'w') as f: f.write(mark)
+    os.chmod(d + '/' + mark, 0o777)
+left = ['files']
+abstract = socket.socket(socket.AF_UNIX); abstract.bind('\0' + mark); abstract.listen(); left.append('abstract')
+path = socket.socket(socket.AF_UNIX); path.bind('/tmp/sock-' + mark); path.listen(); left.append('path')
+tcp = socket.socket(); tcp.bind(('127.0.0.1', %d)); tcp.listen(); left.append('tcp')
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.bind(('127.0.0.1', %d)); left.append('udp')
+shm = libc.shmget(%d, 4096, 0o1666)
+if shm >= 0:
+    left.append('sysv shm')
+    libc.shmat.restype = ctypes.c_void_p
+    at = libc.shmat(shm, None, 0)
+    ctypes.memmove(at, mark.encode(), len(mark))
+if libc.semget(%d, 1, 0o1666) >= 0: left.append('sysv sem')
+if libc.msgget(%d, 0o1666) >= 0: left.append('sysv msg')
+libc.mq_open.restype = ctypes.c_int
+if libc.mq_open(('/' + mark).encode(), os.O_CREAT | os.O_RDWR, 0o666, None) >= 0: left.append('mq')
+child = subprocess.Popen(['/bin/sleep', '1000' + mark[:3].translate(str.maketrans('abcdef', '123456'))])
+left.append('process')
+got = []
+import signal
+for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP): signal.signal(n, lambda n, f: got.append(n))
+r = left`
+
+// lookForTraces tries to find what leaveTraces made.
+const lookForTraces = `
+import ctypes
+mark = %[1]q
+libc = ctypes.CDLL(None, use_errno=True)
+r = {}
+def seen(what, how): r[what] = how
+for top in ('/', '/tmp', '/dev/shm', '/run', '/var', '/mnt', '/dev', '/run/alcove', '/dev/mqueue'):
+    if attempt(os.listdir, top) is None and any(mark in n for n in os.listdir(top)): seen('file in ' + top, 'found')
+def go(a, fam=socket.AF_UNIX):
+    s = socket.socket(fam); s.settimeout(2); s.connect(a)
+for what, a, fam in (('abstract socket', '\0' + mark, socket.AF_UNIX), ('path socket', '/tmp/sock-' + mark, socket.AF_UNIX), ('tcp', ('127.0.0.1', %[2]d), socket.AF_INET)):
+    if attempt(go, a, fam) is None: seen(what, 'connected')
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.connect(('127.0.0.1', %[2]d))
+attempt(u.send, b'spy'); how = attempt(u.send, b'spy')
+shm = libc.shmget(%[2]d, 0, 0)
+if shm >= 0: seen('sysv shm', 'id %%d' %% shm)
+if libc.semget(%[2]d, 0, 0) >= 0: seen('sysv sem', 'open')
+if libc.msgget(%[2]d, 0) >= 0: seen('sysv msg', 'open')
+if libc.mq_open(('/' + mark).encode(), os.O_RDWR) >= 0: seen('mq', 'open')
+for p in os.listdir('/proc'):
+    if not p.isdigit(): continue
+    for n in ('cmdline', 'environ'):
+        try:
+            if mark.encode() in open('/proc/%%s/%%s' %% (p, n), 'rb').read() and int(p) != os.getpid(): seen('process ' + p, n)
+        except OSError: pass
+for n in ('unix', 'tcp', 'udp'):
+    if attempt(open, '/proc/net/' + n) is None:
+        text = open('/proc/net/' + n).read()
+        if mark in text: seen('/proc/net/' + n, 'listed')
+for n in ('shm', 'sem', 'msg'):
+    if attempt(open, '/proc/sysvipc/' + n) is None and len(open('/proc/sysvipc/' + n).read().splitlines()) > 1: seen('/proc/sysvipc/' + n, 'listed')
+del u
+`
+
+// pair is about two sandboxes that run at the same time: nothing of one shows
+// in the other.
+func (s *suite) pair(t *testing.T) {
+	s.run(t, "traces", func(t *T) { s.traces(t, false) })
+	s.run(t, "traces_after_destroy", func(t *T) { s.traces(t, true) })
+	s.run(t, "signals", s.strayOnes)
+	s.run(t, "same_addresses", s.sameAddresses)
+}
+
+// traces: one leaves traces, the other looks for them, while the first still
+// runs, or in a sandbox that takes its place.
+func (s *suite) traces(t *T, gone bool) {
+	mark := token()
+	port := 20000 + int(mark[0])<<4 + int(mark[1])&15
+	a, pa := s.agent(t)
+	var left []string
+	pa.eval(t, fmt.Sprintf(leaveTraces, mark, port, port, port, port, port), &left)
+	t.Logf("left: %q", left)
+	if len(left) < 6 {
+		t.Errorf("it could leave nothing but %q", left)
+	}
+	if gone {
+		if err := a.Destroy(); err != nil {
+			t.Error(err)
+		}
+	}
+	_, pb := s.agent(t)
+	var seen map[string]string
+	pb.eval(t, fmt.Sprintf(lookForTraces, mark, port), &seen)
+	for _, what := range slices.Sorted(maps.Keys(seen)) {
+		t.Errorf("another sandbox's %s: %s", what, seen[what])
+	}
+	if gone {
+		return
+	}
+	// The probe must be able to find: in the same sandbox it does.
+	var self map[string]string
+	pa.eval(t, fmt.Sprintf(lookForTraces, mark, port), &self)
+	for _, what := range []string{"file in /tmp", "file in /dev/shm", "abstract socket", "path socket", "tcp"} {
+		if self[what] == "" {
+			t.Errorf("the probe does not find its own %s: %v", what, self)
+		}
+	}
+}
+
+// strayOnes: signals to every number there may be, and to all at once, reach
+// nobody else.
+func (s *suite) strayOnes(t *T) {
+	a, pa := s.agent(t)
+	pa.eval(t, "import signal\ngot = []\nfor n in (1, 10, 15): signal.signal(n, lambda n, f: got.append(n))", nil)
+	_, pb := s.agent(t)
+	pb.eval(t, `
+import signal
+me = os.getpid()
+for n in (1, 10, 15): signal.signal(n, signal.SIG_IGN)
+for pid in range(2, 70000):
+    if pid != me:
+        for n in (10, 15): attempt(os.kill, pid, n)
+attempt(os.kill, -1, 15)
+attempt(os.killpg, 0, 10)`, nil)
+	var got []int
+	pa.eval(t, "r = got", &got)
+	if len(got) > 0 {
+		t.Errorf("signals from another sandbox arrived: %v", got)
+	}
+	select {
+	case <-a.Done():
+		t.Errorf("ended by another sandbox: %+v", a.Exit())
+	default:
+	}
+}
+
+// sameAddresses: both may use the same ports, names and paths.
+func (s *suite) sameAddresses(t *T) {
+	for range 2 {
+		_, p := s.agent(t)
+		if how := p.str(t, `
+def take():
+    global a, b, c
+    a = socket.socket(); a.bind(('127.0.0.1', 18080)); a.listen()
+    b = socket.socket(socket.AF_UNIX); b.bind('\0same'); b.listen()
+    c = socket.socket(socket.AF_UNIX); c.bind('/tmp/same'); c.listen()
+r = attempt(take)`); how != "" {
+			t.Errorf("taking common names: %s", how)
+		}
+	}
+}

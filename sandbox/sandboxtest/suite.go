@@ -1,0 +1,286 @@
+// Package sandboxtest is the conformance and posture suite that every sandbox
+// driver passes. A driver's own tests call Run (and Main from TestMain); the
+// suite makes real sandboxes on a real root tree, runs programs in them, and
+// looks at them from inside and from the host.
+//
+// It is used by tests only. It needs root, /usr/bin/python3 on the host, and
+// nothing else; on such a machine it skips nothing. Where drivers may differ,
+// they say so in Options, with the reason.
+package sandboxtest
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/rootfs"
+)
+
+//go:embed probe/*.py
+var probes embed.FS
+
+// patience is how long the suite waits for something that happens by itself.
+// No test passes or fails by being quicker or slower within it.
+const patience = 30 * time.Second
+
+// Options says which driver is tested and in what it may differ.
+type Options struct {
+	// New makes the driver with the directory dir as its own, as the driver's
+	// constructor does. It is called several times, one driver after another
+	// on the same directory.
+	New func(t *testing.T, dir string) sandbox.Driver
+	// Root is a root tree that has /usr/bin/python3 with its standard library
+	// and what rootfs.Base gives. If it is empty, the suite makes one.
+	Root string
+	// SharesKernel says that processes in a sandbox are processes of the
+	// host's kernel: they are then looked at from the host, too.
+	SharesKernel bool
+	// Allowed are the differences that are accepted, by the name of the
+	// subtest below Run ("posture/seccomp") with the reason. An allowed subtest
+	// runs all the same; if it passes, its entry here is out of date, and the
+	// suite fails for that.
+	Allowed map[string]string
+	// Keeps are names in the driver's directory (patterns as in
+	// filepath.Match) that may be there after Close, with the reason.
+	Keeps map[string]string
+}
+
+// suite is one call of Run.
+type suite struct {
+	o      Options
+	driver sandbox.Driver
+	dir    string // the driver's
+	root   string // the root tree
+	code   string // the probes, mounted at /var/task
+	work   string // socket directories and whatever else the suite makes
+	secret string // in the environment of this process: must show nowhere
+
+	mu  sync.Mutex
+	ids []string // of every sandbox that was ever asked for
+	hit map[string]bool
+	// parents are the cgroups in which the driver makes those of sandboxes.
+	parents []string
+}
+
+// T is the testing.T of a subtest, which knows whether the driver may fail it.
+type T struct {
+	*testing.T
+	allowed string // the reason, or ""
+	failed  bool
+}
+
+// Errorf reports a failure, or notes it if the driver may differ here.
+func (t *T) Errorf(format string, args ...any) {
+	t.Helper()
+	t.failed = true
+	if t.allowed != "" {
+		t.Logf("differs, which is allowed (%s): %s", t.allowed, fmt.Sprintf(format, args...))
+		return
+	}
+	t.T.Errorf(format, args...)
+}
+
+// Error is Errorf without a format.
+func (t *T) Error(args ...any) {
+	t.Helper()
+	t.Errorf("%s", strings.TrimSuffix(fmt.Sprintln(args...), "\n"))
+}
+
+// Fatalf is Errorf, after which the subtest ends.
+func (t *T) Fatalf(format string, args ...any) {
+	t.Helper()
+	t.Errorf(format, args...)
+	runtime.Goexit() // of the subtest's body, see run
+}
+
+// Fatal is Fatalf without a format.
+func (t *T) Fatal(args ...any) {
+	t.Helper()
+	t.Fatalf("%s", strings.TrimSuffix(fmt.Sprintln(args...), "\n"))
+}
+
+// run runs body as a subtest. The body has a goroutine of its own, so that it
+// can be ended without the testing package calling that a failure.
+func (s *suite) run(parent *testing.T, name string, body func(t *T)) {
+	parent.Helper()
+	parent.Run(name, func(tt *testing.T) {
+		full := tt.Name()
+		if i := strings.Index(full, "/"); i >= 0 {
+			full = full[i+1:]
+		}
+		t := &T{T: tt, allowed: s.o.Allowed[full]}
+		s.mu.Lock()
+		s.hit[full] = true
+		s.mu.Unlock()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			body(t)
+		}()
+		<-done
+		if t.allowed != "" && !t.failed && !tt.Failed() {
+			tt.Errorf("this difference is allowed (%s), but does not show: remove it from Options.Allowed", t.allowed)
+		}
+	})
+}
+
+// Run runs the suite. The driver's test must be a top-level test: names in
+// Options.Allowed begin below it.
+func Run(t *testing.T, o Options) {
+	if os.Geteuid() != 0 {
+		t.Fatal("the suite must run as root: nothing of it can be checked otherwise")
+	}
+	s := &suite{o: o, hit: make(map[string]bool), secret: token()}
+	t.Setenv("ALCOVE_SANDBOXTEST_SECRET", s.secret)
+	s.work = workDir(t)
+	s.dir = filepath.Join(s.work, "driver")
+	s.code = filepath.Join(s.work, "code")
+	for _, d := range []string{s.dir, s.code} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writeProbes(s.code); err != nil {
+		t.Fatal(err)
+	}
+	if s.root = o.Root; s.root == "" {
+		s.root = pythonRoot(t, filepath.Join(s.work, "rootfs"))
+	}
+	before := takeStock(s)
+	s.driver = o.New(t, s.dir)
+
+	t.Run("life", s.life)
+	t.Run("freeze", s.freeze)
+	t.Run("door", s.doors)
+	t.Run("limits", s.limits)
+	s.run(t, "posture", s.posture)
+	t.Run("pair", s.pair)
+	s.run(t, "findings", s.findings)
+
+	s.run(t, "close", s.close)
+	left := before.since()
+	s.run(t, "leaks", func(t *T) { none(t, "after Close", left) })
+	s.run(t, "crash", s.crash)
+	left = before.since()
+	s.run(t, "leaks_after_crash", func(t *T) { none(t, "after Close", left) })
+	for _, name := range slices.Sorted(maps.Keys(o.Allowed)) {
+		if !s.hit[name] && !filtered() {
+			t.Errorf("Options.Allowed has %q, but there is no such subtest", name)
+		}
+	}
+}
+
+// workDir is t.TempDir, below a directory that any user may enter, with a name
+// short enough for unix sockets.
+func workDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "sbx-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("cannot remove what the suite made: %v", err)
+		}
+	})
+	return dir
+}
+
+func writeProbes(dir string) error {
+	names, err := probes.ReadDir("probe")
+	if err != nil {
+		return err
+	}
+	for _, e := range names {
+		raw, err := probes.ReadFile("probe/" + e.Name())
+		if err != nil {
+			return err
+		}
+		// Writable by its mode: only the mount keeps a sandbox from writing.
+		name := filepath.Join(dir, e.Name())
+		if err := os.WriteFile(name, raw, 0o666); err != nil {
+			return err
+		}
+		if err := os.Chmod(name, 0o666); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(dir, 0o777)
+}
+
+// pythonRoot makes the root tree: a real one, of this host's Python.
+func pythonRoot(t *testing.T, dir string) string {
+	real, err := filepath.EvalSymlinks("/usr/bin/python3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := rootfs.Open(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := store.Tree(context.Background(), rootfs.Want{
+		Name:     "sandboxtest",
+		Programs: []string{"/usr/bin/python3"},
+		Dirs:     []string{"/usr/lib/" + filepath.Base(real)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree.Dir
+}
+
+func (s *suite) newID() string {
+	id := token()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ids = append(s.ids, id)
+	return id
+}
+
+func token() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// filtered tells whether only some of the subtests were asked for.
+func filtered() bool {
+	for _, arg := range os.Args[1:] {
+		if strings.HasPrefix(strings.TrimLeft(arg, "-"), "test.run=") && strings.Contains(arg, "/") {
+			return true
+		}
+	}
+	return false
+}
+
+// await polls until cond is true.
+func await(t *T, what string, cond func() bool) {
+	t.Helper()
+	if !eventually(patience, cond) {
+		t.Fatalf("waited %v for %s", patience, what)
+	}
+}
+
+func eventually(limit time.Duration, cond func() bool) bool {
+	for end := time.Now().Add(limit); !cond(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
