@@ -54,6 +54,9 @@ type Config struct {
 	// StreamName is the log stream's, for listings.
 	StreamName string
 
+	// InvalidEntrypoint, if not empty, is why there is nothing to start: Init
+	// fails with it, and it is the function's fault.
+	InvalidEntrypoint string
 	// Suppressed says that Init runs as part of the first invocation, under the
 	// function's own timeout, because it failed when it ran by itself.
 	Suppressed bool
@@ -113,19 +116,22 @@ type Environment struct {
 	serving sync.WaitGroup
 
 	// Owned by the goroutine of loop.
-	box        sandbox.Sandbox
-	boxDone    <-chan struct{}
-	waiting    *nextCall
-	current    *run // begun and not answered
-	pending    *run // waits for the runtime to come to /next
-	making     bool // the driver is at work
-	closing    bool // ends as soon as nothing is under way
-	initFailed *failure
-	initBegan  time.Time
-	initTook   time.Duration
-	missed     bool // an invocation was given back because the runtime was not at /next
-	deadline   *time.Timer
-	freezeAt   *time.Timer
+	box     sandbox.Sandbox
+	boxDone <-chan struct{}
+	waiting *nextCall
+	early   *failure // of an Init that failed before the driver had returned
+	current *run     // begun and not answered
+	pending *run     // waits for the runtime to come to /next
+	// unstartable is why there will be no sandbox; an invocation is told.
+	unstartable *failure
+	making      bool // the driver is at work
+	closing     bool // ends as soon as nothing is under way
+	initFailed  *failure
+	initBegan   time.Time
+	initTook    time.Duration
+	missed      bool // an invocation was given back because the runtime was not at /next
+	deadline    *time.Timer
+	freezeAt    *time.Timer
 }
 
 // Start begins to make an environment and returns at once; what becomes of it is

@@ -46,6 +46,14 @@ func (e *Environment) beginInit() {
 		e.logInitStart()
 		e.deadline.Reset(e.cfg.InitTimeout)
 	}
+	if reason := e.cfg.InvalidEntrypoint; reason != "" {
+		e.output.closeWriters()
+		e.unstartable = &failure{kind: "Runtime.InvalidEntrypoint", message: reason}
+		if !e.cfg.Suppressed {
+			e.failInit(e.unstartable)
+		}
+		return
+	}
 	e.making = true
 	go func() {
 		box, err := e.cfg.Driver.Create(context.Background(), spec)
@@ -131,6 +139,13 @@ func (e *Environment) sandboxCreated(c created) {
 		return
 	}
 	e.become(Initialising)
+	switch w := e.waiting; {
+	case e.early != nil:
+		e.failInit(e.early)
+	case w != nil:
+		e.waiting = nil
+		e.arrived(w)
+	}
 }
 
 // initDone is the runtime's first /next.

@@ -95,6 +95,9 @@ func (e *Environment) take(r *run) {
 	case Creating, Initialising:
 		if e.cfg.Suppressed {
 			e.begin(r)
+			if e.unstartable != nil {
+				e.failInit(e.unstartable)
+			}
 			return
 		}
 	}
@@ -105,6 +108,9 @@ func (e *Environment) take(r *run) {
 func (e *Environment) bind(r *run) {
 	if _, bound := e.Tenant(); bound {
 		return
+	}
+	if e.output != nil {
+		e.output.drain() // what was written until now is nobody's
 	}
 	t := r.inv.Tenant
 	e.tenant.Store(&t)
@@ -163,6 +169,13 @@ func (e *Environment) handOver(r *run) {
 // arrived is a runtime at /next.
 func (e *Environment) arrived(w *nextCall) {
 	switch e.State() {
+	case Creating: // quicker than the driver: sandboxCreated goes on with it
+		if e.waiting != nil {
+			w.reply <- nextReply{err: runtimeapi.ErrInvalidState}
+			return
+		}
+		e.waiting = w
+		return
 	case Initialising:
 		e.waiting = w
 		e.initDone()

@@ -50,10 +50,17 @@ func (s runtimeSide) Failure(requestID, _ string, f runtimeapi.Fault) error {
 // InitFailure implements runtimeapi.Environment.
 func (s runtimeSide) InitFailure(f runtimeapi.Fault) error {
 	return s.tell(func() error {
-		if s.e.State() != Initialising {
+		fail := &failure{kind: f.Type, body: f.Body}
+		switch s.e.State() {
+		case Creating:
+			if s.e.early == nil {
+				s.e.early = fail
+			}
+		case Initialising:
+			s.e.failInit(fail)
+		default:
 			return runtimeapi.ErrInvalidState
 		}
-		s.e.failInit(&failure{kind: f.Type, body: f.Body})
 		return nil
 	})
 }

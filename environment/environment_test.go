@@ -1,0 +1,511 @@
+package environment
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/sandbox"
+)
+
+// script is a runtime without a process: a function that talks to the Runtime
+// API. What it returns is how its process ends.
+type script func(rt *runtimeClient) sandbox.Exit
+
+// scripted is a driver whose sandboxes run scripts.
+type scripted struct {
+	run       script
+	createErr error
+	mu        sync.Mutex
+	alive     int
+	frozen    int
+}
+
+func (d *scripted) Name() string                { return "scripted" }
+func (d *scripted) Findings() []sandbox.Finding { return nil }
+func (d *scripted) Close() error                { return nil }
+
+func (d *scripted) Create(_ context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	if d.createErr != nil {
+		return nil, d.createErr
+	}
+	dup := func(f *os.File) *os.File {
+		fd, err := syscall.Dup(int(f.Fd()))
+		if err != nil {
+			panic(err)
+		}
+		return os.NewFile(uintptr(fd), f.Name())
+	}
+	b := &scriptedBox{id: spec.ID, driver: d, done: make(chan struct{}), kill: make(chan struct{})}
+	rt := &runtimeClient{stdout: dup(spec.Stdout), killed: b.kill}
+	rt.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var nd net.Dialer
+		return nd.DialContext(ctx, "unix", filepath.Join(spec.SocketDir, sandbox.SocketName))
+	}}
+	d.mu.Lock()
+	d.alive++
+	d.mu.Unlock()
+	go func() {
+		exit := d.run(rt)
+		rt.stdout.Close()
+		rt.http.CloseIdleConnections()
+		b.once.Do(func() { b.exit = exit; close(b.done) })
+	}()
+	return b, nil
+}
+
+type scriptedBox struct {
+	id        string
+	driver    *scripted
+	done      chan struct{}
+	kill      chan struct{}
+	once      sync.Once
+	destroyed sync.Once
+	exit      sandbox.Exit
+}
+
+func (b *scriptedBox) ID() string            { return b.id }
+func (b *scriptedBox) Done() <-chan struct{} { return b.done }
+func (b *scriptedBox) Exit() sandbox.Exit    { return b.exit }
+func (b *scriptedBox) Freeze() error         { b.driver.count(&b.driver.frozen, 1); return nil }
+func (b *scriptedBox) Thaw() error           { b.driver.count(&b.driver.frozen, -1); return nil }
+func (b *scriptedBox) Usage() (sandbox.Usage, error) {
+	return sandbox.Usage{Memory: 30 << 20, MemoryPeak: 36 << 20}, nil
+}
+func (b *scriptedBox) Destroy() error {
+	b.destroyed.Do(func() {
+		close(b.kill)
+		b.once.Do(func() { b.exit = sandbox.Exit{Signal: syscall.SIGKILL}; close(b.done) })
+		b.driver.count(&b.driver.alive, -1)
+	})
+	return nil
+}
+
+func (d *scripted) count(what *int, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	*what += n
+}
+
+func (d *scripted) counts() (alive, frozen int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.alive, d.frozen
+}
+
+// runtimeClient is what a runtime does with the Runtime API.
+type runtimeClient struct {
+	http   http.Client
+	stdout *os.File
+	killed <-chan struct{}
+}
+
+func (rt *runtimeClient) next() (id, tenant string, event []byte, ok bool) {
+	resp, err := rt.http.Get("http://runtime/2018-06-01/runtime/invocation/next")
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return "", "", nil, false
+	}
+	defer resp.Body.Close()
+	event, err = io.ReadAll(resp.Body)
+	return resp.Header.Get("Lambda-Runtime-Aws-Request-Id"), resp.Header.Get("Lambda-Runtime-Aws-Tenant-Id"), event, err == nil
+}
+
+func (rt *runtimeClient) post(path, body string) int {
+	resp, err := rt.http.Post("http://runtime/2018-06-01/runtime/"+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// echo answers every event with itself, and prints a line for each.
+func echo(rt *runtimeClient) sandbox.Exit {
+	for {
+		id, _, event, ok := rt.next()
+		if !ok {
+			return sandbox.Exit{Code: 1}
+		}
+		io.WriteString(rt.stdout, "saw "+string(event)+"\n")
+		rt.post("invocation/"+id+"/response", string(event))
+	}
+}
+
+// logLines collects an environment's log.
+type logLines struct {
+	mu    sync.Mutex
+	lines []string
+	who   []alcove.Tenant
+}
+
+func (l *logLines) Append(t alcove.Tenant, _ time.Time, m []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(m))
+	l.who = append(l.who, t)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "")
+}
+
+type bench struct {
+	env    *Environment
+	driver *scripted
+	log    *logLines
+	dir    string
+	freed  chan struct{}
+}
+
+func version() *alcove.Version {
+	return &alcove.Version{FunctionID: "f-1", Name: "f", ARN: "arn:aws:lambda:us-east-1:000000000000:function:f", Number: alcove.Latest, Generation: 1,
+		Config: alcove.Config{Timeout: 1, MemorySize: 128, Tenancy: alcove.PerTenant, Logging: alcove.Logging{Format: "Text"}}}
+}
+
+func start(t *testing.T, run script, change func(*Config)) *bench {
+	t.Helper()
+	b := &bench{driver: &scripted{run: run}, log: &logLines{}, dir: filepath.Join(t.TempDir(), "env"), freed: make(chan struct{}, 100)}
+	cfg := Config{ID: strings.Repeat("ab", 16), Version: version(), Driver: b.driver, Dir: b.dir, Stream: b.log,
+		StreamName: "stream", Log: slog.New(slog.DiscardHandler), OnFree: func() { b.freed <- struct{}{} }}
+	if change != nil {
+		change(&cfg)
+	}
+	b.env = Start(cfg)
+	t.Cleanup(func() {
+		b.env.Kill()
+		<-b.env.Ended()
+		if alive, _ := b.driver.counts(); alive != 0 {
+			t.Errorf("%d sandboxes are left", alive)
+		}
+		if _, err := os.Stat(b.dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the environment's directory is left: %v", err)
+		}
+	})
+	return b
+}
+
+func (b *bench) invoke(t *testing.T, tenant alcove.Tenant, payload string) (*alcove.Result, error) {
+	t.Helper()
+	return b.env.Invoke(t.Context(), &alcove.Invocation{RequestID: "r-" + string(tenant), Version: b.env.Version(), Tenant: tenant,
+		Payload: []byte(payload), InvokedARN: b.env.Version().ARN, Accepted: time.Now()}, InvokeOptions{Tail: true, Waited: true})
+}
+
+func (b *bench) mustInvoke(t *testing.T, tenant alcove.Tenant, payload string) *alcove.Result {
+	t.Helper()
+	res, err := b.invoke(t, tenant, payload)
+	if err != nil {
+		t.Fatalf("Invoke: %v", err)
+	}
+	return res
+}
+
+func errorObject(t *testing.T, res *alcove.Result) (kind, message string) {
+	t.Helper()
+	var o struct{ ErrorType, ErrorMessage string }
+	if res.FunctionError != "Unhandled" {
+		t.Fatalf("FunctionError = %q, payload %s", res.FunctionError, res.Payload)
+	}
+	if err := json.Unmarshal(res.Payload, &o); err != nil {
+		t.Fatalf("payload %s: %v", res.Payload, err)
+	}
+	return o.ErrorType, o.ErrorMessage
+}
+
+func TestInvocationsOneAfterAnother(t *testing.T) {
+	b := start(t, echo, nil)
+	first := b.mustInvoke(t, "blue", `{"n":1}`)
+	if string(first.Payload) != `{"n":1}` {
+		t.Errorf("payload %s", first.Payload)
+	}
+	if r := first.Report; r.Start != alcove.StartCold || r.Init <= 0 || !r.Bound || r.Tenant != "blue" || r.MaxMemoryUsed != 36 {
+		t.Errorf("first report %+v", r)
+	}
+	tail := string(first.LogTail)
+	if start, saw, end := strings.Index(tail, "START RequestId: "), strings.Index(tail, `saw {"n":1}`), strings.Index(tail, "\nREPORT RequestId: "); start < 0 || saw < start || end < saw {
+		t.Errorf("tail is not START, line, REPORT: %q", tail)
+	}
+	second := b.mustInvoke(t, "blue", `{"n":2}`)
+	if r := second.Report; r.Start != alcove.StartWarm || r.Init != 0 || r.Bound {
+		t.Errorf("second report %+v", r)
+	}
+	if strings.Contains(string(second.LogTail), `{"n":1}`) {
+		t.Errorf("the second tail has the first's lines: %s", second.LogTail)
+	}
+}
+
+func TestEnvironmentBelongsToOneTenantForLife(t *testing.T) {
+	b := start(t, echo, nil)
+	b.mustInvoke(t, "blue", "1")
+	if _, err := b.invoke(t, "green", "2"); !errors.Is(err, ErrWrongTenant) {
+		t.Fatalf("an invocation for another tenant: %v, want ErrWrongTenant", err)
+	}
+	other := *b.env.Version()
+	other.Generation++
+	_, err := b.env.Invoke(t.Context(), &alcove.Invocation{Version: &other, Tenant: "blue"}, InvokeOptions{})
+	if !errors.Is(err, ErrWrongTenant) {
+		t.Fatalf("an invocation of another generation: %v, want ErrWrongTenant", err)
+	}
+	if got := b.mustInvoke(t, "blue", "3"); string(got.Payload) != "3" {
+		t.Errorf("its own tenant got %s", got.Payload)
+	}
+}
+
+func TestOneInvocationAtATime(t *testing.T) {
+	began, release := make(chan struct{}), make(chan struct{})
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		id, _, _, _ := rt.next()
+		close(began)
+		<-release
+		rt.post("invocation/"+id+"/response", "1")
+		return echo(rt)
+	}, nil)
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.invoke(t, "blue", "1")
+		done <- err
+	}()
+	<-began
+	if _, err := b.invoke(t, "blue", "2"); !errors.Is(err, ErrNotHandedOver) {
+		t.Errorf("a second invocation: %v, want ErrNotHandedOver", err)
+	}
+	close(release)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTimeoutEndsTheEnvironment(t *testing.T) {
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		rt.next()
+		<-rt.killed
+		return sandbox.Exit{}
+	}, nil)
+	res := b.mustInvoke(t, "blue", "x")
+	kind, message := errorObject(t, res)
+	if kind != "Sandbox.Timedout" || message != "RequestId: r-blue Error: Task timed out after 1.00 seconds" {
+		t.Errorf("%s: %s", kind, message)
+	}
+	if res.Report.Status != alcove.StatusTimeout || !strings.Contains(string(res.LogTail), "Task timed out after 1.00 seconds") {
+		t.Errorf("report %+v, tail %s", res.Report, res.LogTail)
+	}
+	<-b.env.Ended()
+}
+
+func TestExitEndsTheEnvironment(t *testing.T) {
+	for name, c := range map[string]struct {
+		exit              sandbox.Exit
+		message, reported string
+	}{
+		"status":  {sandbox.Exit{Code: 127}, "Runtime exited with error: exit status 127", "Runtime.ExitError"},
+		"zero":    {sandbox.Exit{}, "Runtime exited without providing a reason", "Runtime.ExitError"},
+		"signal":  {sandbox.Exit{Signal: syscall.SIGSEGV}, "Runtime exited with error: signal: segmentation fault", "Runtime.ExitError"},
+		"memory":  {sandbox.Exit{Signal: syscall.SIGKILL, OOM: true}, "Runtime exited with error: signal: killed", "Runtime.OutOfMemory"},
+		"cleared": {sandbox.Exit{Err: errors.New("unknown"), OOM: true}, "Runtime exited with error: signal: killed", "Runtime.OutOfMemory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(rt *runtimeClient) sandbox.Exit {
+				rt.next()
+				io.WriteString(rt.stdout, "last words")
+				return c.exit
+			}, nil)
+			res := b.mustInvoke(t, "blue", "x")
+			if kind, message := errorObject(t, res); kind != "Runtime.ExitError" || message != "RequestId: r-blue Error: "+c.message {
+				t.Errorf("%s: %s", kind, message)
+			}
+			if res.Report.ErrorType != c.reported || res.Report.Status != alcove.StatusError {
+				t.Errorf("report %+v", res.Report)
+			}
+			if !strings.Contains(string(res.LogTail), "last words") {
+				t.Errorf("the tail misses what the process wrote before it ended: %s", res.LogTail)
+			}
+			<-b.env.Ended()
+		})
+	}
+}
+
+func TestFunctionErrorKeepsTheEnvironment(t *testing.T) {
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		id, _, _, _ := rt.next()
+		rt.post("invocation/"+id+"/error", `{"errorMessage":"no","errorType":"ValueError"}`)
+		return echo(rt)
+	}, nil)
+	res := b.mustInvoke(t, "blue", "1")
+	if kind, _ := errorObject(t, res); kind != "ValueError" {
+		t.Errorf("error type %s", kind)
+	}
+	if again := b.mustInvoke(t, "blue", "2"); string(again.Payload) != "2" || again.Report.Start != alcove.StartWarm {
+		t.Errorf("after a function error: %s %+v", again.Payload, again.Report)
+	}
+}
+
+func TestAnswersNobodyAskedFor(t *testing.T) {
+	codes := make(chan int, 10)
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		codes <- rt.post("invocation/stale/response", "early")
+		id, _, _, _ := rt.next()
+		codes <- rt.post("invocation/other/response", "wrong id")
+		codes <- rt.post("invocation/"+id+"/response", "right")
+		codes <- rt.post("invocation/"+id+"/response", "twice")
+		return echo(rt)
+	}, nil)
+	if res := b.mustInvoke(t, "blue", "x"); string(res.Payload) != "right" {
+		t.Errorf("payload %s", res.Payload)
+	}
+	b.mustInvoke(t, "blue", "y")
+	// The first answer is refused whether or not the driver has returned.
+	for i, want := range []int{403, 400, 202, 403} {
+		if got := <-codes; got != want {
+			t.Errorf("answer %d got status %d, want %d", i, got, want)
+		}
+	}
+}
+
+func TestFailedInitIsToldAndSuppressedInitAnswers(t *testing.T) {
+	broken := func(rt *runtimeClient) sandbox.Exit {
+		rt.post("init/error", `{"errorMessage":"no module","errorType":"Runtime.ImportModuleError","requestId":"","stackTrace":[]}`)
+		return sandbox.Exit{Code: 1}
+	}
+	typed := func(rt *runtimeClient) sandbox.Exit {
+		req, _ := http.NewRequest(http.MethodPost, "http://runtime/2018-06-01/runtime/init/error", bytes.NewReader([]byte(`{"errorMessage":"no module","errorType":"Runtime.ImportModuleError"}`)))
+		req.Header.Set("Lambda-Runtime-Function-Error-Type", "Runtime.ImportModuleError")
+		if resp, err := rt.http.Do(req); err == nil {
+			resp.Body.Close()
+		}
+		return broken(rt)
+	}
+	b := start(t, typed, nil)
+	_, err := b.invoke(t, "blue", "x")
+	var ie *InitError
+	if !errors.As(err, &ie) && !errors.Is(err, ErrNotHandedOver) {
+		t.Fatalf("Invoke = %v, want an Init error", err)
+	}
+	<-b.env.Ended()
+	if !strings.Contains(b.log.String(), "INIT_REPORT") || !strings.Contains(b.log.String(), "Runtime.ImportModuleError") {
+		t.Errorf("the log does not tell: %s", b.log)
+	}
+
+	s := start(t, typed, func(c *Config) { c.Suppressed = true })
+	res := s.mustInvoke(t, "blue", "x")
+	if kind, message := errorObject(t, res); kind != "Runtime.ImportModuleError" || message != "no module" {
+		t.Errorf("suppressed Init answered %s: %s", kind, message)
+	}
+	if log := s.log.String(); strings.Contains(log, "INIT_START") || !strings.Contains(log, "START RequestId: ") {
+		t.Errorf("log of a suppressed Init: %s", log)
+	}
+}
+
+func TestSuppressedInitThatWorks(t *testing.T) {
+	b := start(t, echo, func(c *Config) { c.Suppressed = true })
+	res := b.mustInvoke(t, "blue", "x")
+	if string(res.Payload) != "x" || res.Report.Start != alcove.StartCold || res.Report.Init != 0 {
+		t.Errorf("%s %+v", res.Payload, res.Report)
+	}
+}
+
+func TestInitTimeout(t *testing.T) {
+	b := start(t, func(rt *runtimeClient) sandbox.Exit { <-rt.killed; return sandbox.Exit{} },
+		func(c *Config) { c.InitTimeout = 50 * time.Millisecond })
+	_, err := b.invoke(t, "blue", "x")
+	var ie *InitError
+	if !errors.As(err, &ie) || ie.Type != "Sandbox.Timedout" {
+		t.Errorf("Invoke = %v, want an Init timeout", err)
+	}
+	<-b.env.Ended()
+}
+
+func TestASandboxThatCannotBeMadeIsThePlatformsFault(t *testing.T) {
+	b := start(t, echo, func(c *Config) {
+		c.Driver.(*scripted).createErr = errors.New("no cgroup at /sys/fs/secret")
+		c.Suppressed = true
+	})
+	_, err := b.invoke(t, "blue", "x")
+	if err == nil || strings.Contains(alcove.AsError(err).Message, "secret") {
+		t.Errorf("Invoke = %v", err)
+	}
+	<-b.env.Ended()
+}
+
+func TestIdleEnvironmentIsFrozenAndThawed(t *testing.T) {
+	b := start(t, echo, func(c *Config) { c.FreezeAfter = time.Millisecond })
+	b.mustInvoke(t, "blue", "1")
+	deadline := time.Now().Add(10 * time.Second)
+	for !b.env.Status().Frozen && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if _, frozen := b.driver.counts(); frozen != 1 {
+		t.Fatal("an idle environment was not frozen")
+	}
+	b.mustInvoke(t, "blue", "2")
+	deadline = time.Now().Add(10 * time.Second)
+	for !b.env.Status().Frozen && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if _, frozen := b.driver.counts(); frozen != 1 {
+		t.Fatal("it was not thawed and frozen again")
+	}
+}
+
+func TestCloseWaitsForTheInvocation(t *testing.T) {
+	began, release := make(chan struct{}), make(chan struct{})
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		id, _, _, _ := rt.next()
+		close(began)
+		<-release
+		rt.post("invocation/"+id+"/response", "done")
+		return echo(rt)
+	}, nil)
+	got := make(chan string, 1)
+	go func() {
+		res, err := b.invoke(t, "blue", "x")
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		got <- string(res.Payload)
+	}()
+	<-began
+	b.env.Close()
+	close(release)
+	if s := <-got; s != "done" {
+		t.Errorf("the invocation under way answered %q", s)
+	}
+	<-b.env.Ended()
+}
+
+func TestInitOutputHasNoTenantAndLaterOutputHas(t *testing.T) {
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		io.WriteString(rt.stdout, "during init\n")
+		return echo(rt)
+	}, nil)
+	select {
+	case <-b.freed: // Init is done, nobody has asked yet
+	case <-b.env.Ended():
+		t.Fatalf("Init failed: %s", b.log)
+	}
+	b.mustInvoke(t, "blue", "x")
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	for i, line := range b.log.lines {
+		switch {
+		case strings.HasPrefix(line, "during init") && b.log.who[i] != "":
+			t.Errorf("output of Init is %q's", b.log.who[i])
+		case strings.HasPrefix(line, "saw ") && b.log.who[i] != "blue":
+			t.Errorf("output of the invocation is %q's", b.log.who[i])
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package environment
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
+	"github.com/alcove-run/alcove/runtimes"
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/rootfs"
+)
+
+// Factory knows what a version needs to run on this node.
+type Factory struct {
+	Driver    sandbox.Driver
+	Roots     *rootfs.Store
+	Artifacts *artifact.Store
+	Runtimes  *runtimes.Set
+	Place     alcove.Place
+	// Dir is where environments have their directories.
+	Dir string
+	// Stream opens a log stream.
+	Stream func(group, stream string) LogStream
+	// FreezeAfter is Config.FreezeAfter of every environment.
+	FreezeAfter time.Duration
+	Log         *slog.Logger
+}
+
+// Prepare makes whatever v's environments share: the root tree of its runtime
+// and the tree of its code. It is slow the first time and quick after that.
+func (f *Factory) Prepare(ctx context.Context, v *alcove.Version) error {
+	_, _, err := f.trees(ctx, v)
+	return err
+}
+
+func (f *Factory) trees(ctx context.Context, v *alcove.Version) (runtimes.Runtime, sandbox.Spec, error) {
+	r, err := f.Runtimes.Resolve(v.Config.Runtime)
+	if err != nil {
+		return r, sandbox.Spec{}, err
+	}
+	r = r.For(v)
+	root, err := f.Roots.Tree(ctx, r.Want)
+	if err != nil {
+		return r, sandbox.Spec{}, fmt.Errorf("root tree of %s: %w", r.Name, err)
+	}
+	code, err := f.Artifacts.Tree(ctx, v.Code)
+	if err != nil {
+		return r, sandbox.Spec{}, fmt.Errorf("code of %s: %w", v.QualifiedARN(), err)
+	}
+	return r, sandbox.Spec{
+		Root:   root.Dir,
+		Mounts: []sandbox.Mount{{Source: code, Target: taskRoot}},
+		TCP:    r.TCP,
+		Args:   r.Args,
+		Dir:    taskRoot,
+		Limits: limits(v.Config),
+	}, nil
+}
+
+// taskRoot is where a function finds its code.
+const taskRoot = "/var/task"
+
+// shmSize is /dev/shm's; AWS gives none, ordinary programs expect some.
+const shmSize = 64 << 20
+
+func limits(c alcove.Config) sandbox.Limits {
+	return sandbox.Limits{
+		Memory:    int64(c.MemorySize) << 20,
+		Tmp:       int64(c.Ephemeral) << 20,
+		Shm:       shmSize,
+		CPU:       float64(c.MemorySize) / alcove.MemoryPerCPU,
+		Processes: 1024,
+		OpenFiles: 1024,
+	}
+}
+
+// Config describes a new environment of v. If stream is empty the environment
+// gets a log stream of its own.
+func (f *Factory) Config(ctx context.Context, v *alcove.Version, stream string) (Config, error) {
+	r, spec, err := f.trees(ctx, v)
+	if err != nil {
+		return Config{}, err
+	}
+	id := newID()
+	if stream == "" {
+		stream = streamName(v, id, time.Now())
+	}
+	missing := ""
+	if r.Family == runtimes.Provided {
+		if spec.Args = bootstrap(spec.Mounts[0].Source); spec.Args == nil {
+			missing = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
+		}
+	}
+	spec.Env = append(runtimes.Environ(v, r, f.Place, stream),
+		fmt.Sprintf("_LAMBDA_TELEMETRY_LOG_FD=%d", sandbox.LogFD))
+	return Config{
+		ID: id, Version: v, RuntimeVersion: r.Version,
+		Driver: f.Driver, Spec: spec, Dir: filepath.Join(f.Dir, id),
+		Stream: f.Stream(v.Config.Logging.Group, stream), StreamName: stream,
+		InvalidEntrypoint: missing, FreezeAfter: f.FreezeAfter, Log: f.Log,
+	}, nil
+}
+
+// bootstrap is the command of a custom runtime whose code is in dir, or nil if
+// dir has no program of that name (developer guide, "Building a custom runtime").
+func bootstrap(dir string) []string {
+	st, err := os.Stat(filepath.Join(dir, "bootstrap"))
+	if err != nil || !st.Mode().IsRegular() || st.Mode().Perm()&0o111 == 0 {
+		return nil
+	}
+	return []string{taskRoot + "/bootstrap"}
+}
+
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails, crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+// streamName is an environment's log stream as Lambda names it: in the
+// function's own group by version, in a shared group by function and version
+// (developer guide, "Configuring CloudWatch log groups").
+func streamName(v *alcove.Version, id string, now time.Time) string {
+	day := now.UTC().Format("2006/01/02/")
+	if v.Config.Logging.Group == "/aws/lambda/"+v.Name {
+		return day + "[" + v.Number + "]" + id
+	}
+	return day + v.Name + "[" + v.Number + "]" + id
+}
