@@ -1,0 +1,180 @@
+package alcove_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/alcove-run/alcove"
+
+// layers is the import table: a package imports only packages of layers below
+// its own, or of its own layer where that is marked. Reasons for single
+// exceptions stand beside them. ARCHITECTURE.md has the same picture in words.
+var layers = []struct {
+	packages []string // directories; a trailing /... takes those below
+	peers    bool     // may they import each other
+}{
+	{packages: []string{"."}},
+	{packages: []string{"internal/..."}},
+	{packages: []string{"telemetry", "store", "sandbox"}},
+	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin"}},
+	{packages: []string{"sandbox/sandboxtest", "sandbox/gvisor/...", "sandbox/namespace/..."}, peers: true},
+	{packages: []string{"runtimeapi/...", "runtimes/...", "artifact", "journal"}, peers: true},
+	{packages: []string{"environment"}},
+	{packages: []string{"pool/policy"}},
+	{packages: []string{"pool"}},
+	{packages: []string{"catalog", "logs"}},
+	{packages: []string{"invoke"}},
+	{packages: []string{"auth"}},
+	{packages: []string{"lambdaapi", "logsapi", "stsapi", "nodeapi"}}, // APIs never import each other
+	{packages: []string{"gateway"}},
+	{packages: []string{"cmd/...", "test/...", "examples/..."}, peers: true},
+}
+
+// standardOnly import nothing but the standard library.
+var standardOnly = []string{".", "pool/policy", "telemetry"}
+
+// only lists modules that few packages may import, each for its reason.
+var only = map[string][]string{
+	"github.com/nats-io/": {"store"},                                               // one place knows the engine
+	"gvisor.dev/":         {"sandbox/gvisor/..."},                                  // one place knows the sandbox
+	"modernc.org/sqlite":  {"logs"},                                                // one place knows the database
+	"github.com/aws/":     {"cmd/...", "test/...", "examples/...", "runtimes/..."}, // a client of ours, or a test's
+	module + "/store":     {"catalog", "auth", "invoke/async", "cmd/alcove"},       // cmd opens it
+}
+
+func TestImportsPointDown(t *testing.T) {
+	for dir, imports := range packageImports(t) {
+		from, ok := layerOf(dir)
+		if !ok {
+			t.Errorf("%s has no place in the import table: give it one, there and in ARCHITECTURE.md", dir)
+			continue
+		}
+		for _, imp := range imports {
+			rel, ours := strings.CutPrefix(imp, module)
+			if !ours {
+				continue
+			}
+			to := strings.TrimPrefix(rel, "/")
+			if to == "" {
+				to = "."
+			}
+			l, ok := layerOf(to)
+			switch {
+			case !ok:
+				t.Errorf("%s imports %s, which has no place in the import table", dir, to)
+			case l > from, l == from && !layers[from].peers && !parentOf(to, dir) && !parentOf(dir, to):
+				t.Errorf("%s imports %s: imports point down", dir, to)
+			}
+		}
+	}
+}
+
+func TestLimitedImports(t *testing.T) {
+	for dir, imports := range packageImports(t) {
+		for _, imp := range imports {
+			if in(standardOnly, dir) && strings.Contains(imp, ".") && !strings.HasPrefix(imp, module) {
+				t.Errorf("%s imports %s: it may import only the standard library", dir, imp)
+			}
+			for prefix, allowed := range only {
+				if strings.HasPrefix(imp, prefix) && !in(allowed, dir) {
+					t.Errorf("%s imports %s: only %s may", dir, imp, strings.Join(allowed, ", "))
+				}
+			}
+		}
+	}
+}
+
+func TestEveryPackageHasOneComment(t *testing.T) {
+	comments := map[string][]string{}
+	walk(t, func(path, dir string) {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		if _, ok := comments[dir]; !ok {
+			comments[dir] = nil
+		}
+		if f.Doc != nil {
+			comments[dir] = append(comments[dir], path)
+		}
+	})
+	for dir, files := range comments {
+		if len(files) != 1 {
+			t.Errorf("%s has %d package comments, want one: %s", dir, len(files), files)
+		}
+	}
+}
+
+// packageImports gives the imports of each directory's code, tests left out.
+func packageImports(t *testing.T) map[string][]string {
+	t.Helper()
+	out := map[string][]string{}
+	walk(t, func(path, dir string) {
+		if strings.HasSuffix(path, "_test.go") {
+			return
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			p, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[dir] = append(out[dir], p)
+		}
+	})
+	if len(out) < 10 {
+		t.Fatalf("found only %d packages", len(out))
+	}
+	return out
+}
+
+func walk(t *testing.T, visit func(path, dir string)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules") {
+			return filepath.SkipDir
+		}
+		if !d.IsDir() && strings.HasSuffix(path, ".go") {
+			visit(path, filepath.ToSlash(filepath.Dir(path)))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func layerOf(dir string) (int, bool) {
+	for i, l := range layers {
+		if in(l.packages, dir) {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+func in(list []string, dir string) bool {
+	for _, p := range list {
+		if base, tree := strings.CutSuffix(p, "/..."); p == dir || tree && (dir == base || parentOf(base, dir)) {
+			return true
+		}
+	}
+	return false
+}
+
+func parentOf(parent, dir string) bool { return strings.HasPrefix(dir, parent+"/") }
