@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -35,9 +36,31 @@ func TestSuite(t *testing.T) {
 			}
 			return d
 		},
-		Root: os.Getenv("ALCOVE_TEST_ROOT"),
+		Allowed: allowed,
 	})
 }
+
+// allowed are the suite's subtests in which gVisor differs.
+var allowed = map[string]string{
+	"life/environment": "gVisor adds HOME, as /etc/passwd has it, to an environment that lacks it (TestEnvironment holds the rest)",
+
+	"posture/mount_flags/root":       noFlags,
+	"posture/mount_flags/tmp":        noFlags,
+	"posture/mount_flags/dev_pts":    noFlags,
+	"posture/mount_flags/dev_shm":    noFlags,
+	"posture/mount_flags/var_task":   noFlags,
+	"posture/mount_flags/run_alcove": noFlags,
+
+	"posture/kernel_reads": "/proc/cmdline is a constant of gVisor's",
+	"posture/sysfs":        "the product name is a constant of ours, where gVisor would tell the host's",
+	"posture/devices":      "/dev/fuse and /dev/net/tun are gVisor's own and need privileges that nobody in the sandbox can have",
+
+	"posture/denied/socket_netlink_uevent": "gVisor has this family, with nothing in it",
+	"posture/denied/nice":                  "gVisor remembers the number and does nothing else",
+	"posture/denied/oom_score":             "gVisor remembers the number and does nothing else",
+}
+
+const noFlags = "gVisor has no such flag: it honours no set-uid bit anywhere, and opens no device file but its own"
 
 // open makes a driver with cgroups that are told by its directory.
 func open(dir string, log *slog.Logger) (*Driver, error) {
@@ -59,7 +82,7 @@ func pythonRoot(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("ALCOVE_TEST_ROOTS")
 	if dir == "" {
-		dir = t.TempDir()
+		dir = t.TempDir() // else one that the caller keeps between runs
 	}
 	store, err := rootfs.Open(dir, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -100,6 +123,39 @@ func newSpec(t testing.TB, root string) sandbox.Spec {
 		Limits: sandbox.Limits{Memory: 128 << 20, Tmp: 512 << 20, Shm: 64 << 20, CPU: 1, Processes: 1024, OpenFiles: 1024},
 		Stdout: null, Stderr: null,
 	}
+}
+
+// output runs a sandbox to its end, destroys it, and returns what it wrote to
+// either output.
+func output(t testing.TB, d *Driver, spec sandbox.Spec) string {
+	t.Helper()
+	out, s := run(t, d, spec)
+	if err := s.Destroy(); err != nil {
+		t.Error(err)
+	}
+	return out
+}
+
+// run is output that leaves the sandbox's remains.
+func run(t testing.TB, d *Driver, spec sandbox.Spec) (string, sandbox.Sandbox) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	spec.Stdout, spec.Stderr = w, w
+	s, err := d.Create(t.Context(), spec)
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(r)
+	if err != nil {
+		t.Error(err)
+	}
+	<-s.Done()
+	return string(out), s
 }
 
 // quiet waits until the machine has been idle for a moment, two seconds at

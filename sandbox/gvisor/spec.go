@@ -104,6 +104,7 @@ func ociSpec(s sandbox.Spec, dir layout) *specs.Spec {
 			},
 		},
 		Linux: &specs.Linux{
+			Seccomp: guestFilter(),
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
 				{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace},

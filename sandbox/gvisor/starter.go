@@ -198,6 +198,7 @@ func runscConfig(req request, netns *os.File) (*config.Config, error) {
 		"ignore-cgroups":          "true",
 		"host-settings":           "ignore",
 		"overlay2":                "none",
+		"oci-seccomp":             "true",
 		"gofer-network-namespace": fmt.Sprintf("/proc/self/fd/%d", netns.Fd()),
 	} {
 		if err := flags.Set(name, value); err != nil {
