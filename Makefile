@@ -1,0 +1,80 @@
+# alcove: everything a contributor types. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# gVisor does not work in a program with cgo; the race detector needs it.
+export CGO_ENABLED := 0
+# No telemetry, no credentials of whoever runs this, no metadata service.
+export AWS_EC2_METADATA_DISABLED := true
+
+BIN := bin/alcove
+FUZZTIME ?= 20s
+ISOLATION ?= gvisor
+PKG ?= ./...
+RUN ?= .
+
+# Where goroutines share memory, and no sandbox is started from the test itself.
+RACE := . ./auth ./artifact ./catalog ./environment ./invoke ./journal ./logs ./logsapi ./lambdaapi \
+	./pool/... ./runtimeapi/... ./store ./telemetry
+
+# Tests that may be skipped; any other skipped test fails the run. The native
+# client of AWS for Node.js is compiled at install, which needs a toolchain.
+MAY_SKIP := test/e2e\.TestOfficialNodeRuntimeClient
+
+.PHONY: help
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  variables: ISOLATION=gvisor|namespace (demo), PKG= and RUN= (test), FUZZTIME= (fuzz)"
+
+.PHONY: needs
+needs:
+	@scripts/install-missing
+
+.PHONY: build
+build: needs ## build bin/alcove (the first time takes minutes: gVisor is in it)
+	@mkdir -p $(dir $(BIN))
+	go build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/alcove
+
+.PHONY: demo
+demo: build ## see one function serve two tenants that share nothing
+	@go run ./examples/demo -alcove $(BIN) -isolation $(ISOLATION)
+
+.PHONY: check
+check: ## gofmt, go vet, the import table
+	@bad=$$(git ls-files --cached --others --exclude-standard '*.go' | xargs -r ls -d 2>/dev/null | xargs -r gofmt -l); \
+	if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; fi
+	go vet ./...
+	go test -vet=off -count=1 -run 'TestImports|TestLimited|TestEvery' .
+
+test/e2e/testdata/js/node_modules: test/e2e/testdata/js/package-lock.json
+	cd test/e2e/testdata/js && npm ci --no-audit --no-fund --loglevel=error && touch node_modules
+
+.PHONY: test
+test: build check test/e2e/testdata/js/node_modules ## every test, as root, from nothing (PKG=./pool RUN=TestX for some)
+	ALCOVE_BIN=$(abspath $(BIN)) go test -vet=off -json -count=1 -p 2 -timeout 15m -run '$(RUN)' $(PKG) \
+		| go run ./test/tally -may-skip '$(MAY_SKIP)'
+
+.PHONY: race
+race: ## the packages with goroutines, under the race detector
+	@scripts/install-missing race
+	CGO_ENABLED=1 go test -race -count=1 -p 2 -timeout 15m $(RACE)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME
+	@git ls-files --cached --others --exclude-standard '*_test.go' | xargs -r ls -d 2>/dev/null | xargs -r grep -o -H '^func Fuzz[A-Za-z0-9_]*' \
+		| sed 's/:func / /' | while read -r file target; do \
+			echo "$$(dirname "$$file") $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \
+		done
+
+.PHONY: bench
+bench: build ## measure, as docs/benchmarks.md has it
+	ALCOVE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 60m -run '^$$' -bench . ./test/bench
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin test/e2e/testdata/js/node_modules
