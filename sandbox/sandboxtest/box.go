@@ -63,7 +63,7 @@ func (c *capture) wait(t *T) string {
 	t.Helper()
 	select {
 	case <-c.done:
-	case <-time.After(patience):
+	case <-time.After(t.patience):
 		t.Fatalf("a pipe is still open for writing; so far: %q", c.String())
 	}
 	return c.String()
@@ -86,6 +86,10 @@ func (s *suite) spec(t *T, opts []option) (sandbox.Spec, *door, []*capture) {
 	t.Helper()
 	spec := newSpec(s.newID(), s.root, s.code, s.work)
 	if err := os.Mkdir(spec.SocketDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// Writable by its mode: only the mount keeps the sandbox from writing.
+	if err := os.Chmod(spec.SocketDir, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	d := openDoor(t, spec.SocketDir)
@@ -138,10 +142,12 @@ func (s *suite) create(t *T, ctx context.Context, opts ...option) (*box, error) 
 		for _, left := range s.leftovers(spec.ID) {
 			t.Errorf("left behind: %s", left)
 		}
+		late := time.After(t.patience)
 		for i, c := range outs {
 			select {
 			case <-c.done:
-			case <-time.After(patience):
+			case <-late:
+				late = time.After(0)
 				t.Errorf("the sandbox is gone, but descriptor %d of it is still open somewhere", i+1)
 			}
 		}
@@ -197,7 +203,7 @@ func (b *box) wait(t *T, name string) *peer {
 		return p
 	case <-b.Done():
 		t.Fatalf("the sandbox ended (%+v) before it connected: stderr %q", b.Exit(), b.stderr)
-	case <-time.After(patience):
+	case <-time.After(t.patience):
 		t.Fatalf("nobody came through the door as %q: stderr %q", name, b.stderr)
 	}
 	return nil
@@ -208,7 +214,7 @@ func (b *box) exit(t *T) sandbox.Exit {
 	t.Helper()
 	select {
 	case <-b.Done():
-	case <-time.After(patience):
+	case <-time.After(t.patience):
 		t.Fatalf("still running: stdout %.1000q, stderr %.1000q", b.stdout, b.stderr)
 	}
 	return b.Exit()

@@ -45,7 +45,7 @@ for i in range(4):
 `, network, size), nil)
 	for i := range 4 {
 		e := b.wait(t, fmt.Sprintf("echo%d", i))
-		if err := e.SetDeadline(time.Now().Add(patience)); err != nil {
+		if err := e.SetDeadline(time.Now().Add(t.patience)); err != nil {
 			t.Fatal(err)
 		}
 		sent := make([]byte, size)

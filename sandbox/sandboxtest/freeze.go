@@ -99,7 +99,7 @@ func (s *suite) freezeStops(t *T) {
 	if err := b.Destroy(); err != nil {
 		t.Errorf("Destroy while frozen: %v", err)
 	}
-	if err := p.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := p.SetReadDeadline(time.Now().Add(t.patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {

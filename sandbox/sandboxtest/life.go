@@ -191,7 +191,7 @@ func (s *suite) mounts(t *T) {
 	got := s.output(t, sh("cat /opt/sub/f; ls /var/task; ls -a /mnt /var/runtime"), func(p *sandbox.Spec) {
 		p.Mounts = append(p.Mounts, sandbox.Mount{Source: layer, Target: "/opt"})
 	})
-	if want := "layer\nagent.py\ndenied.py\nposture.py\n/mnt:\n.\n..\n\n/var/runtime:\n.\n..\n"; got != want {
+	if want := "layer\nagent.py\ndenied.py\nposture.py\nspare.txt\n/mnt:\n.\n..\n\n/var/runtime:\n.\n..\n"; got != want {
 		t.Errorf("got %q", got)
 	}
 }
@@ -366,7 +366,7 @@ os.wait()`, nil)
 		t.Error(err)
 	}
 	// Nobody is left who could hold the other end.
-	if err := d.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := d.SetReadDeadline(time.Now().Add(t.patience)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {

@@ -112,7 +112,7 @@ func (p *peer) eval(t *T, code string, r any) {
 // try is eval that returns the error from inside, or "".
 func (p *peer) try(t *T, code string, r any) string {
 	t.Helper()
-	if err := p.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := p.SetDeadline(time.Now().Add(t.patience)); err != nil {
 		t.Fatal(err)
 	}
 	line, err := json.Marshal(map[string]string{"code": code})

@@ -9,6 +9,7 @@
 package sandboxtest
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"embed"
@@ -22,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,11 +31,12 @@ import (
 	"github.com/alcove-run/alcove/sandbox/rootfs"
 )
 
-//go:embed probe/*.py
+//go:embed probe
 var probes embed.FS
 
-// patience is how long the suite waits for something that happens by itself.
-// No test passes or fails by being quicker or slower within it.
+// patience is how long the suite waits for something that happens by itself,
+// unless Options say otherwise. No test passes or fails by being quicker or
+// slower within it.
 const patience = 30 * time.Second
 
 // Options says which driver is tested and in what it may differ.
@@ -56,6 +59,10 @@ type Options struct {
 	// Keeps are names in the driver's directory (patterns as in
 	// filepath.Match) that may be there after Close, with the reason.
 	Keeps map[string]string
+	// Patience is how long the suite waits for what should happen by itself.
+	// Zero means half a minute, which is right for everything but a driver
+	// that is known to fail.
+	Patience time.Duration
 }
 
 // suite is one call of Run.
@@ -78,14 +85,15 @@ type suite struct {
 // T is the testing.T of a subtest, which knows whether the driver may fail it.
 type T struct {
 	*testing.T
-	allowed string // the reason, or ""
-	failed  bool
+	allowed  string      // the reason, or ""
+	failed   atomic.Bool // subtests may use goroutines
+	patience time.Duration
 }
 
 // Errorf reports a failure, or notes it if the driver may differ here.
 func (t *T) Errorf(format string, args ...any) {
 	t.Helper()
-	t.failed = true
+	t.failed.Store(true)
 	if t.allowed != "" {
 		t.Logf("differs, which is allowed (%s): %s", t.allowed, fmt.Sprintf(format, args...))
 		return
@@ -121,7 +129,7 @@ func (s *suite) run(parent *testing.T, name string, body func(t *T)) {
 		if i := strings.Index(full, "/"); i >= 0 {
 			full = full[i+1:]
 		}
-		t := &T{T: tt, allowed: s.o.Allowed[full]}
+		t := &T{T: tt, allowed: s.o.Allowed[full], patience: cmp.Or(s.o.Patience, patience)}
 		s.mu.Lock()
 		s.hit[full] = true
 		s.mu.Unlock()
@@ -131,7 +139,7 @@ func (s *suite) run(parent *testing.T, name string, body func(t *T)) {
 			body(t)
 		}()
 		<-done
-		if t.allowed != "" && !t.failed && !tt.Failed() {
+		if t.allowed != "" && !t.failed.Load() && !tt.Failed() {
 			tt.Errorf("this difference is allowed (%s), but does not show: remove it from Options.Allowed", t.allowed)
 		}
 	})
@@ -271,8 +279,8 @@ func filtered() bool {
 // await polls until cond is true.
 func await(t *T, what string, cond func() bool) {
 	t.Helper()
-	if !eventually(patience, cond) {
-		t.Fatalf("waited %v for %s", patience, what)
+	if !eventually(t.patience, cond) {
+		t.Fatalf("waited %v for %s", t.patience, what)
 	}
 }
 

@@ -105,11 +105,13 @@ def tamper():
             go('symlink ' + d, os.symlink, '/tmp', d + '/link')
     go('chmod file', os.chmod, '/etc/passwd', 0o666)
     go('utime file', os.utime, '/etc/passwd')
-    go('unlink code', os.unlink, '/var/task/agent.py')
-    go('rename code', os.rename, '/var/task/agent.py', '/var/task/x.py')
-    go('chmod code', os.chmod, '/var/task/agent.py', 0o777)
-    go('truncate code', os.truncate, '/var/task/agent.py', 0)
-    go('xattr code', os.setxattr, '/var/task/agent.py', 'user.x', b'x')
+    go('xattr code', os.setxattr, '/var/task/spare.txt', 'user.x', b'x')
+    go('write code', lambda: os.close(os.open('/var/task/spare.txt', os.O_WRONLY)))
+    go('truncate code', os.truncate, '/var/task/spare.txt', 0)
+    go('utime code', os.utime, '/var/task/spare.txt')
+    go('link code', os.link, '/var/task/spare.txt', '/var/task/second.txt')
+    go('rename code', os.rename, '/var/task/spare.txt', '/var/task/renamed.txt')
+    go('unlink code', os.unlink, '/var/task/spare.txt')
     return out
 
 
