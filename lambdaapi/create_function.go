@@ -23,7 +23,7 @@ type createFunctionInput struct {
 
 // codeShape says where a deployment package is; ZipFile is it.
 type codeShape struct {
-	ZipFile             []byte
+	ZipFile             blob
 	S3Bucket            *string
 	S3Key               *string
 	S3ObjectVersion     *string

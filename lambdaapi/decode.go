@@ -76,3 +76,42 @@ func typeName(t reflect.Type) string {
 		return "a Structure"
 	}
 }
+
+// blob is bytes that are sent as a Base64 string, and in no other form.
+type blob []byte
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (b *blob) UnmarshalJSON(text []byte) error {
+	switch text[0] {
+	case '"':
+	case 'n':
+		return nil // null is no value
+	default:
+		return &json.UnmarshalTypeError{Value: jsonKind(text[0]), Type: reflect.TypeFor[blob]()}
+	}
+	encoded := text[1 : len(text)-1]
+	if bytes.IndexByte(encoded, '\\') >= 0 { // some encoders escape slashes
+		var s string
+		if err := json.Unmarshal(text, &s); err != nil {
+			return err
+		}
+		encoded = []byte(s)
+	}
+	out := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
+	n, err := base64.StdEncoding.Decode(out, encoded)
+	*b = out[:n]
+	return err
+}
+
+func jsonKind(first byte) string {
+	switch first {
+	case '[':
+		return "array"
+	case '{':
+		return "object"
+	case 't', 'f':
+		return "bool"
+	default:
+		return "number"
+	}
+}

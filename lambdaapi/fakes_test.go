@@ -359,10 +359,13 @@ type node struct {
 func start(t testing.TB) *node {
 	t.Helper()
 	n := newNode(t)
-	mux := http.NewServeMux()
-	mux.HandleFunc(CodePath, n.api.ServeCode)
-	mux.Handle("/", n.api)
-	srv := httptest.NewServer(mux)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, CodePath) {
+			n.api.ServeCode(w, r)
+			return
+		}
+		n.api.ServeHTTP(w, r)
+	}))
 	t.Cleanup(srv.Close)
 	n.url = srv.URL
 	n.client = lambda.New(lambda.Options{Region: place.Region, BaseEndpoint: aws.String(srv.URL), HTTPClient: srv.Client(),

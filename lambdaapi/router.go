@@ -11,7 +11,7 @@ import (
 // maxSegments is the longest path of the table; maxNamed the most of its
 // segments that are not literal.
 const (
-	maxSegments = 6
+	maxSegments = 7
 	maxNamed    = 3
 )
 
