@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -129,21 +130,9 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 		return ans, err
 	}
 	defer ours.Close()
-
+	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil}
 	var said bounded
-	cmd := exec.Command(b.driver.conf.Exe)
-	cmd.Args = []string{argStarter, string(b.dir)}
-	cmd.Env = []string{}
-	cmd.Stderr = &said
-	cmd.ExtraFiles = []*os.File{theirs}
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
-	req := request{
-		ID:  spec.ID,
-		Dir: string(b.dir),
-		Log: spec.Log != nil,
-	}
-	enter(b.group, cmd, &req)
-	err = cmd.Start()
+	cmd, err := b.launch(theirs, &said, &req)
 	_ = theirs.Close()
 	if err != nil {
 		return ans, fmt.Errorf("starter: %w", err)
@@ -172,6 +161,41 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 		return ans, fmt.Errorf("starter: %w: %s", err, bytes.TrimSpace(said.kept))
 	}
 	return ans, nil
+}
+
+// launch starts a starter, in the sandbox's cgroup of version 2 if the kernel
+// can give birth there, else with the order to enter it.
+func (b *box) launch(socket *os.File, said *bounded, req *request) (*exec.Cmd, error) {
+	command := func() *exec.Cmd {
+		cmd := exec.Command(b.driver.conf.Exe)
+		cmd.Args = []string{argStarter, string(b.dir)}
+		cmd.Env = []string{}
+		cmd.Stderr = said
+		cmd.ExtraFiles = []*os.File{socket}
+		cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+		return cmd
+	}
+	cmd := command()
+	if b.group.FD() < 0 {
+		return cmd, cmd.Start()
+	}
+	cmd.SysProcAttr.UseCgroupFD = true
+	cmd.SysProcAttr.CgroupFD = b.group.FD()
+	err := cmd.Start()
+	if err == nil {
+		return cmd, nil
+	}
+	// A container's own filter may know nothing of clone3.
+	for _, dir := range b.group.Paths() {
+		if !slices.Contains(req.V1, dir) {
+			req.V2 = append(req.V2, dir)
+		}
+	}
+	cmd = command()
+	if again := cmd.Start(); again != nil {
+		return nil, errors.Join(err, again)
+	}
+	return cmd, nil
 }
 
 // converse sends the request with its descriptors and reads the answer, which

@@ -47,9 +47,10 @@ type Config struct {
 
 // Driver makes gVisor sandboxes. It is safe for concurrent use.
 type Driver struct {
-	conf  Config
-	lock  *os.File // flock on the directory, for as long as the driver lives
-	netns *os.File // an empty network namespace, for all gofers
+	conf     Config
+	findings []sandbox.Finding // of Probe
+	lock     *os.File          // flock on the directory, for as long as the driver lives
+	netns    *os.File          // an empty network namespace, for all gofers
 
 	mu     sync.Mutex
 	boxes  map[string]*box // by id; those whose Destroy has not succeeded yet
@@ -63,10 +64,15 @@ var _ sandbox.Driver = (*Driver)(nil)
 // process uses Dir, and if this machine or this program cannot make gVisor
 // sandboxes at all, naming the reason (Probe lists all of them).
 func New(ctx context.Context, conf Config) (*Driver, error) {
+	if os.Args[0] == argStarter {
+		// Without this, a program that forgets Main would start itself for ever.
+		return nil, errors.New("gvisor: main does not begin with gvisor.Main")
+	}
 	if conf.Exe == "" {
 		conf.Exe = argSelf
 	}
-	if err := usable(); err != nil {
+	findings := Probe(ctx, conf.Exe)
+	if err := usable(findings); err != nil {
 		return nil, err
 	}
 	dir, err := filepath.Abs(conf.Dir)
@@ -79,8 +85,8 @@ func New(ctx context.Context, conf Config) (*Driver, error) {
 			return nil, fmt.Errorf("gvisor: %w", err)
 		}
 	}
-	d := &Driver{conf: conf, boxes: map[string]*box{}}
-	if d.lock, err = lockDir(dir); err != nil {
+	d := &Driver{conf: conf, findings: findings, boxes: map[string]*box{}}
+	if d.lock, err = lockDir(ctx, dir); err != nil {
 		return nil, err
 	}
 	if err := d.sweep(ctx); err != nil {
@@ -125,29 +131,4 @@ func (d *Driver) Close() error {
 		errs = append(errs, os.RemoveAll(filepath.Join(d.conf.Dir, name)))
 	}
 	return errors.Join(append(errs, d.lock.Close())...)
-}
-
-// lockDir makes sure that this process alone uses dir, until it ends.
-func lockDir(dir string) (*os.File, error) {
-	path := filepath.Join(dir, lockName)
-	for {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("gvisor: %w", err)
-		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-			_ = f.Close()
-			return nil, fmt.Errorf("gvisor: %s is used by another process: %w", dir, err)
-		}
-		// The process before may have removed the file it had locked.
-		locked, err := f.Stat()
-		if err != nil {
-			_ = f.Close()
-			return nil, fmt.Errorf("gvisor: %w", err)
-		}
-		if there, err := os.Stat(path); err == nil && os.SameFile(locked, there) {
-			return f, nil
-		}
-		_ = f.Close()
-	}
 }

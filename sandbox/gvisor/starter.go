@@ -14,6 +14,8 @@ import (
 	"gvisor.dev/gvisor/runsc/container"
 	"gvisor.dev/gvisor/runsc/flag"
 	"gvisor.dev/gvisor/runsc/specutils"
+
+	"github.com/alcove-run/alcove/sandbox/cgroup"
 )
 
 // The starter is this program started again to make one sandbox. It enters the
@@ -31,11 +33,12 @@ const maxMessage = 64 << 10
 // request is what the node asks of a starter. The descriptors travel with it in
 // the order of the constants below.
 type request struct {
-	ID     string   `json:"id"`
-	Dir    string   `json:"dir"`    // the sandbox's layout
-	Cgroup []string `json:"cgroup"` // version 1 directories to enter
-	Log    bool     `json:"log"`    // fdLog is there
-	Init   bool     `json:"init"`   // fdInit is there
+	ID   string   `json:"id"`
+	Dir  string   `json:"dir"`  // the sandbox's layout
+	V1   []string `json:"v1"`   // cgroups to enter, of version 1
+	V2   []string `json:"v2"`   // and of version 2, if the starter was not born there
+	Log  bool     `json:"log"`  // fdLog is there
+	Init bool     `json:"init"` // fdInit is there
 }
 
 // Descriptors of a request, by position; fdLog and fdInit only if it says so.
@@ -56,6 +59,9 @@ type answer struct {
 
 // starterMain is the life of a starter; it returns its exit code.
 func starterMain() int {
+	if len(os.Args) > 1 && os.Args[1] == argProbe {
+		return 0
+	}
 	silence()
 	began := time.Now()
 	req, files, err := receive(starterSocket)
@@ -131,13 +137,21 @@ func start(req request, files []*os.File, began time.Time) (answer, error) {
 	var ans answer
 	ans.Trace.Helper = time.Since(began)
 	began = time.Now()
-	if err := enterV1(req.Cgroup); err != nil {
+	if err := enterV1(req.V1); err != nil {
+		return ans, err
+	}
+	if err := cgroup.EnterPaths(req.V2); err != nil {
 		return ans, err
 	}
 	ans.Trace.Cgroup = time.Since(began)
 
 	began = time.Now()
 	dir := layout(req.Dir)
+	// gVisor prefers parts that lie in a directory next to the program, where
+	// an installation of its own might have put another version's.
+	if err := os.Setenv("GVISOR_SIDECAR_BINARIES_DIR", dir.path(stateName)); err != nil {
+		return ans, err
+	}
 	conf, err := runscConfig(req, files[fdNetns])
 	if err != nil {
 		return ans, err
