@@ -1,0 +1,132 @@
+package runtimes
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/sandbox"
+)
+
+// reserved are the keys that a function's configuration may not set (developer
+// guide, "Working with Lambda environment variables").
+var reserved = map[string]bool{
+	"_HANDLER":                        true,
+	"_X_AMZN_TRACE_ID":                true,
+	"_LAMBDA_TELEMETRY_LOG_FD":        true,
+	"AWS_ACCESS_KEY":                  true,
+	"AWS_ACCESS_KEY_ID":               true,
+	"AWS_DEFAULT_REGION":              true,
+	"AWS_EXECUTION_ENV":               true,
+	"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": true,
+	"AWS_LAMBDA_FUNCTION_NAME":        true,
+	"AWS_LAMBDA_FUNCTION_VERSION":     true,
+	"AWS_LAMBDA_INITIALIZATION_TYPE":  true,
+	"AWS_LAMBDA_LOG_FORMAT":           true,
+	"AWS_LAMBDA_LOG_GROUP_NAME":       true,
+	"AWS_LAMBDA_LOG_LEVEL":            true,
+	"AWS_LAMBDA_LOG_STREAM_NAME":      true,
+	"AWS_LAMBDA_MAX_CONCURRENCY":      true,
+	"AWS_LAMBDA_RUNTIME_API":          true,
+	"AWS_REGION":                      true,
+	"AWS_SECRET_ACCESS_KEY":           true,
+	"AWS_SECRET_KEY":                  true,
+	"AWS_SESSION_TOKEN":               true,
+	"LAMBDA_RUNTIME_DIR":              true,
+	"LAMBDA_TASK_ROOT":                true,
+}
+
+// Reserved tells whether a function's configuration may not set a key.
+func Reserved(key string) bool { return reserved[key] }
+
+// Environ is the environment of the first process of a sandbox that runs v,
+// sorted: AWS's variables, and the function's own, which may replace those that
+// are not reserved (PATH, LD_LIBRARY_PATH, TZ, …). stream is the environment's
+// log stream. The bootstraps add _X_AMZN_TRACE_ID while an invocation runs.
+//
+// There are no credentials in it: alcove gives functions none.
+func Environ(v *alcove.Version, r Runtime, place alcove.Place, stream string) []string {
+	c := v.Config
+	env := map[string]string{
+		// What a function may replace.
+		"LANG":                     "en_US.UTF-8",
+		"TZ":                       ":UTC",
+		"PATH":                     "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+		"LD_LIBRARY_PATH":          libraryPath(),
+		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+		"AWS_XRAY_DAEMON_ADDRESS":  "169.254.100.1:2000",
+		"_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
+		"_AWS_XRAY_DAEMON_PORT":    "2000",
+	}
+	switch r.Family {
+	case Python:
+		env["PYTHONPATH"] = RuntimeDir
+		env["PWD"] = TaskDir
+	case NodeJS:
+		env["NODE_PATH"] = fmt.Sprintf("/opt/nodejs/node%d/node_modules:/opt/nodejs/node_modules:"+
+			"/var/runtime/node_modules:/var/runtime:/var/task", nodeMajor(r.Name))
+		env["PWD"] = TaskDir
+	}
+	for key, value := range c.Environment {
+		// Keys of the platform's own kind were refused when the function was
+		// configured; this is for versions older than the rule.
+		if !reserved[key] && !strings.HasPrefix(key, "_") {
+			env[key] = value
+		}
+	}
+
+	env["_HANDLER"] = c.Handler
+	env["LAMBDA_TASK_ROOT"] = TaskDir
+	env["LAMBDA_RUNTIME_DIR"] = RuntimeDir
+	env["AWS_LAMBDA_RUNTIME_API"] = sandbox.RuntimeAPIAddr
+	env["AWS_LAMBDA_INITIALIZATION_TYPE"] = "on-demand"
+	env["AWS_LAMBDA_FUNCTION_NAME"] = v.Name
+	env["AWS_LAMBDA_FUNCTION_VERSION"] = v.Number
+	env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = strconv.Itoa(c.MemorySize)
+	env["AWS_LAMBDA_LOG_GROUP_NAME"] = c.Logging.Group
+	env["AWS_LAMBDA_LOG_STREAM_NAME"] = stream
+	env["AWS_REGION"] = place.Region
+	env["AWS_DEFAULT_REGION"] = place.Region
+	if c.Logging.Group == "" {
+		env["AWS_LAMBDA_LOG_GROUP_NAME"] = "/aws/lambda/" + v.Name
+	}
+	if r.Family != Provided {
+		env["AWS_EXECUTION_ENV"] = "AWS_Lambda_" + r.Name
+	}
+	if c.Logging.JSON() {
+		env["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+		if c.Logging.ApplicationLevel != "" {
+			env["AWS_LAMBDA_LOG_LEVEL"] = c.Logging.ApplicationLevel
+		}
+	}
+
+	list := make([]string, 0, len(env))
+	for _, key := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, key+"="+env[key])
+	}
+	return list
+}
+
+// libraryPath is AWS's LD_LIBRARY_PATH with the system's own directories where
+// AWS has them, in front: a library in the function's package must not replace
+// one that the interpreter needs.
+func libraryPath() string {
+	system := "/lib64:/usr/lib64"
+	switch runtime.GOARCH {
+	case "amd64":
+		system = "/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu:" + system
+	case "arm64":
+		system = "/lib/aarch64-linux-gnu:/usr/lib/aarch64-linux-gnu:" + system
+	}
+	return system + ":/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+}
+
+func isDir(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.IsDir()
+}
