@@ -1,0 +1,206 @@
+// Package gateway is the handler of the one listener: it tells the services
+// apart that share it and hands each request on. It reads the request line and
+// headers, no body and no credential, and answers itself only what belongs to
+// nobody.
+package gateway
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Config names the handlers. A nil one is a service that is not there.
+type Config struct {
+	Lambda  http.Handler // dated paths, such as /2015-03-31/functions
+	Code    http.Handler // /code/: signed URLs of deployment packages
+	Logs    http.Handler // CloudWatch Logs
+	Metrics http.Handler // CloudWatch
+	STS     http.Handler
+	Node    http.Handler // /alcove/v1/: our own API
+	Console http.Handler // /console/
+	Scrape  http.Handler // /metrics, for Prometheus
+	Healthy http.Handler // /healthz: the process lives
+	Ready   http.Handler // /readyz: it can take invocations
+}
+
+// Prefixes of X-Amz-Target, which the JSON services are told apart by.
+const (
+	logsTarget    = "Logs_20140328."
+	metricsTarget = "GraniteServiceVersion20100801."
+)
+
+type gateway struct{ Config }
+
+// New makes the handler.
+func New(c Config) http.Handler { return &gateway{c} }
+
+// Limits of the server. Bodies have theirs in the APIs; answers have none,
+// because an invocation may take a quarter of an hour.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10
+)
+
+// Server makes a server with the limits that a listener open to anybody needs.
+func Server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// ServeHTTP hands r on.
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	service := signedFor(r.Header.Get("Authorization"))
+	h, ok := g.choose(r, service)
+	switch {
+	case h != nil:
+		h.ServeHTTP(w, r)
+	case ok:
+		refuse(w, r, service, "This service is not enabled on this node.")
+	case service != "":
+		refuse(w, r, service, "The request is signed for the service '"+service+"', and is none of its requests that are answered here. "+
+			"This endpoint offers Lambda, and parts of CloudWatch Logs, CloudWatch and STS.")
+	default:
+		refuse(w, r, service, "There is nothing at this path.")
+	}
+}
+
+// choose gives the handler of a request; ok says that the request is for one
+// that there could be.
+func (g *gateway) choose(r *http.Request, service string) (h http.Handler, ok bool) {
+	path := r.URL.Path
+	switch {
+	case dated(path):
+		// Other services have dated paths too.
+		if service == "" || service == "lambda" {
+			return g.Lambda, true
+		}
+		return nil, false
+	case path == "/" || path == "":
+		return g.chooseByHeader(r, service)
+	case strings.HasPrefix(path, "/alcove/v1/"):
+		return g.Node, true
+	case strings.HasPrefix(path, "/code/"):
+		return g.Code, true
+	case path == "/console" || strings.HasPrefix(path, "/console/"):
+		return g.Console, true
+	case strings.HasPrefix(path, "/service/"+strings.TrimSuffix(metricsTarget, ".")+"/operation/"):
+		return g.Metrics, true // the CBOR protocol
+	case path == "/healthz":
+		return g.Healthy, true
+	case path == "/readyz":
+		return g.Ready, true
+	case path == "/metrics":
+		return g.Scrape, true
+	}
+	return nil, false
+}
+
+// chooseByHeader tells the services apart whose requests all go to "/".
+func (g *gateway) chooseByHeader(r *http.Request, service string) (h http.Handler, ok bool) {
+	target := r.Header.Get("X-Amz-Target")
+	form := strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+	switch {
+	case strings.HasPrefix(target, logsTarget):
+		return g.Logs, true
+	case strings.HasPrefix(target, metricsTarget):
+		return g.Metrics, true
+	case target != "" || r.Method != http.MethodPost || !form:
+		return nil, false
+	case service == "monitoring": // the query protocol, as older SDKs speak it
+		return g.Metrics, true
+	case service == "sts" || service == "":
+		return g.STS, true
+	}
+	return nil, false
+}
+
+// dated says whether a path begins as Lambda's do: /2015-03-31/.
+func dated(path string) bool {
+	const form = "/0000-00-00/"
+	if len(path) < len(form) {
+		return false
+	}
+	for i := range len(form) {
+		if c := path[i]; form[i] == '0' && (c < '0' || c > '9') || form[i] != '0' && c != form[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// signedFor is the service that an Authorization header's credential scope
+// names: Credential=key/date/region/service/aws4_request. It proves nothing.
+func signedFor(authorization string) string {
+	_, scope, ok := strings.Cut(authorization, "Credential=")
+	if !ok {
+		return ""
+	}
+	scope, _, _ = strings.Cut(scope, ",")
+	parts := strings.Split(scope, "/")
+	if len(parts) < 5 {
+		return ""
+	}
+	service := parts[len(parts)-2]
+	for i := range len(service) {
+		if c := service[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return ""
+		}
+	}
+	return service[:min(len(service), 64)]
+}
+
+// code is what AWS's front ends answer with when a request names no operation.
+const code = "UnknownOperationException"
+
+// refuse answers 404 in the form that the SDK reads which sent the request.
+func refuse(w http.ResponseWriter, r *http.Request, service, message string) {
+	h := w.Header()
+	h.Set("X-Amzn-RequestId", uuid.NewString())
+	h.Set("X-Amzn-ErrorType", code)
+	var text []byte
+	var err error
+	if service == "s3" || strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		h.Set("Content-Type", "text/xml")
+		text, err = xml.Marshal(xmlError(service, message))
+	} else {
+		h.Set("Content-Type", "application/json")
+		text, err = json.Marshal(map[string]string{"__type": code, "message": message})
+	}
+	if err != nil { // strings
+		panic(err)
+	}
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = w.Write(text) // the caller may have gone
+}
+
+type s3Error struct {
+	XMLName xml.Name `xml:"Error"`
+	Code    string
+	Message string
+}
+
+type queryError struct {
+	XMLName xml.Name `xml:"ErrorResponse"`
+	Type    string   `xml:"Error>Type"`
+	Code    string   `xml:"Error>Code"`
+	Message string   `xml:"Error>Message"`
+}
+
+func xmlError(service, message string) any {
+	if service == "s3" {
+		return s3Error{Code: code, Message: message}
+	}
+	return queryError{Type: "Sender", Code: code, Message: message}
+}

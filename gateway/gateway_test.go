@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// named is a handler that answers with its name.
+type named string
+
+func (n named) ServeHTTP(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, string(n)) }
+
+func all() Config {
+	return Config{Lambda: named("lambda"), Code: named("code"), Logs: named("logs"), Metrics: named("metrics"), STS: named("sts"),
+		Node: named("node"), Console: named("console"), Scrape: named("scrape"), Healthy: named("healthy"), Ready: named("ready")}
+}
+
+func scope(service string) string {
+	return "AWS4-HMAC-SHA256 Credential=AKIA/20260304/us-east-1/" + service + "/aws4_request, SignedHeaders=host;x-amz-date, Signature=00"
+}
+
+const form = "application/x-www-form-urlencoded; charset=utf-8"
+
+var cases = []struct {
+	method, path, auth, target, kind string
+	want                             string // a handler, or text of the 404
+}{
+	{"GET", "/2015-03-31/functions", scope("lambda"), "", "", "lambda"},
+	{"GET", "/2015-03-31/functions/", "", "", "", "lambda"},
+	{"POST", "/2021-11-15/functions/f/response-streaming-invocations", scope("lambda"), "", "", "lambda"},
+	{"GET", "/2013-04-01/hostedzone", scope("route53"), "", "", "signed for the service 'route53'"},
+	{"GET", "/2015-03-31", "", "", "", "nothing at this path"},
+	{"GET", "/2015-0a-31/x", "", "", "", "nothing at this path"},
+	{"GET", "/code/abc?signature=1", "", "", "", "code"},
+	{"GET", "/alcove/v1/envs", scope("lambda"), "", "", "node"},
+	{"GET", "/alcove/v2/envs", scope("lambda"), "", "", "signed for the service 'lambda'"},
+	{"GET", "/console/", "", "", "", "console"},
+	{"GET", "/console", "", "", "", "console"},
+	{"GET", "/consolex", "", "", "", "nothing at this path"},
+	{"GET", "/healthz", "", "", "", "healthy"},
+	{"GET", "/readyz", "", "", "", "ready"},
+	{"GET", "/metrics", "", "", "", "scrape"},
+	{"POST", "/", scope("logs"), "Logs_20140328.FilterLogEvents", "application/x-amz-json-1.1", "logs"},
+	{"POST", "/", "", "Logs_20140328.FilterLogEvents", "application/x-amz-json-1.1", "logs"},
+	{"POST", "/", scope("monitoring"), "GraniteServiceVersion20100801.GetMetricData", "application/x-amz-json-1.0", "metrics"},
+	{"POST", "/", scope("monitoring"), "", form, "metrics"},
+	{"POST", "/service/GraniteServiceVersion20100801/operation/GetMetricData", scope("monitoring"), "", "application/cbor", "metrics"},
+	{"POST", "/", scope("sts"), "", form, "sts"},
+	{"POST", "/", "", "", form, "sts"},
+	{"POST", "/", scope("sqs"), "AmazonSQS.SendMessage", "application/x-amz-json-1.0", "signed for the service 'sqs'"},
+	{"POST", "/", scope("iam"), "", form, "signed for the service 'iam'"},
+	{"POST", "/", scope("lambda"), "", "", "signed for the service 'lambda'"},
+	{"GET", "/", "", "", "", "nothing at this path"},
+	{"GET", "/bucket/key", scope("s3"), "", "", "signed for the service 's3'"},
+	{"PUT", "/bucket", scope("../<x>"), "", "", "nothing at this path"},
+}
+
+func TestRequestsGoWhereTheyBelong(t *testing.T) {
+	srv := httptest.NewServer(New(all()))
+	defer srv.Close()
+	for _, c := range cases {
+		r, err := http.NewRequest(c.method, srv.URL+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", c.auth)
+		r.Header.Set("X-Amz-Target", c.target)
+		r.Header.Set("Content-Type", c.kind)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if !strings.Contains(c.want, " ") {
+			if string(text) != c.want {
+				t.Errorf("%s %s went to %s, want %s", c.method, c.path, text, c.want)
+			}
+			continue
+		}
+		plain := strings.NewReplacer("&#39;", "'", "\\u0027", "'").Replace(string(text))
+		if resp.StatusCode != 404 || !strings.Contains(plain, c.want) || resp.Header.Get("X-Amzn-Errortype") != code || len(resp.Header.Get("X-Amzn-Requestid")) != 36 {
+			t.Errorf("%s %s: %d %v %s", c.method, c.path, resp.StatusCode, resp.Header, text)
+		}
+		if xml := strings.Contains(c.auth, "/s3/") || c.kind == form; xml != strings.HasPrefix(string(text), "<Error") {
+			t.Errorf("%s %s: answered with %s", c.method, c.path, text)
+		}
+	}
+}
+
+func TestServicesThatAreNotThere(t *testing.T) {
+	g := New(Config{})
+	for _, c := range cases {
+		if strings.Contains(c.want, " ") {
+			continue
+		}
+		r := httptest.NewRequest(c.method, c.path, nil)
+		r.Header.Set("Authorization", c.auth)
+		r.Header.Set("X-Amz-Target", c.target)
+		r.Header.Set("Content-Type", c.kind)
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		if w.Code != 404 || !strings.Contains(w.Body.String(), "not enabled on this node") {
+			t.Errorf("%s %s: %d %s", c.method, c.path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestServerRefusesLargeHeaders(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := Server(New(all()), slog.New(slog.DiscardHandler))
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	defer func() {
+		srv.Close()
+		<-done
+	}()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", strings.Repeat("x", 2*maxHeader))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("answered %d", resp.StatusCode)
+	}
+	if srv.ReadHeaderTimeout == 0 || srv.IdleTimeout == 0 || srv.WriteTimeout != 0 {
+		t.Errorf("timeouts: %v %v %v", srv.ReadHeaderTimeout, srv.IdleTimeout, srv.WriteTimeout)
+	}
+}
+
+// FuzzRequest sends any request line and headers that HTTP has.
+func FuzzRequest(f *testing.F) {
+	for _, c := range cases {
+		f.Add(c.method, c.path, c.auth, c.target, c.kind)
+	}
+	whole, none := New(all()), New(Config{})
+	f.Fuzz(func(t *testing.T, method, path, auth, target, kind string) {
+		raw := method + " " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + auth + "\r\nX-Amz-Target: " + target + "\r\nContent-Type: " + kind + "\r\n\r\n"
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw)))
+		if err != nil {
+			return
+		}
+		for _, g := range []http.Handler{whole, none} {
+			w := httptest.NewRecorder()
+			g.ServeHTTP(w, r)
+			if w.Code >= 500 {
+				t.Fatalf("%q: %d", raw, w.Code)
+			}
+		}
+	})
+}
