@@ -129,7 +129,7 @@ func topmost(path []string) []string {
 	slices.Sort(dirs)
 	var top []string
 	for _, dir := range dirs {
-		if len(top) == 0 || !strings.HasPrefix(dir, top[len(top)-1]+"/") && dir != top[len(top)-1] {
+		if !slices.ContainsFunc(top, func(above string) bool { return dir == above || strings.HasPrefix(dir, above+"/") }) {
 			top = append(top, dir)
 		}
 	}

@@ -1,0 +1,60 @@
+package runtimes_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/alcove-run/alcove/runtimeapi"
+)
+
+// The two benchmarks report medians beside the means of the framework, because
+// one slow start on a busy machine spoils a mean.
+
+var benchmarked = map[string]function{
+	"python": python("def handler(event, context):\n return event\n"),
+	"node":   node("exports.handler = async (event) => event;"),
+}
+
+// BenchmarkStart is from the start of the process to its first question.
+func BenchmarkStart(b *testing.B) {
+	for name, f := range benchmarked {
+		b.Run(name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				p := start(b, f)
+				p.ready()
+				took = append(took, time.Since(p.started))
+			}
+			report(b, took)
+		})
+	}
+}
+
+// BenchmarkRoundTrip is one invocation: the event out, the result in.
+func BenchmarkRoundTrip(b *testing.B) {
+	for name, f := range benchmarked {
+		b.Run(name, func(b *testing.B) {
+			p := start(b, f)
+			p.ready()
+			ev := runtimeapi.Event{Payload: []byte(`{"key":"value"}`)}
+			for range 500 { // until the code is hot
+				p.invoke(ev)
+			}
+			var took []time.Duration
+			for b.Loop() {
+				began := time.Now()
+				p.invoke(ev)
+				took = append(took, time.Since(began))
+			}
+			report(b, took)
+		})
+	}
+}
+
+func report(b *testing.B, took []time.Duration) {
+	slices.Sort(took)
+	b.ReportMetric(float64(took[0].Microseconds()), "min-µs")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}
