@@ -7,6 +7,7 @@ package gateway
 import (
 	"encoding/json"
 	"encoding/xml"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -17,16 +18,19 @@ import (
 
 // Config names the handlers. A nil one is a service that is not there.
 type Config struct {
-	Lambda  http.Handler // dated paths, such as /2015-03-31/functions
-	Code    http.Handler // /code/: signed URLs of deployment packages
+	Lambda  http.Handler // dated paths, such as /2015-03-31/functions, and /code/
 	Logs    http.Handler // CloudWatch Logs
 	Metrics http.Handler // CloudWatch
 	STS     http.Handler
 	Node    http.Handler // /alcove/v1/: our own API
 	Console http.Handler // /console/
 	Scrape  http.Handler // /metrics, for Prometheus
-	Healthy http.Handler // /healthz: the process lives
-	Ready   http.Handler // /readyz: it can take invocations
+	// Healthy answers /healthz (the process lives) and Ready /readyz (it can
+	// take invocations); nil ones answer yes, because a node listens only when
+	// it is ready.
+	Healthy, Ready http.Handler
+	// Log gets, at level debug, what is wrong with connections.
+	Log *slog.Logger
 }
 
 // Prefixes of X-Amz-Target, which the JSON services are told apart by.
@@ -38,7 +42,16 @@ const (
 type gateway struct{ Config }
 
 // New makes the handler.
-func New(c Config) http.Handler { return &gateway{c} }
+func New(c Config) http.Handler {
+	yes := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	if c.Healthy == nil {
+		c.Healthy = yes
+	}
+	if c.Ready == nil {
+		c.Ready = yes
+	}
+	return &gateway{c}
+}
 
 // Limits of the server. Bodies have theirs in the APIs; answers have none,
 // because an invocation may take a quarter of an hour.
@@ -48,14 +61,15 @@ const (
 	maxHeader     = 64 << 10
 )
 
-// Server makes a server with the limits that a listener open to anybody needs.
-func Server(h http.Handler, log *slog.Logger) *http.Server {
+// NewServer makes a server for what New makes, with the limits that a listener
+// open to anybody needs.
+func NewServer(c Config) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler:           New(c),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -92,7 +106,7 @@ func (g *gateway) choose(r *http.Request, service string) (h http.Handler, ok bo
 	case strings.HasPrefix(path, "/alcove/v1/"):
 		return g.Node, true
 	case strings.HasPrefix(path, "/code/"):
-		return g.Code, true
+		return g.Lambda, true
 	case path == "/console" || strings.HasPrefix(path, "/console/"):
 		return g.Console, true
 	case strings.HasPrefix(path, "/service/"+strings.TrimSuffix(metricsTarget, ".")+"/operation/"):

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/invoke"
+	"github.com/alcove-run/alcove/runtimes"
 )
 
 // Authenticator says who made a request. Its errors are *[alcove.Error].
@@ -46,35 +48,32 @@ type Invoker interface {
 	Invoke(ctx context.Context, caller alcove.Caller, req invoke.Request) (*alcove.Result, error)
 }
 
-// Packages gives deployment packages back.
-type Packages interface {
+// Artifacts gives deployment packages back.
+type Artifacts interface {
 	// OpenZip opens the zip file with a digest in lower-case hexadecimal.
 	OpenZip(sha256 string) (*os.File, error)
 }
 
 // Runtimes knows which runtimes there are on this node.
 type Runtimes interface {
-	// Names lists the runtimes that a function may name.
-	Names() []string
-	// Check answers with an error for the caller if functions of a runtime
-	// cannot run on this node.
-	Check(runtime string) error
-	// Version names what really runs functions of a runtime, such as
-	// "python3.11.2"; empty if the function brings it.
-	Version(runtime string) string
+	// Resolve tells what runs functions of a runtime; the errors are
+	// *[alcove.Error], for the caller if AWS or this node has no such runtime.
+	Resolve(runtime string) (runtimes.Runtime, error)
 }
 
 // Config is what an [API] is made from; every member is required unless it says
 // otherwise.
 type Config struct {
-	Place        alcove.Place
-	Auth         Authenticator
-	Catalog      Catalog
-	Invoker      Invoker
-	Packages     Packages
-	Runtimes     Runtimes
-	Architecture string // of this node: x86_64 or arm64
-	Concurrency  int    // the account's limit
+	Place       alcove.Place
+	Auth        Authenticator
+	Catalog     Catalog
+	Invoker     Invoker
+	Artifacts   Artifacts
+	Runtimes    Runtimes
+	Concurrency int // the account's limit
+	// Architecture is what this node runs, x86_64 or arm64; empty is what this
+	// program was built for.
+	Architecture string
 	// CodeStorage is the limit of all deployment packages together, in bytes;
 	// zero is AWS's default.
 	CodeStorage int64
@@ -104,6 +103,12 @@ const maxUploads = 4
 func New(c Config) *API {
 	if c.CodeStorage == 0 {
 		c.CodeStorage = defaultCodeStorage
+	}
+	if c.Architecture == "" {
+		c.Architecture = "x86_64"
+		if runtime.GOARCH == "arm64" {
+			c.Architecture = "arm64"
+		}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

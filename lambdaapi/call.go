@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,6 +70,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		a.writeError(w, r, requestID, operation, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 	}()
+	if strings.HasPrefix(r.URL.Path, CodePath) {
+		operation = "code"
+		a.serveCode(w, r, requestID)
+		return
+	}
 	query, err := readQuery(r.URL.RawQuery)
 	if err != nil {
 		a.writeError(w, r, requestID, operation, err)

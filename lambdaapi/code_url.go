@@ -10,13 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/alcove-run/alcove"
 )
 
-// CodePath is the prefix of the URLs that GetFunction gives out for code. They
-// are answered by [API.ServeCode].
+// CodePath is the prefix of the URLs that GetFunction gives out for code.
 const CodePath = "/code/"
 
 // codeLife is how long such a URL works.
@@ -49,10 +46,9 @@ func (a *API) codeSignature(digest, caller, expires string) []byte {
 	return mac.Sum(nil)
 }
 
-// ServeCode answers a URL under [CodePath]. The URL is the credential: nothing
+// serveCode answers a URL under [CodePath]. The URL is the credential: nothing
 // else about the request is looked at.
-func (a *API) ServeCode(w http.ResponseWriter, r *http.Request) {
-	requestID := uuid.NewString()
+func (a *API) serveCode(w http.ResponseWriter, r *http.Request, requestID string) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
@@ -63,7 +59,7 @@ func (a *API) ServeCode(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, r, requestID, "code", err)
 		return
 	}
-	file, err := a.Packages.OpenZip(digest)
+	file, err := a.Artifacts.OpenZip(digest)
 	if err != nil {
 		a.writeError(w, r, requestID, "code", err)
 		return

@@ -76,10 +76,11 @@ func (a *API) configuration(v *alcove.Version, arn string) *functionConfiguratio
 	if c.Tenancy != "" {
 		out.TenancyConfig = map[string]string{"TenantIsolationMode": c.Tenancy}
 	}
-	if version := a.Runtimes.Version(c.Runtime); version != "" {
-		// AWS has a digest here; this says what really runs.
+	// AWS has a digest here; this says what really runs. A function whose
+	// interpreter went away from the node is still described.
+	if r, err := a.Runtimes.Resolve(c.Runtime); err == nil && r.Version != "" {
 		out.RuntimeVersionConfig = map[string]string{
-			"RuntimeVersionArn": "arn:" + a.Place.Partition + ":lambda:" + a.Place.Region + "::runtime:" + version}
+			"RuntimeVersionArn": "arn:" + a.Place.Partition + ":lambda:" + a.Place.Region + "::runtime:" + string(r.Family) + r.Version}
 	}
 	return out
 }

@@ -102,7 +102,8 @@ func (in *createFunctionInput) check(a *API) (string, error) {
 	if len(in.Tags) > alcove.MaxTags {
 		return "", alcove.InvalidParameter("Number of tags exceeds resource tag limit.")
 	}
-	return name, a.checkRuntime(*in.Runtime)
+	_, err = a.Runtimes.Resolve(*in.Runtime)
+	return name, err
 }
 
 // checkKind sees that this is a function made of a zip file.

@@ -4,5 +4,5 @@
 // routes.go is the one table of operations. Each operation that is there has a
 // file of its own; call.go is what happens around every one of them, errors.go
 // what a caller is told when it fails. The package keeps no state but the key
-// that code URLs are signed with, and reads no disk but by [Packages].
+// that code URLs are signed with, and reads no disk but by [Artifacts].
 package lambdaapi

@@ -27,6 +27,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/invoke"
+	"github.com/alcove-run/alcove/runtimes"
 )
 
 var place = alcove.Place{Partition: "aws", Region: "us-east-1", Account: "000000000000"}
@@ -327,22 +328,16 @@ func (i *fakeInvoker) Invoke(_ context.Context, _ alcove.Caller, req invoke.Requ
 
 type fakeRuntimes struct{}
 
-func (fakeRuntimes) Names() []string {
-	return []string{"python3.11", "nodejs20.x", "provided.al2023", "java21"}
-}
-
-func (fakeRuntimes) Check(runtime string) error {
-	if runtime == "java21" {
-		return alcove.InvalidParameter("This node has no Java.")
+func (fakeRuntimes) Resolve(name string) (runtimes.Runtime, error) {
+	switch name {
+	case "python3.11":
+		return runtimes.Runtime{Name: name, Family: runtimes.Python, Version: "3.11.2"}, nil
+	case "nodejs20.x", "provided.al2023":
+		return runtimes.Runtime{Name: name, Family: runtimes.FamilyOf(name)}, nil
+	case "java21":
+		return runtimes.Runtime{}, alcove.InvalidParameter("This node has no Java.")
 	}
-	return nil
-}
-
-func (fakeRuntimes) Version(runtime string) string {
-	if runtime == "python3.11" {
-		return "python3.11.2"
-	}
-	return ""
+	return runtimes.Runtime{}, alcove.InvalidParameter("Value %s at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [python3.11] or be a valid ARN", name)
 }
 
 // node is an API over fakes, on a real listener.
@@ -359,13 +354,7 @@ type node struct {
 func start(t testing.TB) *node {
 	t.Helper()
 	n := newNode(t)
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, CodePath) {
-			n.api.ServeCode(w, r)
-			return
-		}
-		n.api.ServeHTTP(w, r)
-	}))
+	srv := httptest.NewServer(n.api)
 	t.Cleanup(srv.Close)
 	n.url = srv.URL
 	n.client = lambda.New(lambda.Options{Region: place.Region, BaseEndpoint: aws.String(srv.URL), HTTPClient: srv.Client(),
@@ -377,7 +366,7 @@ func newNode(t testing.TB) *node {
 	t.Helper()
 	catalog := &fakeCatalog{dir: t.TempDir(), functions: map[string]*fakeFunction{}}
 	n := &node{catalog: catalog, invoker: &fakeInvoker{catalog: catalog}, now: time.Unix(1_700_000_000, 0), log: &bytes.Buffer{}}
-	n.api = New(Config{Place: place, Auth: fakeAuth{}, Catalog: catalog, Invoker: n.invoker, Packages: catalog, Runtimes: fakeRuntimes{},
+	n.api = New(Config{Place: place, Auth: fakeAuth{}, Catalog: catalog, Invoker: n.invoker, Artifacts: catalog, Runtimes: fakeRuntimes{},
 		Architecture: "x86_64", Concurrency: 1000, Log: slog.New(slog.NewTextHandler(n.log, nil)), Now: func() time.Time { return n.now }})
 	return n
 }

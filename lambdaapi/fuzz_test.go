@@ -64,7 +64,7 @@ func FuzzCodeURL(f *testing.F) {
 			return
 		}
 		w := httptest.NewRecorder()
-		n.api.ServeCode(w, r)
+		n.api.ServeHTTP(w, r)
 		if w.Code >= 500 {
 			t.Fatalf("%s: %d %s", target, w.Code, n.log)
 		}

@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/runtimes"
 )
 
 // rules is the table of constraints of the shared members.
 func (s *settings) rules() []rule {
 	table := []rule{
+		{member: "runtime", text: &s.Runtime, max: maxEcho}, // its values are the runtimes' business
 		{member: "role", text: &s.Role, pattern: rolePattern},
 		{member: "handler", text: &s.Handler, max: 128, pattern: handlerPattern},
 		{member: "description", text: &s.Description, max: 256},
@@ -58,7 +60,7 @@ func (s *settings) checkEnvironment(f *failures) {
 func checkVariables(variables map[string]string) error {
 	var taken []string
 	for _, name := range sortedKeys(variables) {
-		if slices.Contains(reservedVariables(), name) {
+		if runtimes.Reserved(name) {
 			taken = append(taken, name)
 		}
 	}
@@ -82,17 +84,6 @@ func variablesText(variables map[string]string) string {
 		panic(err)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
-}
-
-// reservedVariables are the names that only the runtime may set (developer
-// guide, "Defined runtime environment variables", those that are reserved).
-func reservedVariables() []string {
-	return []string{
-		"AWS_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-		"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE", "AWS_LAMBDA_LOG_FORMAT",
-		"AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_LEVEL", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_MAX_CONCURRENCY",
-		"AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LAMBDA_RUNTIME_DIR", "LAMBDA_TASK_ROOT",
-	}
 }
 
 func sortedKeys(m map[string]string) []string {
@@ -158,19 +149,6 @@ func set[T any](to *T, from *T) {
 	if from != nil {
 		*to = *from
 	}
-}
-
-// checkRuntime refuses a runtime that AWS does not have, or this node not.
-func (a *API) checkRuntime(runtime string) error {
-	names := a.Runtimes.Names()
-	if !slices.Contains(names, runtime) {
-		if len(runtime) > maxEcho {
-			runtime = strings.ToValidUTF8(runtime[:maxEcho], "") + "…"
-		}
-		return alcove.InvalidParameter("Value %s at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [%s] or be a valid ARN",
-			runtime, strings.Join(names, ", "))
-	}
-	return a.Runtimes.Check(runtime)
 }
 
 // checkArchitecture refuses machine code that this node cannot run.

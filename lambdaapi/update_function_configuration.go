@@ -34,7 +34,7 @@ func updateFunctionConfiguration(a *API, ctx context.Context, caller alcove.Call
 		return reply{}, err
 	}
 	if in.Runtime != nil {
-		if err := a.checkRuntime(*in.Runtime); err != nil {
+		if _, err := a.Runtimes.Resolve(*in.Runtime); err != nil {
 			return reply{}, err
 		}
 	}

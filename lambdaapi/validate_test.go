@@ -41,7 +41,7 @@ func TestCreateFunctionRefuses(t *testing.T) {
 		{"very long name", object{"FunctionName": strings.Repeat("a", 141)}, "ValidationException", "at 'functionName' failed to satisfy constraint: Member must have length less than or equal to 140"},
 		{"qualified name", object{"FunctionName": "f:1"}, "InvalidParameterValueException", "This operation is permitted on Lambda functions only."},
 		{"role", object{"Role": "r1"}, "ValidationException", `1 validation error detected: Value 'r1' at 'role' failed to satisfy constraint: Member must satisfy regular expression pattern: arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+`},
-		{"runtime", object{"Runtime": "PYTHON3.9"}, "InvalidParameterValueException", "Value PYTHON3.9 at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [python3.11, nodejs20.x, provided.al2023, java21] or be a valid ARN"},
+		{"runtime", object{"Runtime": "PYTHON3.9"}, "InvalidParameterValueException", "Value PYTHON3.9 at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [python3.11] or be a valid ARN"},
 		{"runtime this node lacks", object{"Runtime": "java21"}, "InvalidParameterValueException", "This node has no Java."},
 		{"no runtime", object{"Runtime": nil}, "InvalidParameterValueException", "Runtime and Handler are mandatory parameters for functions created with deployment packages."},
 		{"no handler", object{"Handler": nil}, "InvalidParameterValueException", "Runtime and Handler are mandatory"},

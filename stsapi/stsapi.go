@@ -17,20 +17,20 @@ import (
 	"github.com/alcove-run/alcove"
 )
 
-// Authenticator says who made a request whose whole body is given. Its errors
-// are *[alcove.Error].
-type Authenticator interface {
-	Authenticate(r *http.Request, body []byte) (alcove.Caller, error)
+// Config is what an [API] is made from.
+type Config struct {
+	// Authenticate says who made a request whose whole body is given. Its
+	// errors are *[alcove.Error].
+	Authenticate func(r *http.Request, body []byte) (alcove.Caller, error)
+	// Log gets what is the platform's fault.
+	Log *slog.Logger
 }
 
 // API serves STS.
-type API struct {
-	auth Authenticator
-	log  *slog.Logger
-}
+type API struct{ Config }
 
-// New makes an API. The log gets what is the platform's fault.
-func New(auth Authenticator, log *slog.Logger) *API { return &API{auth: auth, log: log} }
+// New makes an API.
+func New(c Config) *API { return &API{c} }
 
 const (
 	version   = "2011-06-15"
@@ -76,7 +76,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request) (alcove.Caller, err
 	if len(body) > maxBody {
 		return alcove.Caller{}, alcove.ClientError("RequestEntityTooLarge", "The request is too large.")
 	}
-	caller, err := a.auth.Authenticate(r, body)
+	caller, err := a.Authenticate(r, body)
 	if err != nil {
 		return alcove.Caller{}, err
 	}
@@ -124,7 +124,7 @@ func (a *API) writeError(w http.ResponseWriter, requestID string, err error) {
 		status = http.StatusRequestEntityTooLarge
 	}
 	if e.Fault == alcove.FaultPlatform {
-		a.log.Error("request failed", "operation", "sts", "requestId", requestID, "error", err)
+		a.Log.Error("request failed", "operation", "sts", "requestId", requestID, "error", err)
 		out.Type, out.Code, status = "Receiver", "InternalFailure", http.StatusInternalServerError
 	}
 	write(w, status, requestID, out)

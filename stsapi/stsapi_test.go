@@ -37,7 +37,7 @@ func (f *fakeAuth) Authenticate(_ *http.Request, body []byte) (alcove.Caller, er
 func start(t *testing.T) (*fakeAuth, *bytes.Buffer, *httptest.Server, *sts.Client) {
 	t.Helper()
 	auth, log := &fakeAuth{}, &bytes.Buffer{}
-	srv := httptest.NewServer(New(auth, slog.New(slog.NewTextHandler(log, nil))))
+	srv := httptest.NewServer(New(Config{Authenticate: auth.Authenticate, Log: slog.New(slog.NewTextHandler(log, nil))}))
 	t.Cleanup(srv.Close)
 	return auth, log, srv, sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIA", "secret", "")})
@@ -124,7 +124,7 @@ func TestRefuses(t *testing.T) {
 func FuzzRequest(f *testing.F) {
 	f.Add("application/x-www-form-urlencoded; charset=utf-8", "Action=GetCallerIdentity&Version=2011-06-15")
 	f.Add("application/x-www-form-urlencoded", "Action=\x00\xff<>&Version=]]>")
-	api := New(&fakeAuth{}, slog.New(slog.DiscardHandler))
+	api := New(Config{Authenticate: (&fakeAuth{}).Authenticate, Log: slog.New(slog.DiscardHandler)})
 	f.Fuzz(func(t *testing.T, kind, body string) {
 		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
 		r.Header.Set("Content-Type", kind)
