@@ -1,0 +1,262 @@
+package launch
+
+import (
+	"strconv"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A program is what the child of the launcher needs between fork and exec,
+// where it can allocate nothing.
+type program struct {
+	order *Order
+	probe bool // end instead of executing
+
+	path       *byte
+	argv, envp []*byte
+	dir        *byte
+	filter     filter
+	landlockFD int
+	logFD      int
+	syncFD     int // gets a byte once the ids are mapped
+	errFD      int // takes a failure; closed by exec
+}
+
+// A filter is a seccomp program in the shape the kernel takes.
+type filter struct {
+	code []unix.SockFilter
+	prog unix.SockFprog
+}
+
+func newFilter(b []byte) filter {
+	f := filter{code: make([]unix.SockFilter, len(b)/8)}
+	for i := range f.code {
+		f.code[i] = *(*unix.SockFilter)(unsafe.Pointer(&b[i*8]))
+	}
+	if len(f.code) > 0 {
+		f.prog = unix.SockFprog{Len: uint16(len(f.code)), Filter: &f.code[0]}
+	}
+	return f
+}
+
+// What a child does, for messages.
+const (
+	stepMap = iota
+	stepDescriptors
+	stepIDs
+	stepBounding
+	stepCapabilities
+	stepNewPrivileges
+	stepLandlock
+	stepFilter
+	stepDirectory
+	stepExec
+)
+
+var steps = [...]string{
+	stepMap:           "map ids",
+	stepDescriptors:   "descriptors",
+	stepIDs:           "user and group",
+	stepBounding:      "bounding capabilities",
+	stepCapabilities:  "capabilities",
+	stepNewPrivileges: "no new privileges",
+	stepLandlock:      "landlock",
+	stepFilter:        "system call filter",
+	stepDirectory:     "working directory",
+	stepExec:          "execute the program",
+}
+
+// start forks the program and returns when it has been executed.
+func start(o *Order, logFD int) (pid int, err error) {
+	p := &program{order: o, logFD: logFD}
+	if p.path, err = syscall.BytePtrFromString(o.Args[0]); err != nil {
+		return 0, fail("arguments", err)
+	}
+	if p.argv, err = syscall.SlicePtrFromStrings(o.Args); err != nil {
+		return 0, fail("arguments", err)
+	}
+	if p.envp, err = syscall.SlicePtrFromStrings(o.Env); err != nil {
+		return 0, fail("environment", err)
+	}
+	if p.dir, err = syscall.BytePtrFromString(o.Dir); err != nil {
+		return 0, fail("directory", err)
+	}
+	p.filter = newFilter(o.Filter)
+	if p.landlockFD, err = landlock(); err != nil {
+		return 0, fail("landlock", err)
+	}
+	var sync, failed [2]int
+	if err := unix.Pipe2(sync[:], unix.O_CLOEXEC); err != nil {
+		return 0, fail("pipe", err)
+	}
+	if err := unix.Pipe2(failed[:], unix.O_CLOEXEC); err != nil {
+		return 0, fail("pipe", err)
+	}
+	p.syncFD, p.errFD = sync[0], failed[1]
+	if pid, err = forkProgram(p); err != nil {
+		return 0, fail("user namespace", err)
+	}
+	unix.Close(failed[1])
+	if err := mapIDs(o, pid); err != nil {
+		return 0, err
+	}
+	if _, err := unix.Write(sync[1], []byte{1}); err != nil {
+		return 0, fail("release the program", err)
+	}
+	var report [2]uint32
+	n, err := unix.Read(failed[0], (*[8]byte)(unsafe.Pointer(&report))[:])
+	if err != nil {
+		return 0, fail("wait for the program", err)
+	}
+	if n == 0 {
+		return pid, nil
+	}
+	return 0, fail(steps[report[0]]+" ("+o.Args[0]+" in "+o.Dir+")", syscall.Errno(report[1]))
+}
+
+// mapIDs gives the child's user namespace its one user and one group.
+func mapIDs(o *Order, pid int) error {
+	dir := "/proc/" + strconv.Itoa(pid)
+	one := func(inside uint64) string {
+		return strconv.FormatUint(inside, 10) + " " + strconv.FormatUint(o.HostUID, 10) + " 1"
+	}
+	files := [][2]string{{"/uid_map", one(o.UID)}, {"/gid_map", one(o.GID)}}
+	if o.HostUID == 0 { // an ordinary user may map a group only so
+		files = append([][2]string{{"/setgroups", "deny"}}, files...)
+	}
+	for _, f := range files {
+		if err := writeFile(dir+f[0], f[1]); err != nil {
+			return fail("write "+f[0], err)
+		}
+	}
+	return nil
+}
+
+func writeFile(path, text string) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = unix.Write(fd, []byte(text))
+	unix.Close(fd)
+	return err
+}
+
+// forkProgram forks. The child has a copy of this process's memory and its one
+// thread; it runs child, which makes system calls and nothing else.
+func forkProgram(p *program) (int, error) {
+	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_NEWUSER|uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	if pid == 0 {
+		child(p)
+	}
+	return int(pid), nil
+}
+
+// child goes from fork to exec. It must not allocate, grow its stack or be
+// interrupted by the runtime, none of which works in a forked process.
+//
+//go:nosplit
+//go:norace
+func child(p *program) {
+	if p.probe {
+		for {
+			syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+		}
+	}
+	step, errno := becomeProgram(p)
+	report := [2]uint32{uint32(step), uint32(errno)}
+	syscall.RawSyscall(unix.SYS_WRITE, uintptr(p.errFD), uintptr(unsafe.Pointer(&report)), 8)
+	for {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, 127, 0, 0)
+	}
+}
+
+//go:nosplit
+//go:norace
+func becomeProgram(p *program) (step int, errno syscall.Errno) {
+	var b [1]byte
+	n, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(p.syncFD), uintptr(unsafe.Pointer(&b)), 1)
+	if errno != 0 || n != 1 {
+		return stepMap, errno
+	}
+	syscall.RawSyscall(unix.SYS_SETSID, 0, 0, 0) // cannot fail in a child
+	if p.logFD >= 0 {
+		// The control socket's number; the socket itself stays with the parent.
+		if _, _, errno = syscall.RawSyscall(unix.SYS_DUP3, uintptr(p.logFD), 3, 0); errno != 0 {
+			return stepDescriptors, errno
+		}
+	}
+	if errno = dropBounding(); errno != 0 {
+		return stepBounding, errno
+	}
+	if p.order.HostUID != 0 {
+		if _, _, errno = syscall.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
+			return stepIDs, errno
+		}
+	}
+	uid, gid := uintptr(p.order.UID), uintptr(p.order.GID)
+	if _, _, errno = syscall.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); errno != 0 {
+		return stepIDs, errno
+	}
+	if _, _, errno = syscall.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
+		return stepIDs, errno
+	}
+	syscall.RawSyscall(unix.SYS_UMASK, 0o022, 0, 0)
+	if _, _, errno = syscall.RawSyscall(unix.SYS_CHDIR, uintptr(unsafe.Pointer(p.dir)), 0, 0); errno != 0 {
+		return stepDirectory, errno
+	}
+	if step, errno = dropRights(&p.filter, p.landlockFD); errno != 0 {
+		return step, errno
+	}
+	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p.path)),
+		uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.envp[0])))
+	return stepExec, errno
+}
+
+// dropBounding takes from the calling thread the chance to gain a capability by
+// exec. It needs a capability itself, so it comes before ids change.
+//
+//go:nosplit
+//go:norace
+func dropBounding() syscall.Errno {
+	for c := uintptr(0); ; c++ {
+		_, _, errno := syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0)
+		if errno == unix.EINVAL && c > 0 { // c is not a capability: all are gone
+			return 0
+		}
+		if errno != 0 {
+			return errno
+		}
+	}
+}
+
+// dropRights takes from the calling thread every capability that it has, new
+// privileges of every kind, and the system calls that the filter forbids.
+//
+//go:nosplit
+//go:norace
+func dropRights(f *filter, landlockFD int) (step int, errno syscall.Errno) {
+	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, 0)
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if _, _, errno = syscall.RawSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none)), 0); errno != 0 {
+		return stepCapabilities, errno
+	}
+	if _, _, errno = syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
+		return stepNewPrivileges, errno
+	}
+	if landlockFD >= 0 {
+		if _, _, errno = syscall.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(landlockFD), 0, 0); errno != 0 {
+			return stepLandlock, errno
+		}
+	}
+	if _, _, errno = syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&f.prog))); errno != 0 {
+		return stepFilter, errno
+	}
+	return 0, 0
+}
