@@ -32,7 +32,8 @@ type Catalog interface {
 	UpdateConfiguration(ctx context.Context, caller alcove.Caller, name, revisionID string, change func(*alcove.Config) error) (*alcove.Version, error)
 	Publish(ctx context.Context, caller alcove.Caller, name string, in PublishInput) (*alcove.Version, error)
 	Delete(ctx context.Context, caller alcove.Caller, ref alcove.Ref) error
-	Resolve(ref alcove.Ref) (*alcove.Version, error)
+	// Describe gives a version as clients see it, an update under way included.
+	Describe(ref alcove.Ref) (*alcove.Version, error)
 	Function(name string) (*alcove.Function, error)
 	List(marker string, max int, allVersions bool) ([]*alcove.Version, string, error)
 	ListVersions(name, marker string, max int) ([]*alcove.Version, string, error)
@@ -43,7 +44,7 @@ type Catalog interface {
 }
 
 // Invoker runs functions. A function that fails is a result; the errors are
-// *[alcove.Error]. It does not keep the payload.
+// *[alcove.Error]. The payload is the invoker's from then on.
 type Invoker interface {
 	Invoke(ctx context.Context, caller alcove.Caller, req invoke.Request) (*alcove.Result, error)
 }
@@ -95,7 +96,7 @@ type API struct {
 	uploads chan struct{}
 }
 
-// maxUploads is how many bodies above a pooled buffer's size are read at once;
+// maxUploads is how many bodies larger than any invocation's are read at once;
 // each takes up to 70 MB.
 const maxUploads = 4
 

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,7 +21,7 @@ type call struct {
 	route     *route
 	params    params
 	query     url.Values
-	body      []byte // lent until the operation returns
+	body      []byte
 	request   *http.Request
 	requestID string
 }
@@ -139,8 +138,6 @@ func readQuery(raw string) (url.Values, error) {
 }
 
 const (
-	// maxPooled is the largest buffer that is kept for another request.
-	maxPooled = maxInvocation + 1
 	// precheckFrom is the size from which on a body is not read before its
 	// request's headers are believed.
 	precheckFrom = 64 << 10
@@ -148,11 +145,12 @@ const (
 	bodyTimeout = 2 * time.Minute
 )
 
-// bodies holds buffers for bodies of up to maxPooled bytes.
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
-
-// readBody reads the whole body of r, up to the route's limit. The body is lent
-// until release is called, which has to be, error or not.
+// readBody reads the whole body of r, up to the route's limit. release has to be
+// called when it is not needed any more, error or not.
+//
+// Bodies are not kept for other requests: the payload of an invocation may still
+// be on its way into a sandbox when the invocation is over (a runtime may answer
+// before it has read all of the event), and must never turn into another's.
 func (a *API) readBody(w http.ResponseWriter, r *http.Request, route *route) (body []byte, release func(), err error) {
 	release = func() {}
 	size := r.ContentLength
@@ -172,7 +170,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, route *route) (bo
 	if size > route.maxBody {
 		return nil, release, tooLarge(r, route)
 	}
-	if size < 0 && route.maxBody > maxPooled || size > maxPooled {
+	if size < 0 && route.maxBody > maxInvocation || size > maxInvocation {
 		select {
 		case a.uploads <- struct{}{}:
 			release = func() { <-a.uploads }
@@ -187,18 +185,9 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, route *route) (bo
 		}
 		return body, release, unreadable(err)
 	}
-	if size > maxPooled {
-		body = make([]byte, size)
-		_, err = io.ReadFull(r.Body, body)
-		return body, release, unreadable(err)
-	}
-	buffer := bodies.Get().(*[]byte)
-	if int64(cap(*buffer)) < size {
-		*buffer = make([]byte, size)
-	}
-	body = (*buffer)[:size]
+	body = make([]byte, size)
 	_, err = io.ReadFull(r.Body, body)
-	return body, func() { bodies.Put(buffer) }, unreadable(err)
+	return body, release, unreadable(err)
 }
 
 // tooLarge is the answer to a body over the limit. It reads on for a while:

@@ -190,7 +190,7 @@ func (c *fakeCatalog) Delete(_ context.Context, _ alcove.Caller, ref alcove.Ref)
 	return nil
 }
 
-func (c *fakeCatalog) Resolve(ref alcove.Ref) (*alcove.Version, error) {
+func (c *fakeCatalog) Describe(ref alcove.Ref) (*alcove.Version, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f, err := c.find(ref.Name)
@@ -308,7 +308,7 @@ type fakeInvoker struct {
 }
 
 func (i *fakeInvoker) Invoke(_ context.Context, _ alcove.Caller, req invoke.Request) (*alcove.Result, error) {
-	v, err := i.catalog.Resolve(req.Ref)
+	v, err := i.catalog.Describe(req.Ref)
 	if err != nil {
 		return nil, err
 	}

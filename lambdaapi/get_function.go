@@ -24,7 +24,7 @@ func getFunction(a *API, _ context.Context, caller alcove.Caller, c *call) (repl
 	if err != nil {
 		return reply{}, err
 	}
-	v, err := a.Catalog.Resolve(ref)
+	v, err := a.Catalog.Describe(ref)
 	if err != nil {
 		return reply{}, err
 	}

@@ -12,7 +12,7 @@ func getFunctionConfiguration(a *API, _ context.Context, _ alcove.Caller, c *cal
 	if err != nil {
 		return reply{}, err
 	}
-	v, err := a.Catalog.Resolve(ref)
+	v, err := a.Catalog.Describe(ref)
 	if err != nil {
 		return reply{}, err
 	}
