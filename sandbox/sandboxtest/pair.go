@@ -1,8 +1,10 @@
 package sandboxtest
 
 import (
+	"bufio"
 	"fmt"
 	"maps"
+	"os/exec"
 	"slices"
 	"testing"
 )
@@ -79,6 +81,7 @@ del u
 func (s *suite) pair(t *testing.T) {
 	s.run(t, "traces", func(t *T) { s.traces(t, false) })
 	s.run(t, "traces_after_destroy", func(t *T) { s.traces(t, true) })
+	s.run(t, "traces_of_the_host", s.hostTraces)
 	s.run(t, "signals", s.strayOnes)
 	s.run(t, "same_addresses", s.sameAddresses)
 }
@@ -116,6 +119,52 @@ func (s *suite) traces(t *T, gone bool) {
 		if self[what] == "" {
 			t.Errorf("the probe does not find its own %s: %v", what, self)
 		}
+	}
+}
+
+// hostTraces: the host itself leaves the same traces.
+func (s *suite) hostTraces(t *T) {
+	mark := token()
+	port := 20000 + int(mark[0])<<4 + int(mark[1])&15
+	script := "import os, socket, sys\n" + fmt.Sprintf(leaveTraces, mark, port, port, port, port, port) + `
+print(' '.join(left), flush=True)
+sys.stdin.read()
+child.kill()
+libc.shmctl(shm, 0, None)
+libc.semctl(libc.semget(` + fmt.Sprint(port) + `, 0, 0), 0, 0)
+libc.msgctl(libc.msgget(` + fmt.Sprint(port) + `, 0), 0, None)
+libc.mq_unlink(('/' + mark).encode())
+for p in ('/tmp/' + mark, '/dev/shm/' + mark, '/tmp/sock-' + mark): os.unlink(p)
+`
+	cmd := exec.Command("/usr/bin/python3", "-c", script)
+	cmd.Env = []string{"MARK=" + mark}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("clearing the host's traces: %v", err)
+		}
+	}()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("left on the host: %s", line)
+	_, p := s.agent(t)
+	var seen map[string]string
+	p.eval(t, fmt.Sprintf(lookForTraces, mark, port), &seen)
+	for _, what := range slices.Sorted(maps.Keys(seen)) {
+		t.Errorf("the host's %s: %s", what, seen[what])
 	}
 }
 

@@ -182,7 +182,7 @@ def hidden():
 
 def devices():
     out = {}
-    for p in walk('/dev', {'/dev/shm', '/dev/fd', '/dev/pts'}):
+    for p in walk('/dev', {'/dev/shm', '/dev/pts'}):
         st = os.lstat(p)
         if stat.S_ISCHR(st.st_mode) or stat.S_ISBLK(st.st_mode):
             out[p] = '%s %d:%d' % ('c' if stat.S_ISCHR(st.st_mode) else 'b', os.major(st.st_rdev), os.minor(st.st_rdev))
