@@ -41,8 +41,8 @@ var (
 // ParseRef reads a function as a client named it, with the Qualifier that came
 // beside it, if any. A malformed name is a ValidationException; one of another
 // account or region is a ResourceNotFoundException, as a client of AWS that asks
-// the wrong endpoint gets; two different qualifiers are an
-// InvalidParameterValueException.
+// the wrong endpoint gets (for a region with a text of its own, recorded from the
+// service); two different qualifiers are an InvalidParameterValueException.
 func (p Place) ParseRef(s, qualifier string) (Ref, error) {
 	if !functionPattern.MatchString(s) {
 		return Ref{}, ClientError(CodeValidation,
@@ -60,7 +60,10 @@ func (p Place) ParseRef(s, qualifier string) (Ref, error) {
 		if len(parts) < 7 {
 			return Ref{}, malformedName(s)
 		}
-		here = parts[1] == p.Partition && parts[3] == p.Region && parts[4] == p.Account
+		if parts[3] != p.Region {
+			return Ref{}, ClientError(CodeResourceNotFound, "Functions from '%s' are not reachable in this region ('%s')", parts[3], p.Region)
+		}
+		here = parts[1] == p.Partition && parts[4] == p.Account
 		parts = parts[6:]
 	case len(parts) >= 3 && parts[1] == "function": // account:function:name[:qualifier]
 		here = parts[0] == p.Account
