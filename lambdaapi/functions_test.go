@@ -186,7 +186,7 @@ func TestNamesAndQualifiersEverywhere(t *testing.T) {
 		{"a b", "", "ValidationException", "Value 'a b' at 'functionName' failed to satisfy constraint: Member must satisfy regular expression pattern", 400},
 		{"a/b", "", "ValidationException", "at 'functionName'", 400},
 		{strings.Repeat("a", 257), "", "ValidationException", "Member must have length less than or equal to 256", 400},
-		{"arn:aws:lambda:eu-west-1:000000000000:function:f", "", "ResourceNotFoundException", "", 404},
+		{"arn:aws:lambda:eu-west-1:000000000000:function:f", "", "ResourceNotFoundException", "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')", 404},
 		{"arn:aws:lambda:us-east-1:111111111111:function:f", "", "ResourceNotFoundException", "", 404},
 	} {
 		in := &lambda.GetFunctionInput{FunctionName: aws.String(c.name)}
