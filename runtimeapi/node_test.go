@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,5 +55,7 @@ func TestNodeClient(t *testing.T) {
 	if err != nil || o.Fault == nil {
 		t.Fatalf("outcome %+v %v", o, err)
 	}
-	t.Logf("%s %s", o.Fault.Type, o.Fault.Body)
+	if !strings.HasPrefix(string(o.Fault.Body), `{"errorType":"TypeError","errorMessage":"as asked","trace":["TypeError: as asked",`) {
+		t.Errorf("%s", o.Fault.Body)
+	}
 }
