@@ -45,6 +45,17 @@ func (g *Group) Freeze() error {
 	})
 }
 
+// startFreeze has the kernel begin to stop every process of the group.
+func (g *Group) startFreeze() error {
+	switch dir := g.v1[freezerController]; {
+	case g.v2 != "":
+		return write(g.v2, "cgroup.freeze", "1")
+	case dir != "":
+		return write(dir, "freezer.state", "FROZEN")
+	}
+	return ErrNoFreezer
+}
+
 // await polls a condition that the kernel reaches within microseconds as a rule.
 func (g *Group) await(reached func() (bool, error)) error {
 	deadline := time.Now().Add(freezeWait)
@@ -74,11 +85,13 @@ func (g *Group) Thaw() error {
 // Kill ends every process of the group, frozen or not, and returns when none is
 // left but zombies that their parents have yet to collect.
 func (g *Group) Kill() error {
+	killed := false
 	if g.v2 != "" {
 		err := write(g.v2, "cgroup.kill", "1")
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // Linux before 5.14 has no such file
 			return err
 		}
+		killed = err == nil
 	}
 	deadline := time.Now().Add(removeWait)
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
@@ -89,8 +102,11 @@ func (g *Group) Kill() error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("cgroup: %s: %d processes do not die", g.id, len(pids))
 		}
-		if err := g.killEach(); err != nil {
-			return err
+		// What cgroup.kill has hit needs no more than time.
+		if !killed {
+			if err := g.killEach(); err != nil {
+				return err
+			}
 		}
 		time.Sleep(pause)
 	}
@@ -99,7 +115,8 @@ func (g *Group) Kill() error {
 // killEach signals every process while none can fork. A group that cannot be
 // frozen is signalled anyway; Kill repeats it until it is empty.
 func (g *Group) killEach() error {
-	frozen := g.Freeze() == nil
+	// Not Freeze: that waits until all stand still, and the dying never do.
+	frozen := g.startFreeze() == nil
 	pids, err := g.Pids()
 	if err != nil {
 		return err
