@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestShellRuntime runs a bootstrap that is a shell script with curl.
+func TestShellRuntime(t *testing.T) {
+	onEach(t, func(t *testing.T, n *node) {
+		f := n.deploy(t, provided, directory(t, "../../examples/bootstrap-shell"), isolated, handler("any"))
+		for i := 1; i <= 2; i++ {
+			for _, tenant := range []string{"a b", "b"} {
+				var got struct {
+					Tenant string
+					Count  int
+					Event  map[string]string
+				}
+				n.run(t, f, call{tenant: tenant, payload: `{"k": "é"}`}, &got)
+				if got.Tenant != tenant || got.Count != i || got.Event["k"] != "é" {
+					t.Errorf("call %d for %s: %+v", i, tenant, got)
+				}
+			}
+		}
+	})
+}
+
+// goFunction builds examples/go as the file's first lines say.
+func goFunction(t *testing.T) files {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "bootstrap")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "../../examples/go")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	b, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files{"bootstrap*": string(b)}
+}
+
+// TestOfficialGoRuntimeClient runs a binary with aws-lambda-go, which insists on
+// TCP.
+func TestOfficialGoRuntimeClient(t *testing.T) {
+	code := goFunction(t)
+	onEach(t, func(t *testing.T, n *node) {
+		f := n.deploy(t, provided, code, isolated, handler("bootstrap"))
+		for i := 1; i <= 3; i++ {
+			for _, tenant := range []string{"a", "b"} {
+				var got struct {
+					Tenant string
+					Count  int
+				}
+				inv := n.run(t, f, call{tenant: tenant, payload: `[1]`}, &got)
+				if got.Tenant != tenant || got.Count != i {
+					t.Errorf("call %d for %s: %+v", i, tenant, got)
+				}
+				if !strings.Contains(inv.tail, "for tenant "+tenant) {
+					t.Errorf("the log tail has not what the function logged:\n%s", inv.tail)
+				}
+			}
+		}
+	})
+}
+
+// TestOfficialNodeRuntimeClient runs npm's aws-lambda-ric. It is compiled when it
+// is installed, so it is not part of what the tests install: ALCOVE_RIC_DIR names
+// a directory with a node_modules that has it.
+func TestOfficialNodeRuntimeClient(t *testing.T) {
+	dir := os.Getenv("ALCOVE_RIC_DIR")
+	if dir == "" {
+		t.Skip("set ALCOVE_RIC_DIR to a directory in which `npm install aws-lambda-ric` was run")
+	}
+	code := files{
+		"bootstrap*": "#!/bin/sh\nexec /usr/bin/node /var/task/node_modules/aws-lambda-ric/bin/index.mjs \"$_HANDLER\"\n",
+		"main.js":    "let count = 0\nexports.handler = async (event, context) => ({ tenant: context.tenantId, count: ++count })",
+	}
+	modules := filepath.Join(dir, "node_modules")
+	err := filepath.WalkDir(modules, func(path string, d os.DirEntry, err error) error {
+		// The sources and objects of the native part are not needed to run it.
+		if err != nil || d.IsDir() || strings.Contains(path, "/deps/") || strings.Contains(path, "/obj.target/") || !d.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		code[rel] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	onEach(t, func(t *testing.T, n *node) {
+		f := n.deploy(t, provided, code, isolated, memory(256))
+		for i := 1; i <= 2; i++ {
+			for _, tenant := range []string{"a", "b"} {
+				var got struct {
+					Tenant string
+					Count  int
+				}
+				if n.run(t, f, call{tenant: tenant}, &got); got.Tenant != tenant || got.Count != i {
+					t.Errorf("call %d for %s: %+v", i, tenant, got)
+				}
+			}
+		}
+	})
+}
+
+// TestExamples runs the counters as a newcomer would.
+func TestExamples(t *testing.T) {
+	n := on(t, "namespace")
+	for _, example := range []string{"counter-python", "counter-node"} {
+		name := name(t)
+		if out, errs, err := n.alcove(t, "deploy", "../../examples/"+example, "--name", name, "--tenant-isolation"); err != nil {
+			t.Fatalf("%v\n%s%s", err, out, errs)
+		}
+		t.Cleanup(func() { n.delete(context.Background(), name) })
+		for i := 1; i <= 2; i++ {
+			for _, tenant := range []string{"blue", "green"} {
+				var got struct {
+					Tenant string
+					Count  int
+					Notes  []string
+				}
+				n.run(t, name, call{tenant: tenant}, &got)
+				if got.Tenant != tenant || got.Count != i || len(got.Notes) != i || !strings.HasPrefix(got.Notes[0], tenant) {
+					t.Errorf("%s, call %d for %s: %+v", example, i, tenant, got)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+// wantThrottle checks a TooManyRequestsException and its reason.
+func wantThrottle(t *testing.T, err error, reason types.ThrottleReason, text string) {
+	t.Helper()
+	wantError(t, err, 429, "TooManyRequestsException", text)
+	if e, ok := errors.AsType[*types.TooManyRequestsException](err); ok && e.Reason != reason {
+		t.Errorf("the reason is %q, want %q", e.Reason, reason)
+	}
+}
+
+// reserve sets a function's reserved concurrency.
+func (n *node) reserve(t *testing.T, function string, limit int32) {
+	t.Helper()
+	out, err := n.lambda.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{FunctionName: &function, ReservedConcurrentExecutions: &limit})
+	if err != nil || aws.ToInt32(out.ReservedConcurrentExecutions) != limit {
+		t.Fatalf("PutFunctionConcurrency: %v, %v", out, err)
+	}
+}
+
+// busy starts invocations that run until release is called, and waits until all
+// of them run.
+func (n *node) busy(t *testing.T, function string, tenants ...string) (release func()) {
+	t.Helper()
+	done := make(chan error, len(tenants))
+	for _, tenant := range tenants {
+		go func() {
+			inv, err := n.try(t, function, call{tenant: tenant, payload: `{"seconds": 2}`})
+			if err == nil {
+				err = decode(inv, &identity{})
+			}
+			done <- err
+		}()
+	}
+	eventually(t, fmt.Sprintf("%d invocations run", len(tenants)), func() bool {
+		running := 0
+		for _, e := range n.environments(t, function) {
+			if e.State == "busy" {
+				running++
+			}
+		}
+		return running == len(tenants)
+	})
+	return func() {
+		for range tenants {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestReservedConcurrency checks AWS's answers when a function's own limit is
+// reached.
+func TestReservedConcurrency(t *testing.T) {
+	n := on(t, "namespace")
+	f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	n.reserve(t, f, 0)
+	_, err := n.try(t, f, call{tenant: "a"})
+	wantThrottle(t, err, types.ThrottleReasonReservedFunctionConcurrentInvocationLimitExceeded, "Rate Exceeded.")
+	n.reserve(t, f, 1)
+	got, err := n.lambda.GetFunctionConcurrency(t.Context(), &lambda.GetFunctionConcurrencyInput{FunctionName: &f})
+	if err != nil || aws.ToInt32(got.ReservedConcurrentExecutions) != 1 {
+		t.Errorf("GetFunctionConcurrency: %v, %v", got, err)
+	}
+	n.run(t, f, call{tenant: "a"}, nil)
+	release := n.busy(t, f, "a")
+	_, err = n.try(t, f, call{tenant: "b"})
+	wantThrottle(t, err, types.ThrottleReasonReservedFunctionConcurrentInvocationLimitExceeded, "Rate Exceeded.")
+	release()
+	n.run(t, f, call{tenant: "b"}, nil)
+	if _, err := n.lambda.DeleteFunctionConcurrency(t.Context(), &lambda.DeleteFunctionConcurrencyInput{FunctionName: &f}); err != nil {
+		t.Fatal(err)
+	}
+	release = n.busy(t, f, "a", "b", "c")
+	n.run(t, f, call{tenant: "d"}, nil)
+	release()
+}
+
+// TestAccountConcurrency checks the limit of all functions together.
+func TestAccountConcurrency(t *testing.T) {
+	n := start(t, "--isolation", "namespace", "--concurrency", "2", "--tenant-idle-min", "0s")
+	f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	other := n.deploy(t, python, files{"main.py": whoAmI})
+	settings, err := n.lambda.GetAccountSettings(t.Context(), &lambda.GetAccountSettingsInput{})
+	if err != nil || settings.AccountLimit.ConcurrentExecutions != 2 || settings.AccountUsage.FunctionCount != 2 {
+		t.Errorf("GetAccountSettings: %+v, %v", settings, err)
+	}
+	release := n.busy(t, f, "a", "b")
+	_, err = n.try(t, f, call{tenant: "c"})
+	wantThrottle(t, err, types.ThrottleReasonConcurrentInvocationLimitExceeded, "Rate Exceeded.")
+	_, err = n.try(t, other, call{})
+	wantThrottle(t, err, types.ThrottleReasonConcurrentInvocationLimitExceeded, "Rate Exceeded.")
+	release()
+	n.run(t, other, call{}, nil)
+}
+
+// TestTenantCap checks the cap of tenant environments: 2.5 times the concurrency,
+// idle ones too. A spray of ids does not drive out those that were used lately.
+func TestTenantCap(t *testing.T) {
+	n := start(t, "--isolation", "namespace", "--concurrency", "2")
+	f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	mine := map[string]string{}
+	for _, tenant := range []string{"a", "b", "c", "d", "e"} {
+		var got identity
+		n.run(t, f, call{tenant: tenant}, &got)
+		mine[tenant] = got.Me
+	}
+	for range 3 {
+		_, err := n.try(t, f, call{tenant: "f"})
+		wantError(t, err, 429, "TooManyRequestsException", "Rate exceeded")
+	}
+	for tenant, me := range mine {
+		var got identity
+		if inv := n.run(t, f, call{tenant: tenant}, &got); got.Me != me || inv.start != "warm" {
+			t.Errorf("tenant %s lost its environment to a refused one", tenant)
+		}
+	}
+	// The cap is a function's own.
+	other := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	n.run(t, other, call{tenant: "f"}, nil)
+}
+
+// TestTenantCapEvicts checks that idle environments make room, least recently
+// used first.
+func TestTenantCapEvicts(t *testing.T) {
+	n := start(t, "--isolation", "namespace", "--concurrency", "2", "--tenant-idle-min", "0s")
+	f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	mine := map[string]string{}
+	for _, tenant := range []string{"a", "b", "c", "d", "e", "a"} {
+		var got identity
+		n.run(t, f, call{tenant: tenant}, &got)
+		mine[tenant] = got.Me
+	}
+	n.run(t, f, call{tenant: "f"}, nil) // in b's place
+	var a, b identity
+	n.run(t, f, call{tenant: "a"}, &a)
+	if a.Me != mine["a"] || a.Count != 3 {
+		t.Errorf("tenant a, used lately, was driven out: %+v", a)
+	}
+	n.run(t, f, call{tenant: "b"}, &b)
+	if b.Me == mine["b"] || b.Count != 1 {
+		t.Errorf("tenant b, idle longest, was not driven out: %+v", b)
+	}
+	eventually(t, "no more than five environments", func() bool { return len(n.environments(t, f)) <= 5 })
+	// Reserved concurrency has a cap of its own: floor(2.5 × 1).
+	g := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	n.reserve(t, g, 1)
+	for _, tenant := range []string{"a", "b", "c", "d"} {
+		n.run(t, g, call{tenant: tenant}, nil)
+	}
+	eventually(t, "no more than two environments", func() bool { return len(n.environments(t, g)) <= 2 })
+}
+
+// TestMemoryBudget checks that a node does not make more environments than its
+// memory is for.
+func TestMemoryBudget(t *testing.T) {
+	n := start(t, "--isolation", "namespace", "--memory", "100MB", "--tenant-idle-min", "0s")
+	f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	for i := range 30 {
+		n.run(t, f, call{tenant: fmt.Sprint("t", i)}, nil)
+	}
+	if envs := n.environments(t, f); len(envs) > 20 {
+		t.Errorf("%d environments in 100 MB", len(envs))
+	}
+}
+
+// TestSlowInitIsWaitedFor checks that an Init of a few seconds is no failure.
+func TestSlowInitIsWaitedFor(t *testing.T) {
+	n := on(t, "namespace")
+	f := n.deploy(t, python, files{"main.py": "import time\ntime.sleep(1.5)\ndef handler(event, context):\n return 1"}, timeout(1))
+	began := time.Now()
+	n.run(t, f, call{}, nil)
+	if took := time.Since(began); took < 1500*time.Millisecond {
+		t.Errorf("answered after %s, before Init can have ended", took)
+	}
+}
