@@ -102,8 +102,9 @@ func (g *Group) Kill() error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("cgroup: %s: %d processes do not die", g.id, len(pids))
 		}
-		// What cgroup.kill has hit needs no more than time.
-		if !killed {
+		// What cgroup.kill has hit needs time and no more; what is still there
+		// then is in a version 1 group alone.
+		if !killed || pause > time.Millisecond {
 			if err := g.killEach(); err != nil {
 				return err
 			}
