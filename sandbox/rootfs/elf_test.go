@@ -66,6 +66,68 @@ func TestSearchPath(t *testing.T) {
 	}
 }
 
+// A library that the loader finds through its cache or through what an object
+// says of itself comes along; where a tree's loader would not look, it gets a
+// name where it does.
+func TestWhereLibrariesAreFound(t *testing.T) {
+	src := t.TempDir()
+	s := open(t, t.TempDir())
+	s.sources = append(s.sources, src)
+	sh, err := filepath.EvalSymlinks("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lib := filepath.Join(src, "odd", "libodd.so.1")
+	raw, err := os.ReadFile(sh) // any ELF file does: nobody loads it
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, lib, string(raw), 0o644)
+	write(t, filepath.Join(src, "text", "libodd.so.1"), "no ELF file", 0o644)
+	newPlanner := func(cache map[string][]string) *planner {
+		return &planner{
+			ld:      loader{cache: cache, allowed: s.allowed, objects: map[string]object{}, reals: map[string]string{}},
+			log:     quiet(),
+			entries: map[string]entry{}, linked: map[string]bool{}, merged: mergedDirs(),
+		}
+	}
+	p := newPlanner(nil)
+	o, err := p.ld.read(sh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := p.ld.find("libodd.so.1", o, nil); ok {
+		t.Errorf("found from nothing: %+v", got)
+	}
+	o.runpath = []string{filepath.Join(src, "text"), filepath.Join(src, "odd")}
+	if got, ok := p.ld.find("libodd.so.1", o, nil); !ok || got.path != lib || got.off {
+		t.Errorf("by RUNPATH: %+v, %v", got, ok)
+	}
+	if _, ok := p.ld.find("libodd.so.1", object{class: o.class, machine: o.machine + 1, runpath: o.runpath}, nil); ok {
+		t.Error("a library for another processor was taken")
+	}
+	o.runpath = nil
+	if got, ok := p.ld.find("libodd.so.1", o, []string{filepath.Join(src, "odd")}); !ok || got.path != lib {
+		t.Errorf("by the RPATH of what needs it: %+v, %v", got, ok)
+	}
+	p = newPlanner(map[string][]string{"libodd.so.1": {"/usr/local/lib/libodd.so.1", lib}})
+	got, ok := p.ld.find("libodd.so.1", o, nil)
+	if !ok || got.path != lib || !got.off {
+		t.Fatalf("by the cache: %+v, %v", got, ok)
+	}
+	if err := p.library(got, "libodd.so.1", o, nil, true); err != nil {
+		t.Fatal(err)
+	}
+	home, err := filepath.EvalSymlinks(defaultDirs(o)[0])
+	if err != nil {
+		t.Skipf("no Debian: %v", err)
+	}
+	name := filepath.Join(home, "libodd.so.1")
+	if e := p.entries[name]; e.kind != link || filepath.Join(home, e.target) != lib || p.entries[lib].kind != file {
+		t.Errorf("%s is %+v, the library itself %+v", name, e, p.entries[lib])
+	}
+}
+
 // A script brings its interpreter along, one that env looks up as well.
 func TestScriptsBringTheirInterpreters(t *testing.T) {
 	src := t.TempDir()

@@ -232,6 +232,9 @@ func TestSuiteFindsWeaknesses(t *testing.T) {
 	if err == nil {
 		t.Error("the suite has passed a driver that confines nothing")
 	}
+	if bytes.Contains(out, []byte("DATA RACE")) {
+		t.Errorf("the suite itself races:\n%.5000s", out[bytes.Index(out, []byte("DATA RACE")):])
+	}
 	got := make(map[string]string)
 	for _, m := range verdict.FindAllSubmatch(out, -1) {
 		got[string(m[2])] = string(m[1])
