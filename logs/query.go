@@ -1,0 +1,322 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alcove-run/alcove"
+)
+
+// Limits of one query's answer; what is beyond them is on the next page.
+const (
+	DefaultLimit = 10_000
+	DefaultBytes = 1 << 20
+	// scanBytes bounds how much of a log one page looks at.
+	scanBytes = 128 << 20
+)
+
+// Cursor is a place between two events: a decimal number of 56 digits that
+// sorts as the events do. It stays good as long as the store does; empty is
+// either end.
+type Cursor string
+
+func (m mark) cursor() Cursor { return Cursor(fmt.Sprintf("%020d%036d", m.at, m.id)) }
+
+func (c Cursor) mark() (mark, error) {
+	if len(c) != 56 {
+		return mark{}, ErrBadCursor
+	}
+	at, err1 := strconv.ParseUint(string(c[:20]), 10, 63)
+	id, err2 := strconv.ParseUint(string(c[20:]), 10, 63)
+	if err1 != nil || err2 != nil {
+		return mark{}, ErrBadCursor
+	}
+	return mark{int64(at), int64(id)}, nil
+}
+
+// CursorAt is the place before every event of a time.
+func CursorAt(at time.Time) Cursor { return mark{max(at.UnixMilli(), 0), 0}.cursor() }
+
+// Event is one stored event.
+type Event struct {
+	// Cursor is the place of the event, and its id.
+	Cursor   Cursor
+	Stream   string
+	Tenant   alcove.Tenant // of the environment that wrote it, empty if it had none
+	At       time.Time     // whole milliseconds
+	Ingested time.Time
+	Message  []byte
+}
+
+// Query asks for events of one group.
+type Query struct {
+	Group string
+	// Tenant, if not nil, is whose events alone are wanted; the empty tenant's
+	// are those of ordinary functions and of environments not yet bound.
+	Tenant *alcove.Tenant
+	// Among, if not nil, leaves out the events of tenants that are not in it.
+	Among []alcove.Tenant
+	// Streams, if not nil, are the only streams wanted; Prefix is what their
+	// names begin with.
+	Streams []string
+	Prefix  string
+	// Since is included, Until is not; zero is no bound.
+	Since, Until time.Time
+	// Match, if not nil, says which messages are wanted. It must not keep what
+	// it is given.
+	Match func(message []byte) bool
+	// NewestFirst turns the order round.
+	NewestFirst bool
+	// After goes on behind the event, or in place of a page's Next.
+	After Cursor
+	// Limit and Bytes bound the answer; zero means DefaultLimit, DefaultBytes. A
+	// page with an event longer than Bytes has that event alone.
+	Limit, Bytes int
+}
+
+// Page is an answer.
+type Page struct {
+	Events []Event
+	// Next is where the next page begins, empty if there is none now. A page
+	// that ends because much was looked at and little found may be empty and
+	// still have a Next.
+	Next Cursor
+}
+
+// Query answers a query with a page, after everything appended before. Events
+// are in the order of their times; at equal times in the order in which they
+// were stored.
+func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
+	if err := s.Flush(ctx); err != nil {
+		return Page{}, err
+	}
+	return s.query(ctx, q, math.MaxInt64, true)
+}
+
+// query is Query for events numbered up to last. Streams that do not exist are
+// an error if they must.
+func (s *Store) query(ctx context.Context, q Query, last int64, must bool) (Page, error) {
+	if q.Limit <= 0 {
+		q.Limit = DefaultLimit
+	}
+	if q.Bytes <= 0 {
+		q.Bytes = DefaultBytes
+	}
+	pl, err := s.plan(ctx, q, must)
+	if err != nil {
+		return Page{}, err
+	}
+	if pl.none || pl.win.before.at < 0 {
+		return Page{}, nil
+	}
+	pl.last = last
+	days := s.shards.acquire(dayOf(max(pl.win.after.at, 0)), dayOf(pl.win.before.at))
+	defer func() {
+		for _, sh := range days {
+			sh.release()
+		}
+	}()
+	if q.NewestFirst {
+		slices.Reverse(days)
+	}
+	a := &answer{store: s, q: q}
+	for _, sh := range days {
+		if err := s.scanDay(ctx, sh, pl, a); err == errStop {
+			a.page.Next = a.reached.cursor()
+			return a.page, nil
+		} else if err != nil {
+			return Page{}, err
+		}
+	}
+	return a.page, nil
+}
+
+// plan is a query looked up in the index.
+type plan struct {
+	group   int64
+	tenants []alcove.Tenant // nil is all
+	streams map[int64]bool  // nil is all
+	prefix  string
+	win     window
+	last    int64
+	none    bool // nothing can be found
+}
+
+// plan looks a query up. Streams that do not exist are an error if they must.
+func (s *Store) plan(ctx context.Context, q Query, must bool) (plan, error) {
+	g, err := s.index.group(ctx, q.Group)
+	if err != nil {
+		return plan{}, err
+	}
+	pl := plan{group: g.id, tenants: q.Among, prefix: q.Prefix, last: math.MaxInt64}
+	if q.Tenant != nil {
+		if q.Among != nil && !slices.Contains(q.Among, *q.Tenant) {
+			pl.none = true
+		}
+		pl.tenants = []alcove.Tenant{*q.Tenant}
+	}
+	if q.Streams != nil {
+		pl.streams = make(map[int64]bool)
+		for _, name := range q.Streams {
+			list, err := s.index.streams(ctx, `WHERE grp = ? AND name = ?`, g.id, name)
+			if err != nil {
+				return plan{}, err
+			}
+			switch {
+			case len(list) > 0:
+				pl.streams[list[0].id] = true
+			case must:
+				return plan{}, ErrNoStream
+			}
+		}
+	}
+	pl.win = window{after: markStart, before: markEnd, newestFirst: q.NewestFirst}
+	since := q.Since
+	if g.RetentionDays > 0 {
+		if oldest := s.now().AddDate(0, 0, -g.RetentionDays); oldest.After(since) {
+			since = oldest
+		}
+	}
+	if !since.IsZero() {
+		pl.win.after = mark{since.UnixMilli(), math.MinInt64}
+	}
+	if !q.Until.IsZero() {
+		pl.win.before = mark{q.Until.UnixMilli(), math.MinInt64}
+	}
+	if q.After != "" {
+		m, err := q.After.mark()
+		if err != nil {
+			return plan{}, err
+		}
+		if q.NewestFirst && m.less(pl.win.before) {
+			pl.win.before = m
+		}
+		if !q.NewestFirst && pl.win.after.less(m) {
+			pl.win.after = m
+		}
+	}
+	return pl, nil
+}
+
+// sources are the shortest ways to the chunks that a plan wants of a shard.
+func (pl *plan) sources(ctx context.Context, sh *shard, p *pager) ([]source, error) {
+	if pl.tenants != nil && len(pl.streams) != 1 {
+		list := []source{}
+		for _, t := range pl.tenants {
+			id, err := sh.tenantID(ctx, p.db, t)
+			if err != nil {
+				return nil, fmt.Errorf("logs: query tenants: %w", err)
+			}
+			if id != 0 {
+				list = append(list, source{"chunks_by_tenant", "tenant = ? AND grp = ?", []any{id, pl.group}})
+			}
+		}
+		return list, nil
+	}
+	if len(pl.streams) == 1 {
+		for id := range pl.streams {
+			return []source{{"chunks_by_stream", "stream = ?", []any{id}}}, nil
+		}
+	}
+	return []source{{"chunks_by_group", "grp = ?", []any{pl.group}}}, nil
+}
+
+// wants says whether a chunk may hold something that the plan asks for.
+func (s *Store) wants(ctx context.Context, pl *plan, c *chunk) (bool, error) {
+	if c.id > pl.last || pl.streams != nil && !pl.streams[c.stream] || pl.tenants != nil && !slices.Contains(pl.tenants, c.tenant) {
+		return false, nil
+	}
+	name, err := s.names.of(ctx, s.index, c.stream)
+	return err == nil && name != "" && strings.HasPrefix(name, pl.prefix), err
+}
+
+// scanDay adds the events of one day to an answer.
+func (s *Store) scanDay(ctx context.Context, sh *shard, pl plan, a *answer) error {
+	db, err := sh.reader()
+	if err != nil {
+		return err
+	}
+	sources, err := pl.sources(ctx, sh, &pager{db: db})
+	if err != nil {
+		return s.unreadable(sh, err)
+	}
+	var pagers []*pager
+	for _, src := range sources {
+		pagers = append(pagers, newPager(db, src, pl.win))
+	}
+	skip := func(c *chunk) (bool, error) {
+		a.scanned += len(c.payload)
+		ok, err := s.wants(ctx, &pl, c)
+		return !ok, err
+	}
+	return s.unreadable(sh, scan(ctx, pagers, pl.win, skip, func(c *chunk, m mark, message []byte) error {
+		return a.add(ctx, c, m, message)
+	}))
+}
+
+// unreadable passes over a day that was deleted meanwhile or is damaged: the
+// other days can still be read.
+func (s *Store) unreadable(sh *shard, err error) error {
+	if err == nil || err == errStop {
+		return err
+	}
+	sh.mu.Lock()
+	gone := sh.gone
+	sh.mu.Unlock()
+	switch {
+	case gone && primary(err) != 0:
+		return nil
+	case isDamaged(err) || errors.Is(err, errChunk) || isMissing(err):
+		s.log.Error("logs: a day cannot be read", "path", sh.path, "error", err)
+		return nil
+	}
+	return err
+}
+
+// answer gathers a page.
+type answer struct {
+	store   *Store
+	q       Query
+	page    Page
+	bytes   int  // of the page
+	scanned int  // bytes of chunks looked at
+	seen    bool // an event was looked at, and reached is its place
+	reached mark
+}
+
+// add takes the next event of the scan, or ends it before that event.
+func (a *answer) add(ctx context.Context, c *chunk, m mark, message []byte) error {
+	if len(a.page.Events) >= a.q.Limit || a.seen && a.scanned > scanBytes {
+		return errStop
+	}
+	if a.q.Match != nil && !a.q.Match(message) {
+		a.reached, a.seen = m, true
+		return ctx.Err()
+	}
+	size := len(message) + eventCost
+	if a.bytes > 0 && a.bytes+size > a.q.Bytes {
+		return errStop
+	}
+	name, err := a.store.names.of(ctx, a.store.index, c.stream)
+	if err != nil {
+		return err
+	}
+	a.bytes += size
+	a.reached, a.seen = m, true
+	a.page.Events = append(a.page.Events, newEvent(c, name, m, message))
+	return ctx.Err()
+}
+
+// newEvent copies an event out of its chunk.
+func newEvent(c *chunk, stream string, m mark, message []byte) Event {
+	return Event{
+		Cursor: m.cursor(), Stream: stream, Tenant: c.tenant,
+		At: time.UnixMilli(m.at), Ingested: time.UnixMilli(c.id / 1000), Message: slices.Clone(message),
+	}
+}

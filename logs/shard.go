@@ -1,0 +1,286 @@
+package logs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/alcove-run/alcove"
+)
+
+// shard is the database of one day's events.
+type shard struct {
+	day  int64 // since 1970
+	path string
+
+	// lastID is the highest event number committed since the store was opened.
+	lastID atomic.Int64
+	// ready says that the database is there, for queries.
+	ready atomic.Bool
+
+	// For the writing goroutine only.
+	w       *sql.DB
+	insert  *sql.Stmt
+	tenants map[alcove.Tenant]int64
+
+	mu   sync.Mutex
+	refs int
+	gone bool // deleted: the last reader closes r
+	r    *sql.DB
+}
+
+const shardSchema = `
+CREATE TABLE IF NOT EXISTS tenants(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS usage(grp INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS chunks(
+	id INTEGER PRIMARY KEY, grp INTEGER NOT NULL, stream INTEGER NOT NULL, tenant INTEGER NOT NULL,
+	least INTEGER NOT NULL, most INTEGER NOT NULL, lines INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS chunks_by_group ON chunks(grp, least);
+CREATE INDEX IF NOT EXISTS chunks_by_stream ON chunks(stream, least);
+CREATE INDEX IF NOT EXISTS chunks_by_tenant ON chunks(tenant, grp, least);
+`
+
+// maxTenants bounds the tenant ids that the writing goroutine remembers.
+const maxTenants = 10_000
+
+// openForWriting opens the database, made if it is not there, and gives the
+// highest event number in it.
+func (sh *shard) openForWriting() (last int64, err error) {
+	w, err := openDatabase(sh.path, "rwc", 2048)
+	if err != nil {
+		return 0, err
+	}
+	w.SetMaxOpenConns(1)
+	if _, err = w.Exec(shardSchema); err == nil {
+		err = w.QueryRow(`SELECT ifnull(max(id + lines - 1), 0) FROM (SELECT id, lines FROM chunks ORDER BY id DESC LIMIT 1)`).Scan(&last)
+	}
+	if err == nil {
+		sh.insert, err = w.Prepare(`INSERT INTO chunks(id, grp, stream, tenant, least, most, lines, payload) VALUES(?, ?, ?, ?, ?, ?, ?, ?)`)
+	}
+	if err != nil {
+		return 0, errors.Join(fmt.Errorf("logs: open day: %w", err), w.Close())
+	}
+	sh.w, sh.tenants = w, make(map[alcove.Tenant]int64)
+	sh.ready.Store(true)
+	return last, nil
+}
+
+// closeWriting gives up the writing connection; the next batch opens it again.
+func (sh *shard) closeWriting() error {
+	if sh.w == nil {
+		return nil
+	}
+	err := errors.Join(sh.insert.Close(), sh.w.Close())
+	sh.w, sh.insert, sh.tenants = nil, nil, nil
+	return err
+}
+
+// stored is a chunk on its way into a shard.
+type stored struct {
+	chunk
+	group int64
+}
+
+// write stores chunks in one transaction.
+func (sh *shard) write(list []stored) error {
+	added := make(map[alcove.Tenant]int64)
+	err := change(sh.w, func(tx *sql.Tx) error {
+		insert := tx.Stmt(sh.insert)
+		bytes := make(map[int64]int64)
+		for i := range list {
+			c := &list[i]
+			tenant, ok := sh.tenants[c.tenant]
+			if !ok {
+				tenant, ok = added[c.tenant]
+			}
+			if !ok {
+				var err error
+				if tenant, err = ensure(tx, `SELECT id FROM tenants WHERE name = ?`, []any{string(c.tenant)},
+					`INSERT INTO tenants(name) VALUES(?)`, []any{string(c.tenant)}); err != nil {
+					return err
+				}
+				added[c.tenant] = tenant
+			}
+			if _, err := insert.Exec(c.id, c.group, c.stream, tenant, c.least, c.most, c.lines, c.payload); err != nil {
+				return err
+			}
+			bytes[c.group] += int64(len(c.payload))
+		}
+		for group, n := range bytes {
+			if _, err := tx.Exec(`INSERT INTO usage(grp, bytes) VALUES(?1, ?2) ON CONFLICT(grp) DO UPDATE SET bytes = bytes + ?2`, group, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("logs: write events: %w", err)
+	}
+	if len(sh.tenants) > maxTenants {
+		clear(sh.tenants)
+	}
+	for t, id := range added {
+		sh.tenants[t] = id
+	}
+	return nil
+}
+
+// reader gives the connections for queries. The database is not made if it is
+// not there: a day that was deleted stays deleted.
+func (sh *shard) reader() (*sql.DB, error) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.r == nil {
+		r, err := openDatabase(sh.path, "rw", 512, "query_only(1)")
+		if err != nil {
+			return nil, err
+		}
+		readerLimits(r)
+		sh.r = r
+	}
+	return sh.r, nil
+}
+
+// release ends a use that shards.acquire began.
+func (sh *shard) release() {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.refs--
+	if sh.gone && sh.refs == 0 && sh.r != nil {
+		sh.r.Close()
+		sh.r = nil
+	}
+}
+
+// tenantID is a tenant's number in this shard, zero if it has no events there.
+func (sh *shard) tenantID(ctx context.Context, db *sql.DB, tenant alcove.Tenant) (int64, error) {
+	var id int64
+	err := db.QueryRowContext(ctx, `SELECT id FROM tenants WHERE name = ?`, string(tenant)).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return id, err
+}
+
+// shards are the days of a store.
+type shards struct {
+	dir  string
+	mu   sync.Mutex
+	list []*shard // by day
+}
+
+const shardLayout = "2006-01-02"
+
+// load finds the days in dir.
+func (s *shards) load(dir string) error {
+	s.dir = dir
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("logs: list days: %w", err)
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".db")
+		if at, err := time.Parse(shardLayout, name); ok && err == nil {
+			sh := s.make(dayOf(at.UnixMilli()))
+			sh.ready.Store(true)
+			s.list = append(s.list, sh)
+		}
+	}
+	slices.SortFunc(s.list, func(a, b *shard) int { return int(a.day - b.day) })
+	return nil
+}
+
+func (s *shards) make(day int64) *shard {
+	name := time.UnixMilli(day * dayMillis).UTC().Format(shardLayout)
+	return &shard{day: day, path: filepath.Join(s.dir, name+".db")}
+}
+
+// of gives the shard of a day, noted if it is new.
+func (s *shards) of(day int64) *shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, ok := slices.BinarySearchFunc(s.list, day, func(sh *shard, day int64) int { return int(sh.day - day) })
+	if !ok {
+		s.list = slices.Insert(s.list, i, s.make(day))
+	}
+	return s.list[i]
+}
+
+// acquire gives the days from first to last, both included, in order, as far as
+// they are there. The caller releases each.
+func (s *shards) acquire(first, last int64) []*shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*shard
+	for _, sh := range s.list {
+		if sh.day >= first && sh.day <= last && sh.ready.Load() {
+			sh.mu.Lock()
+			sh.refs++
+			sh.mu.Unlock()
+			list = append(list, sh)
+		}
+	}
+	return list
+}
+
+// remove deletes a day. Queries under way finish with what they have open.
+func (s *shards) remove(sh *shard) error {
+	err := sh.closeWriting()
+	s.mu.Lock()
+	s.list = slices.DeleteFunc(s.list, func(x *shard) bool { return x == sh })
+	s.mu.Unlock()
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.gone = true
+	if sh.refs == 0 && sh.r != nil {
+		err = errors.Join(err, sh.r.Close())
+		sh.r = nil
+	}
+	return errors.Join(err, removeDatabase(sh.path))
+}
+
+// oldest gives the first day and how many there are.
+func (s *shards) oldest() (*shard, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.list) == 0 {
+		return nil, 0
+	}
+	return s.list[0], len(s.list)
+}
+
+// size counts the days and the bytes of their files.
+func (s *shards) size() (days int, bytes int64) {
+	s.mu.Lock()
+	list := slices.Clone(s.list)
+	s.mu.Unlock()
+	for _, sh := range list {
+		bytes += databaseSize(sh.path)
+	}
+	return len(list), bytes
+}
+
+// close closes every day. The writing goroutine has ended.
+func (s *shards) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, sh := range s.list {
+		errs = append(errs, sh.closeWriting())
+		sh.mu.Lock()
+		if sh.r != nil {
+			errs = append(errs, sh.r.Close())
+			sh.r = nil
+		}
+		sh.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
