@@ -114,3 +114,7 @@ func writeKey(path string, key Key) error {
 	defer d.Close()
 	return d.Sync()
 }
+
+// ReadRootKey reads a node's root key from its file, for a command that runs on
+// the same machine as the same user. The error is os.ErrNotExist if there is none.
+func ReadRootKey(path string) (Key, error) { return readKey(path) }

@@ -101,11 +101,27 @@ func (f *Factory) Config(ctx context.Context, v *alcove.Version, stream string) 
 	spec.Env = append(runtimes.Environ(v, r, f.Place, stream),
 		fmt.Sprintf("_LAMBDA_TELEMETRY_LOG_FD=%d", sandbox.LogFD))
 	return Config{
-		ID: id, Version: v, RuntimeVersion: r.Version,
+		ID: id, Version: v, RuntimeVersion: runtimeVersion(r), RuntimeVersionARN: runtimeARN(r, f.Place),
 		Driver: f.Driver, Spec: spec, Dir: filepath.Join(f.Dir, id),
 		Stream: f.Stream(v.Config.Logging.Group, stream), StreamName: stream,
 		InvalidEntrypoint: missing, FreezeAfter: f.FreezeAfter, Log: f.Log,
 	}, nil
+}
+
+// runtimeVersion names what really runs, in the form of AWS's "python:3.10.v11";
+// empty for custom runtimes, which nobody knows the version of.
+func runtimeVersion(r runtimes.Runtime) string {
+	if r.Version == "" {
+		return ""
+	}
+	return string(r.Family) + ":" + r.Version
+}
+
+func runtimeARN(r runtimes.Runtime, p alcove.Place) string {
+	if r.Version == "" {
+		return ""
+	}
+	return "arn:" + p.Partition + ":lambda:" + p.Region + "::runtime:" + string(r.Family) + r.Version
 }
 
 // bootstrap is the command of a custom runtime whose code is in dir, or nil if

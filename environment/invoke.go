@@ -13,8 +13,6 @@ import (
 // the one before but not come back to /next; after that it is handed on.
 const settlePatience = 50 * time.Millisecond
 
-var errEnded = errors.New("environment: ended")
-
 // run is one invocation in this environment.
 type run struct {
 	inv      *alcove.Invocation

@@ -25,7 +25,7 @@ func (s runtimeSide) Next(ctx context.Context) (*runtimeapi.Event, error) {
 		// runtime; the invocation ends by its exit or its deadline.
 		return nil, ctx.Err()
 	case <-s.e.dead:
-		return nil, errEnded
+		return nil, runtimeapi.ErrInvalidState
 	}
 }
 
@@ -69,7 +69,7 @@ func (s runtimeSide) InitFailure(f runtimeapi.Fault) error {
 func (s runtimeSide) tell(act func() error) error {
 	reply := make(chan error, 1)
 	if err := s.e.send(context.Background(), func() { reply <- act() }); err != nil {
-		return errEnded
+		return runtimeapi.ErrInvalidState
 	}
 	return <-reply
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/alcove-run/alcove/runtimeapi"
 )
 
 // end gives the environment up: whoever waits for it is told, and the loop goes
@@ -63,7 +65,7 @@ func (e *Environment) expired() {
 // until nothing is left: what stays behind would hold a tenant's bytes.
 func (e *Environment) remove() {
 	if e.waiting != nil {
-		e.waiting.reply <- nextReply{err: errEnded}
+		e.waiting.reply <- nextReply{err: runtimeapi.ErrInvalidState}
 		e.waiting = nil
 	}
 	for wait := 10 * time.Millisecond; e.box != nil; wait = min(2*wait, 10*time.Second) {

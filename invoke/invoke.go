@@ -57,7 +57,9 @@ func New(cfg Config) *Invoker {
 type Request struct {
 	Ref    alcove.Ref
 	Tenant alcove.Tenant // empty if none was given
-	// Payload is the event; the Invoker owns it until Invoke returns.
+	// Payload is the event. The Invoker keeps it: a runtime may still be reading
+	// it when Invoke has returned, so the memory must never be used for anything
+	// else, another tenant's event least of all.
 	Payload       []byte
 	ClientContext string // JSON
 	TraceID       string
