@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,14 +31,15 @@ type box struct {
 	settled  chan struct{}
 	group    *cgroup.Group // nil if Create failed before it was made
 	exitPipe *os.File      // likewise
-	sentry   *os.Process
-	gofer    *os.Process
-	watched  bool // watch runs, so reaped will be closed
+	sentry   *process
+	gofer    *process
+	watched  bool // so done and reaped will be closed
 	trace    Trace
 
-	done   chan struct{} // closed by watch, after it has set exit
-	exit   sandbox.Exit
-	reaped chan struct{} // closed by watch when no process is left to wait for
+	done      chan struct{} // closed after exit is set
+	exit      sandbox.Exit
+	goferless atomic.Bool   // the gofer ended first
+	reaped    chan struct{} // closed when no process is left to wait for
 
 	mu      sync.Mutex // held while removing
 	removed bool
@@ -73,23 +75,41 @@ func (b *box) Usage() (sandbox.Usage, error) { return b.group.Usage() }
 // Trace says where the time of the sandbox's Create went.
 func (b *box) Trace() Trace { return b.trace }
 
-// watch waits for the end of the sandbox, says how it ended, and waits for its
-// host processes, which are children of this one since their starter exited.
+// watch has the end of the sandbox noticed: how it ended is then told by Exit,
+// and its host processes, children of this one since their starter exited, are
+// reaped.
 func (b *box) watch() {
-	defer close(b.reaped)
+	b.watched = true
+	var wg sync.WaitGroup
+	wg.Go(b.watchSentry)
+	wg.Go(b.watchGofer)
+	go func() {
+		wg.Wait()
+		close(b.reaped)
+	}()
+}
+
+func (b *box) watchSentry() {
 	said, err := io.ReadAll(io.LimitReader(b.exitPipe, 16))
 	b.exit = b.verdict(said, err)
 	close(b.done)
 	_ = b.exitPipe.Close()
-
-	// Without its exit pipe the sentry is dead or about to be, and without the
-	// sentry the gofer has nothing to do.
-	if _, err := b.sentry.Wait(); err != nil {
-		b.driver.conf.Log.Warn("sentry not waited for", "sandbox", b.id, "err", err)
+	if err := b.sentry.wait(0); err != nil {
+		b.driver.conf.Log.Error("sentry not reaped", "sandbox", b.id, "err", err)
 	}
-	_ = b.gofer.Kill()
-	if _, err := b.gofer.Wait(); err != nil {
-		b.driver.conf.Log.Warn("gofer not waited for", "sandbox", b.id, "err", err)
+}
+
+// watchGofer ends the sandbox when its gofer ends, as it does when the sentry
+// has; should it have ended before, the function can open no more files.
+func (b *box) watchGofer() {
+	if err := b.gofer.wait(0); err != nil {
+		b.driver.conf.Log.Error("gofer not reaped", "sandbox", b.id, "err", err)
+	}
+	select {
+	case <-b.done:
+	default:
+		b.goferless.Store(true)
+		_ = b.group.Kill()
 	}
 }
 
@@ -99,21 +119,26 @@ func (b *box) verdict(said []byte, readErr error) sandbox.Exit {
 	if err != nil {
 		b.driver.conf.Log.Warn("out-of-memory kills not known", "sandbox", b.id, "err", err)
 	}
-	oom := kills > 0
 	if len(said) == 4 {
 		ws := syscall.WaitStatus(binary.LittleEndian.Uint32(said))
 		if ws.Signaled() {
-			return sandbox.Exit{Signal: ws.Signal(), OOM: oom}
+			// The host may have ended the process that carried it.
+			return sandbox.Exit{Signal: ws.Signal(), OOM: kills > 0 && ws.Signal() == unix.SIGKILL}
 		}
-		return sandbox.Exit{Code: ws.ExitStatus(), OOM: oom}
+		return sandbox.Exit{Code: ws.ExitStatus()}
 	}
-	// The sentry was killed: by the host for its memory, by Destroy, or it
+	// The sentry was killed, by the host for its memory or by Destroy, or it
 	// crashed.
-	exit := sandbox.Exit{Signal: unix.SIGKILL, OOM: oom}
+	exit := sandbox.Exit{Signal: unix.SIGKILL, OOM: kills > 0}
+	if exit.OOM {
+		return exit
+	}
 	if words, _ := os.ReadFile(b.dir.path(panicName)); len(words) > 0 {
 		exit.Err = fmt.Errorf("gvisor: sandbox %s: sentry crashed: %.2000s", b.id, words)
 	} else if readErr != nil {
 		exit.Err = fmt.Errorf("gvisor: sandbox %s: exit pipe: %w", b.id, readErr)
+	} else if b.goferless.Load() {
+		exit.Err = fmt.Errorf("gvisor: sandbox %s: gofer ended", b.id)
 	}
 	return exit
 }
@@ -166,9 +191,9 @@ func (b *box) kill() error {
 	if err := b.group.Kill(); err != nil {
 		return err
 	}
-	// Where there are no cgroups, and harmless where there are. The stub
-	// processes live in the sentry's pid namespace and go with it.
-	_, _ = b.sentry.Kill(), b.gofer.Kill()
+	// Where there are no cgroups; elsewhere they are dead. The stub processes
+	// live in the sentry's pid namespace and go with it.
+	_, _ = b.sentry.kill(), b.gofer.kill()
 	select {
 	case <-b.reaped:
 		return nil

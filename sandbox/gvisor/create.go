@@ -39,8 +39,7 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 		return nil, errors.Join(fmt.Errorf("gvisor: sandbox %s: %w", spec.ID, err), b.remove())
 	}
 	b.trace.Total = time.Since(began)
-	b.watched = true
-	go b.watch()
+	b.watch()
 	return b, nil
 }
 
@@ -97,14 +96,21 @@ func (b *box) create(ctx context.Context, spec sandbox.Spec) error {
 	}
 	b.trace = ans.Trace
 	b.trace.Prepare = prepared
-	b.sentry, err = os.FindProcess(ans.Sentry)
+	return b.adopt(ans)
+}
+
+// adopt gets hold of the processes that have become children of this one. Even
+// those that have ended are still there.
+func (b *box) adopt(ans answer) error {
+	sentry, err := openProcess(ans.Sentry)
 	if err != nil {
-		return fmt.Errorf("sentry: %w", err)
+		return err
 	}
-	b.gofer, err = os.FindProcess(ans.Gofer)
+	gofer, err := openProcess(ans.Gofer)
 	if err != nil {
-		return fmt.Errorf("gofer: %w", err)
+		return errors.Join(err, sentry.pidfd.Close())
 	}
+	b.sentry, b.gofer = sentry, gofer
 	return nil
 }
 
@@ -130,7 +136,7 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 		return ans, err
 	}
 	defer ours.Close()
-	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil}
+	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil, Init: spec.TCP}
 	var said bounded
 	cmd, err := b.launch(theirs, &said, &req)
 	_ = theirs.Close()
@@ -143,6 +149,9 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 	files := []*os.File{spec.Stdout, spec.Stderr, b.driver.netns}
 	if spec.Log != nil {
 		files = append(files, spec.Log)
+	}
+	if spec.TCP {
+		files = append(files, b.driver.door)
 	}
 	text, err := converse(ours, req, files)
 	if err == nil {

@@ -23,10 +23,11 @@ func guestFilter() *specs.LinuxSeccomp {
 		DefaultAction: specs.ActAllow,
 		Architectures: []specs.Arch{arch},
 		Syscalls: append(denyNamespaces(),
-			// Its flags are behind a pointer, out of a filter's sight. The C
-			// library goes on with clone when it is told that there is none.
-			deny(unix.ENOSYS, "clone3"),
-			deny(unix.EPERM,
+			// The flags of clone3 are behind a pointer, out of a filter's sight. C
+			// libraries go on with clone when they are told that there is none.
+			absent("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"),
+			deny(
+				"ptrace", // absent depends on it
 				"setns", "mount", "umount2", "pivot_root", "chroot",
 				"keyctl", "add_key", "request_key",
 				"perf_event_open", "bpf", "userfaultfd",
@@ -34,7 +35,6 @@ func guestFilter() *specs.LinuxSeccomp {
 				"syslog", "quotactl", "swapon", "swapoff", "acct", "reboot",
 				"init_module", "finit_module", "delete_module", "kexec_load",
 			),
-			deny(unix.ENOSYS, "io_uring_setup", "io_uring_enter", "io_uring_register"),
 		),
 	}
 }
@@ -48,7 +48,7 @@ func denyNamespaces() []specs.LinuxSyscall {
 		unix.CLONE_NEWIPC, unix.CLONE_NEWUTS, unix.CLONE_NEWCGROUP,
 	} {
 		for _, name := range []string{"clone", "unshare"} {
-			rule := deny(unix.EPERM, name)
+			rule := deny(name)
 			rule.Args = []specs.LinuxSeccompArg{{Index: 0, Value: flag, ValueTwo: flag, Op: specs.OpMaskedEqual}}
 			rules = append(rules, rule)
 		}
@@ -56,7 +56,13 @@ func denyNamespaces() []specs.LinuxSyscall {
 	return rules
 }
 
-func deny(errno unix.Errno, names ...string) specs.LinuxSyscall {
-	e := uint(errno)
-	return specs.LinuxSyscall{Names: names, Action: specs.ActErrno, ErrnoRet: &e}
+// deny answers with EPERM. gVisor ignores any other number that is asked for.
+func deny(names ...string) specs.LinuxSyscall {
+	return specs.LinuxSyscall{Names: names, Action: specs.ActErrno}
+}
+
+// absent answers with ENOSYS, which is what a call gets that is to be reported
+// to a tracer if there is none.
+func absent(names ...string) specs.LinuxSyscall {
+	return specs.LinuxSyscall{Names: names, Action: specs.ActTrace}
 }

@@ -51,6 +51,7 @@ type Driver struct {
 	findings []sandbox.Finding // of Probe
 	lock     *os.File          // flock on the directory, for as long as the driver lives
 	netns    *os.File          // an empty network namespace, for all gofers
+	door     *os.File          // the program of package door
 
 	mu     sync.Mutex
 	boxes  map[string]*box // by id; those whose Destroy has not succeeded yet
@@ -101,6 +102,9 @@ func New(ctx context.Context, conf Config) (*Driver, error) {
 	if d.netns, err = emptyNetns(); err != nil {
 		return nil, errors.Join(err, d.lock.Close())
 	}
+	if d.door, err = os.Open(conf.Exe); err != nil {
+		return nil, errors.Join(fmt.Errorf("gvisor: %w", err), d.netns.Close(), d.lock.Close())
+	}
 	return d, nil
 }
 
@@ -124,9 +128,9 @@ func (d *Driver) Close() error {
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return errors.Join(err, d.netns.Close(), d.lock.Close())
+		return errors.Join(err, d.door.Close(), d.netns.Close(), d.lock.Close())
 	}
-	errs = append(errs, d.conf.Cgroups.Close(), d.netns.Close())
+	errs = append(errs, d.conf.Cgroups.Close(), d.door.Close(), d.netns.Close())
 	for _, name := range []string{boxesName, lockName} {
 		errs = append(errs, os.RemoveAll(filepath.Join(d.conf.Dir, name)))
 	}

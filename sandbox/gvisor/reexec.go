@@ -19,6 +19,8 @@ import (
 	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
 	"gvisor.dev/gvisor/runsc/config"
 	"gvisor.dev/gvisor/runsc/flag"
+
+	"github.com/alcove-run/alcove/sandbox/gvisor/door"
 )
 
 // The values of argv[0] by which this program knows what it is to be. The
@@ -43,6 +45,8 @@ func Main() bool {
 		os.Exit(runscMain(os.Args[1:]))
 	case os.Args[0] == argSelf && len(os.Args) > 1 && os.Args[1] == "umount":
 		os.Exit(runscMain(os.Args[1:]))
+	case os.Args[0] == door.Arg0, os.Args[0] == door.Arg0NoHome:
+		door.Main()
 	}
 	return false
 }

@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/gvisor/door"
 )
 
 // hostname is what every sandbox believes to be its host's name.
@@ -119,6 +120,9 @@ func ociSpec(s sandbox.Spec, dir layout) *specs.Spec {
 			{Destination: sandbox.SocketDir, Type: "bind", Source: s.SocketDir, Options: readOnly},
 		},
 		Annotations: map[string]string{},
+	}
+	if s.TCP {
+		spec.Process.Args = door.Args(s.Args, s.Env)
 	}
 	fileBacked(spec, tmpName, dir.path(tmpName), s.Limits.Tmp)
 	fileBacked(spec, shmName, dir.path(shmName), s.Limits.Shm)

@@ -2,11 +2,11 @@ package gvisor
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,70 +30,49 @@ func (b *box) killStrays() error {
 			return err
 		}
 	}
-	handles, err := openPids(pids)
+	left, err := openProcesses(pids)
 	if err != nil {
 		return err
 	}
-	defer closeAll(handles)
-	if err := b.group.Kill(); err != nil {
+	if err := errors.Join(b.group.Kill(), killAll(left)); err != nil {
 		return err
-	}
-	for _, h := range handles {
-		_ = unix.PidfdSendSignal(h, unix.SIGKILL, nil, 0)
-		if err := waitGone(h); err != nil {
-			return err
-		}
 	}
 	return reapZombies(b.id)
 }
 
-// openPids gets a pidfd of each process that is still there.
-func openPids(pids []int) ([]int, error) {
-	var handles []int
+// openProcesses opens those of the processes that are still there.
+func openProcesses(pids []int) ([]*process, error) {
+	var open []*process
 	for _, pid := range pids {
-		h, err := unix.PidfdOpen(pid, 0)
-		if err == unix.ESRCH || err == unix.EINVAL { // gone, or a thread
-			continue
-		}
+		p, err := openProcess(pid)
 		if err != nil {
-			closeAll(handles)
-			return nil, fmt.Errorf("pidfd of %d: %w", pid, err)
+			return nil, errors.Join(err, closeAll(open))
 		}
-		handles = append(handles, h)
+		if p != nil {
+			open = append(open, p)
+		}
 	}
-	return handles, nil
+	return open, nil
 }
 
-func closeAll(fds []int) {
-	for _, fd := range fds {
-		_ = unix.Close(fd)
+func closeAll(all []*process) error {
+	var errs []error
+	for _, p := range all {
+		errs = append(errs, p.pidfd.Close())
 	}
+	return errors.Join(errs...)
 }
 
-// waitGone waits until a killed process has ended, and reaps it if it is a
-// child of this process.
-func waitGone(pidfd int) error {
-	deadline := time.Now().Add(killTimeout)
-	for {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return fmt.Errorf("a process is left after %v", killTimeout)
-		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
-		if err != nil && err != unix.EINTR {
-			return fmt.Errorf("waiting for a process: %w", err)
-		}
-		if n > 0 {
-			break
-		}
+// killAll kills processes, waits for their end, and closes them.
+func killAll(all []*process) error {
+	var errs []error
+	for _, p := range all {
+		errs = append(errs, p.kill())
 	}
-	for {
-		// ECHILD: not ours to wait for.
-		err := unix.Waitid(unix.P_PIDFD, pidfd, nil, unix.WEXITED|unix.WNOHANG, nil)
-		if err != unix.EINTR {
-			return nil
-		}
+	for _, p := range all {
+		errs = append(errs, p.wait(killTimeout))
 	}
+	return errors.Join(errs...)
 }
 
 // reapZombies waits for children of this process that died in the cgroup of

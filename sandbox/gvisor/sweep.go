@@ -3,13 +3,10 @@ package gvisor
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-
-	"golang.org/x/sys/unix"
 )
 
 // sweep removes what an earlier process has left in this driver's directory
@@ -54,22 +51,11 @@ func (d *Driver) killByArgs(ctx context.Context) error {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		handles, err := openPids(pids)
+		left, err := openProcesses(pids)
 		if err != nil {
 			return err
 		}
-		for _, h := range handles {
-			if err := unix.PidfdSendSignal(h, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
-				closeAll(handles)
-				return err
-			}
-		}
-		var errs []error
-		for _, h := range handles {
-			errs = append(errs, waitGone(h))
-		}
-		closeAll(handles)
-		if err := errors.Join(errs...); err != nil {
+		if err := killAll(left); err != nil {
 			return err
 		}
 	}
