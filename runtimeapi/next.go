@@ -10,9 +10,10 @@ import (
 func (s *Server) invocationNext(w http.ResponseWriter, r *http.Request, _ string) {
 	ev, err := s.env.Next(r.Context())
 	if err != nil {
-		if r.Context().Err() == nil {
-			s.refuse(w, err, "Ready")
+		if r.Context().Err() != nil {
+			panic(http.ErrAbortHandler) // nobody is there; to return would be an empty answer
 		}
+		s.refuse(w, err, "Ready")
 		return
 	}
 	h := w.Header()

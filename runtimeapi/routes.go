@@ -45,7 +45,7 @@ var routes = map[string]map[string]route{
 	"/2020-08-15/logs":                    {http.MethodPut: (*Server).telemetryLogs},
 }
 
-// ServeHTTP answers one request of the sandbox.
+// serve answers one request of the sandbox.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	methods, id := find(r.URL.EscapedPath())
 	if methods == nil {

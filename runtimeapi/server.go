@@ -33,6 +33,8 @@ type Server struct {
 	bodies chan struct{} // a place for each large body that is being read
 	header chan struct{} // the one place for a large header
 
+	mu       sync.Mutex
+	closed   bool // guarded by mu; no request is taken up any more
 	requests sync.WaitGroup
 }
 
@@ -74,16 +76,32 @@ func (s *Server) Serve(l net.Listener) error {
 // that is blocked return. It does not wait for requests under way, so it may be
 // called from inside an Environment; see [Server.Wait].
 func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	err := s.http.Close()
 	s.cancel()
-	return s.http.Close()
+	return err
 }
 
 // Wait returns when no request is being answered any more. Call it after
 // [Server.Close], and not from inside an Environment.
 func (s *Server) Wait() { s.requests.Wait() }
 
+// begin counts a request, unless the server has been closed.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.requests.Add(1)
+	}
+	return !s.closed
+}
+
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	s.requests.Add(1)
+	if !s.begin() {
+		panic(http.ErrAbortHandler) // hangs up
+	}
 	defer s.requests.Done()
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 		c.beginBody()

@@ -289,6 +289,17 @@ func TestInitError(t *testing.T) {
 	}
 }
 
+// TestInitErrorTooLarge: a report that is too large is a report.
+func TestInitErrorTooLarge(t *testing.T) {
+	s := serve(t)
+	if res, _ := s.do("POST", initErr, strings.NewReader(strings.Repeat("x", alcove.MaxPayload+1)), "Lambda-Runtime-Function-Error-Type", "Runtime.Xy"); res.StatusCode != 413 {
+		t.Errorf("%s", res.Status)
+	}
+	if f := wait(t, s.env.InitFailed(), "init failure"); f.Type != "Runtime.Xy" || !json.Valid(f.Body) {
+		t.Errorf("fault %+v", f)
+	}
+}
+
 // TestStreamedFailure: trailers turn a response into a failure.
 func TestStreamedFailure(t *testing.T) {
 	s := serve(t)

@@ -30,6 +30,7 @@ const TENANT_ID = Symbol.for('aws.lambda.runtime.tenantId');
 const current = {
   id: undefined, // until it has been answered
   attempt: undefined,
+  trace: undefined,
 };
 
 // --- errors -------------------------------------------------------------------
@@ -443,8 +444,11 @@ function onEvent(status, headers, body) {
   globalThis[REQUEST_ID] = id;
   globalThis[TENANT_ID] = headers['lambda-runtime-aws-tenant-id'];
   const trace = headers['lambda-runtime-trace-id'];
-  if (trace) env._X_AMZN_TRACE_ID = trace;
-  else delete env._X_AMZN_TRACE_ID;
+  if (trace !== current.trace) {
+    current.trace = trace;
+    if (trace) env._X_AMZN_TRACE_ID = trace;
+    else delete env._X_AMZN_TRACE_ID;
+  }
   const json = body.toString('utf8');
   // What an invocation keeps in an AsyncLocalStorage is not seen by the next.
   root.runInAsyncScope(() => new AsyncResource('LambdaInvocation')).runInAsyncScope(invoke, undefined, id, headers, json);
@@ -464,14 +468,19 @@ function parseHeader(headers, key, name) {
   }
 }
 
+// The members of a context that are the same for every invocation.
+let constants;
+
 function fillContext(context, headers) {
   const deadline = Number(headers['lambda-runtime-deadline-ms']);
-  return Object.assign(context, {
+  constants ??= {
     functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
     functionName: env.AWS_LAMBDA_FUNCTION_NAME,
     memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
     logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
     logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+  };
+  return Object.assign(context, constants, {
     clientContext: parseHeader(headers, 'lambda-runtime-client-context', 'ClientContext'),
     identity: parseHeader(headers, 'lambda-runtime-cognito-identity', 'CognitoIdentity'),
     invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],

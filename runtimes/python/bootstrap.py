@@ -406,16 +406,25 @@ class ClientContext:
         return _show(self, self.__slots__)
 
 
+def _constants(kept=[]):
+    """The members of a context that are the same for every invocation."""
+    if not kept:
+        kept.append({
+            "log_group_name": _ENV.get("AWS_LAMBDA_LOG_GROUP_NAME"),
+            "log_stream_name": _ENV.get("AWS_LAMBDA_LOG_STREAM_NAME"),
+            "function_name": _ENV.get("AWS_LAMBDA_FUNCTION_NAME"),
+            "memory_limit_in_mb": _ENV.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
+            "function_version": _ENV.get("AWS_LAMBDA_FUNCTION_VERSION"),
+        })
+    return kept[0]
+
+
 class LambdaContext:
     """What a handler gets beside the event."""
 
     def __init__(self, headers, sink):
+        self.__dict__.update(_constants())
         self.aws_request_id = headers["lambda-runtime-aws-request-id"]
-        self.log_group_name = _ENV.get("AWS_LAMBDA_LOG_GROUP_NAME")
-        self.log_stream_name = _ENV.get("AWS_LAMBDA_LOG_STREAM_NAME")
-        self.function_name = _ENV.get("AWS_LAMBDA_FUNCTION_NAME")
-        self.memory_limit_in_mb = _ENV.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-        self.function_version = _ENV.get("AWS_LAMBDA_FUNCTION_VERSION")
         self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn")
         self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
         client = _header_json(headers, "lambda-runtime-client-context", "Client Context")
