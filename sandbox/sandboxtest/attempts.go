@@ -48,19 +48,21 @@ for pid in %s:
 	if len(reached) > 0 {
 		t.Errorf("processes of the host answer to a signal: %v", reached)
 	}
-	var all []int
+	// Numbers in a sandbox begin at 1, and few were given out yet: to its own
+	// processes and their threads.
+	var far []int
 	p.eval(t, `
 r = []
-for pid in list(range(2, 4096)) + [65535, 99999]:
+for pid in list(range(128, 4096)) + [65535, 99999]:
     try:
         os.kill(pid, 0)
         r.append(pid)
     except ProcessLookupError:
         pass
     except PermissionError:
-        r.append(pid)`, &all)
-	if len(all) > 1 {
-		t.Errorf("processes that exist: %v", all)
+        r.append(pid)`, &far)
+	if len(far) > 0 {
+		t.Errorf("processes with high numbers exist: %v", far[:min(len(far), 20)])
 	}
 }
 
@@ -77,15 +79,14 @@ os.unlink('/tmp/suid')`)
 	}
 }
 
-// checkInit: process 1, if it is not the function itself, neither dies of the
-// function's signals nor shows what it has open.
+// checkInit: process 1, if it is not the function itself, shows nothing of the
+// host. (The function may end it, and with it only its own sandbox.)
 func checkInit(t *T, p *peer, f *facts) {
 	if f.Pid == 1 {
 		return // there is nobody else
 	}
 	var open []string
 	p.eval(t, `
-for n in (1, 2, 3, 10, 11, 12, 15, 19, 20, 9): attempt(os.kill, 1, n)
 r = []
 if attempt(os.listdir, '/proc/1/fd') is None:
     for n in os.listdir('/proc/1/fd'):

@@ -245,11 +245,16 @@ func (s *suite) forkBomb(t *T) {
 	_, other := s.agent(t)
 	b, p := s.agent(t, limit(func(l *sandbox.Limits) { l.Processes = bound }))
 	p.eval(t, `
-import subprocess
-bomb = subprocess.Popen(['/bin/sh', '-c', 'b() { b | b & }; b; while :; do b; done'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)`, nil)
+import subprocess, time
+bomb = subprocess.Popen([sys.executable, '-S', '-c', """
+import os, time
+while True:
+    try: os.fork()
+    except OSError: time.sleep(0.001)
+"""], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)`, nil)
 	// It is at its bound as soon as a fork fails.
 	await(t, "the bomb to fill its bound", func() bool {
-		return p.try(t, "import time\ntime.sleep(0.01)\npid = os.fork()\nif pid == 0: os._exit(0)\nos.waitpid(pid, 0)", nil) != ""
+		return p.try(t, "time.sleep(0.01)\npid = os.fork()\nif pid == 0: os._exit(0)\nos.waitpid(pid, 0)", nil) != ""
 	})
 	if got := other.str(t, "import subprocess; r = subprocess.check_output(['/bin/echo', 'alive']).decode()"); got != "alive\n" {
 		t.Errorf("another sandbox: %q", got)
