@@ -270,7 +270,7 @@ func reap(o *Order, pid int) error {
 	if step, errno := dropRights(&filter, -1); errno != 0 {
 		return fail(steps[step], errno)
 	}
-	argv, err := syscall.SlicePtrFromStrings([]string{"init", strconv.Itoa(pid)})
+	argv, err := syscall.SlicePtrFromStrings([]string{"init", strconv.Itoa(pid), o.Marker})
 	if err != nil {
 		return err
 	}

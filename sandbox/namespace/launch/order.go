@@ -47,6 +47,9 @@ type Order struct {
 	Env  []string
 	Dir  string
 
+	// Marker is in the arguments of the sandbox's first process, so that it can
+	// be found where there are no cgroups.
+	Marker string
 	// Probe says to stop before a program would be started: the node wants to
 	// know what works.
 	Probe bool
@@ -85,7 +88,7 @@ func (c *codec) order(o *Order) {
 	for _, l := range []*[]string{&o.V1Groups, &o.MaskFiles, &o.MaskDirs, &o.Args, &o.Env} {
 		c.strings(l)
 	}
-	for _, s := range []*string{&o.Root, &o.SocketDir, &o.Empty, &o.Dir} {
+	for _, s := range []*string{&o.Root, &o.SocketDir, &o.Empty, &o.Dir, &o.Marker} {
 		c.string(s)
 	}
 	for _, n := range []*uint64{

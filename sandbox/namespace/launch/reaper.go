@@ -15,7 +15,7 @@ func reaperText() *byte
 // Reaper is an executable file: the first process of a sandbox once the
 // launcher's work is done. Started as
 //
-//	init PID
+//	init PID …
 //
 // it waits for its children, and when PID has ended it writes the wait status of
 // it to descriptor 3 and exits, upon which the kernel ends whatever else is in

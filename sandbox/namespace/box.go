@@ -1,0 +1,230 @@
+package namespace
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/cgroup"
+)
+
+// box is one sandbox.
+type box struct {
+	driver *Driver
+	spec   sandbox.Spec
+
+	// Set while it is made, and not changed afterwards.
+	user    uint32 // on the host, or zero
+	group   *cgroup.Group
+	tmp     *scratch
+	conn    *net.UnixConn // to the launcher, then to the reaper
+	proc    *os.Process   // the first process
+	tcp     net.Listener
+	watched bool
+
+	done chan struct{}
+	exit sandbox.Exit // once done is closed
+
+	mu        sync.Mutex // held while it is made, destroyed, frozen or looked at
+	destroyed bool
+	last      sandbox.Usage // the last that was seen before it was destroyed
+}
+
+var _ sandbox.Sandbox = (*box)(nil)
+
+func newBox(d *Driver, spec sandbox.Spec) *box {
+	return &box{driver: d, spec: spec, done: make(chan struct{})}
+}
+
+// errDestroyed is what a destroyed sandbox answers.
+var errDestroyed = errors.New("namespace: the sandbox is destroyed")
+
+// ID implements sandbox.Sandbox.
+func (b *box) ID() string { return b.spec.ID }
+
+// Done implements sandbox.Sandbox. It is closed when every process of the
+// sandbox has ended.
+func (b *box) Done() <-chan struct{} { return b.done }
+
+// Exit implements sandbox.Sandbox.
+func (b *box) Exit() sandbox.Exit { return b.exit }
+
+// TCPListener is bound to sandbox.RuntimeAPIAddr inside the sandbox, or nil if
+// Spec.TCP is false.
+func (b *box) TCPListener() net.Listener { return b.tcp }
+
+// watch waits for the end. The goroutine waits for the socket, and so keeps no
+// thread; the process is waited for when it is about to end.
+func (b *box) watch() {
+	var status syscall.WaitStatus
+	told := false
+	buf := make([]byte, 64)
+	for {
+		n, err := b.conn.Read(buf)
+		if n == 4 {
+			status, told = syscall.WaitStatus(binary.NativeEndian.Uint32(buf)), true
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			// A context that Create had was cancelled as it returned.
+			b.conn.SetDeadline(time.Time{})
+			continue
+		}
+		if err != nil || n == 0 {
+			break
+		}
+	}
+	state, err := b.proc.Wait()
+	if !told && err == nil {
+		status = state.Sys().(syscall.WaitStatus)
+	}
+	b.end(status, err)
+}
+
+// end says how the sandbox ended.
+func (b *box) end(status syscall.WaitStatus, err error) {
+	switch {
+	case err != nil:
+		b.exit.Err = fmt.Errorf("namespace: %w", err)
+	case status.Signaled():
+		b.exit.Signal = status.Signal()
+	default:
+		b.exit.Code = status.ExitStatus()
+	}
+	if b.exit.Signal == syscall.SIGKILL && b.group != nil {
+		n, oerr := b.group.OOMKills()
+		if oerr == nil {
+			b.exit.OOM = n > 0
+		}
+	}
+	close(b.done)
+}
+
+// Freeze implements sandbox.Sandbox.
+func (b *box) Freeze() error {
+	return b.stopOrGo((*cgroup.Group).Freeze, b.stop)
+}
+
+// Thaw implements sandbox.Sandbox.
+func (b *box) Thaw() error {
+	return b.stopOrGo((*cgroup.Group).Thaw, b.resume)
+}
+
+// stopOrGo does it to the cgroup, or, where that cannot be, to each process.
+func (b *box) stopOrGo(group func(*cgroup.Group) error, each func() error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.destroyed {
+		return errDestroyed
+	}
+	err := group(b.group)
+	if errors.Is(err, cgroup.ErrNoFreezer) {
+		return each()
+	}
+	return err
+}
+
+// Usage implements sandbox.Sandbox. Of a destroyed sandbox it is the last that
+// was known.
+func (b *box) Usage() (sandbox.Usage, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.destroyed {
+		return b.last, nil
+	}
+	if b.driver.conf.Cgroups.Mode() == cgroup.None {
+		return b.usageOfEach()
+	}
+	return b.group.Usage()
+}
+
+// Destroy implements sandbox.Sandbox.
+func (b *box) Destroy() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.destroyed {
+		return nil
+	}
+	if b.group != nil && b.proc != nil {
+		if u, err := b.group.Usage(); err == nil {
+			b.last = u
+		}
+	}
+	if err := b.kill(); err != nil {
+		return fmt.Errorf("namespace: end %s: %w", b.spec.ID, err)
+	}
+	if err := b.remove(); err != nil {
+		return fmt.Errorf("namespace: remove %s: %w", b.spec.ID, err)
+	}
+	b.destroyed = true
+	b.driver.forget(b)
+	return nil
+}
+
+// kill ends every process and waits for that.
+func (b *box) kill() error {
+	if b.proc == nil {
+		return nil
+	}
+	// The first process takes the others with it; the group ends them also
+	// while they are frozen.
+	err := b.proc.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		err = nil
+	}
+	if b.group != nil {
+		err = errors.Join(err, b.group.Kill())
+	}
+	if err != nil {
+		return err
+	}
+	if !b.watched { // Create failed: nobody waits for it yet
+		b.watched = true
+		b.conn.Close()
+		state, err := b.proc.Wait()
+		var status syscall.WaitStatus
+		if err == nil {
+			status = state.Sys().(syscall.WaitStatus)
+		}
+		b.end(status, err)
+		return nil
+	}
+	return eventually(context.Background(), endWait, func() (bool, error) {
+		select {
+		case <-b.done:
+			return true, nil
+		default:
+			return false, nil
+		}
+	})
+}
+
+// remove takes away what is left of a sandbox without processes. Each part is
+// removed once.
+func (b *box) remove() error {
+	var errs []error
+	if b.conn != nil {
+		b.conn.Close() // nothing is to be told to the dead
+	}
+	if b.tcp != nil {
+		b.tcp.Close() // the server may have closed it
+	}
+	if b.tmp != nil {
+		errs = append(errs, b.tmp.Close())
+		b.tmp = nil
+	}
+	if b.group != nil {
+		errs = append(errs, b.group.Remove())
+	}
+	if b.user != 0 {
+		b.driver.ids.give(b.user)
+		b.user = 0
+	}
+	return errors.Join(errs...)
+}

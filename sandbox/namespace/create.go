@@ -1,0 +1,326 @@
+package namespace
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/cgroup"
+	"github.com/alcove-run/alcove/sandbox/namespace/launch"
+)
+
+const (
+	// ownMemory is what a sandbox needs besides its program and comes on top of
+	// the memory limit: the launcher before it is gone, page tables, sockets.
+	ownMemory = 8 << 20
+	// ownProcesses are the launcher's threads and the reaper. The program's own
+	// number is bounded exactly by RLIMIT_NPROC, as its user is nobody else's.
+	ownProcesses = 24
+	// tcpPort is that of sandbox.RuntimeAPIAddr.
+	tcpPort = 9001
+	// minShm is what the launcher puts into the file system of /dev/shm.
+	minShm = 64 << 10
+)
+
+var validID = regexp.MustCompile(`^[0-9a-f]{32}$`)
+
+// check refuses a Spec that no sandbox can be made of.
+func check(spec *sandbox.Spec) error {
+	for _, c := range []struct {
+		ok   bool
+		what string
+	}{
+		{validID.MatchString(spec.ID), "the id is not 32 hexadecimal digits"},
+		{filepath.IsAbs(spec.Root), "the root is not an absolute path"},
+		{filepath.IsAbs(spec.SocketDir), "the socket directory is not an absolute path"},
+		{len(spec.Args) > 0 && filepath.IsAbs(spec.Args[0]), "the program is not an absolute path"},
+		{filepath.IsAbs(spec.Dir), "the working directory is not an absolute path"},
+		{spec.Stdout != nil && spec.Stderr != nil, "an output is missing"},
+		{spec.Limits.Memory > 0 && spec.Limits.Tmp > 0 && spec.Limits.Shm >= 0, "a limit is missing"},
+		{spec.Limits.CPU > 0 && spec.Limits.Processes > 0 && spec.Limits.OpenFiles > 0, "a limit is missing"},
+	} {
+		if !c.ok {
+			return errors.New(c.what)
+		}
+	}
+	for _, m := range spec.Mounts {
+		if !filepath.IsAbs(m.Source) || !filepath.IsAbs(m.Target) {
+			return fmt.Errorf("mount %s at %s: not absolute", m.Source, m.Target)
+		}
+	}
+	for _, s := range append(slices.Clone(spec.Args), spec.Env...) {
+		if strings.ContainsRune(s, 0) {
+			return errors.New("an argument or variable contains a zero byte")
+		}
+	}
+	return nil
+}
+
+// Create implements sandbox.Driver.
+func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("namespace: %w", err)
+	}
+	if err := check(&spec); err != nil {
+		return nil, fmt.Errorf("namespace: %w", err)
+	}
+	b := newBox(d, spec)
+	if err := d.admit(b); err != nil {
+		return nil, fmt.Errorf("namespace: %w", err)
+	}
+	b.mu.Lock()
+	err := b.start(ctx)
+	b.mu.Unlock()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("namespace: %w", err), b.Destroy())
+	}
+	return b, nil
+}
+
+// start makes the sandbox. Whatever it has made when it fails, Destroy removes.
+func (b *box) start(ctx context.Context) error {
+	d, spec := b.driver, &b.spec
+	var err error
+	if d.root {
+		if b.user, err = d.ids.take(); err != nil {
+			return err
+		}
+	}
+	l := spec.Limits
+	shm := max(l.Shm, minShm)
+	memory := l.Memory + shm + ownMemory
+	b.group, err = d.conf.Cgroups.New(spec.ID, cgroup.Limits{Memory: memory, CPU: l.CPU, Processes: l.Processes + ownProcesses})
+	if err != nil {
+		return err
+	}
+	order := d.order(b)
+	order.Shm = uint64(shm)
+	if d.scratch != nil {
+		if b.tmp, err = d.scratch.Take(l.Tmp); err != nil {
+			return fmt.Errorf("/tmp: %w", err)
+		}
+		if err := b.tmp.own(b.user); err != nil {
+			return fmt.Errorf("/tmp: %w", err)
+		}
+	} else {
+		order.Tmp = uint64(l.Tmp)
+	}
+	if err := b.ownPipes(); err != nil {
+		return err
+	}
+	if err := b.launch(); err != nil {
+		return err
+	}
+	return b.await(ctx, order, nil)
+}
+
+// order fills in what a launcher is told.
+func (d *Driver) order(b *box) *launch.Order {
+	spec := &b.spec
+	o := &launch.Order{
+		Root: spec.Root, SocketDir: spec.SocketDir, Empty: d.empty,
+		Memory: uint64(spec.Limits.Memory), CPUs: uint64(runtime.NumCPU()),
+		BindDevices: d.bindDevices, MaskFiles: d.masks.files, MaskDirs: d.masks.dirs,
+		UID: sandbox.UID, GID: sandbox.GID,
+		OpenFiles: uint64(spec.Limits.OpenFiles), Processes: uint64(spec.Limits.Processes),
+		Log: spec.Log != nil, Filter: d.filter, Marker: d.marker,
+		Args: spec.Args, Env: spec.Env, Dir: spec.Dir,
+	}
+	if d.root {
+		o.HostUID, o.InitUID = uint64(b.user), uint64(b.user)+1
+	}
+	if b.group != nil {
+		o.V1Groups = b.group.V1Paths()
+	}
+	for _, m := range spec.Mounts {
+		o.Mounts = append(o.Mounts, launch.Mount{Source: m.Source, Target: m.Target})
+	}
+	if spec.TCP {
+		o.Port = tcpPort
+	}
+	return o
+}
+
+// ownPipes gives the output pipes to the sandbox's user, so that programs can
+// open them again by /dev/stdout and /dev/stderr.
+func (b *box) ownPipes() error {
+	if b.user == 0 {
+		return nil
+	}
+	for _, f := range []*os.File{b.spec.Stdout, b.spec.Stderr, b.spec.Log} {
+		if f == nil {
+			continue
+		}
+		var st unix.Statfs_t
+		if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+			return fmt.Errorf("outputs: %w", err)
+		}
+		if st.Type != unix.PIPEFS_MAGIC { // somebody else's file
+			continue
+		}
+		if err := f.Chown(int(b.user), int(b.user)); err != nil {
+			return fmt.Errorf("outputs: %w", err)
+		}
+	}
+	return nil
+}
+
+// launch starts the launcher, which waits for its order.
+func (b *box) launch() error {
+	d := b.driver
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control")
+	defer theirs.Close()
+	conn, err := net.FileConn(ours)
+	ours.Close()
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	b.conn = conn.(*net.UnixConn)
+
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	files := []*os.File{null, b.spec.Stdout, b.spec.Stderr, theirs, d.launcher.reaper}
+	if b.spec.Log != nil {
+		files = append(files, b.spec.Log)
+	}
+	if b.tmp != nil {
+		files = append(files, b.tmp.mount)
+	}
+	attr := &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+		Setsid:     true,
+	}
+	if !d.root {
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+		attr.Credential = &syscall.Credential{NoSetGroups: true}
+	}
+	if b.group != nil && b.group.FD() >= 0 {
+		attr.UseCgroupFD, attr.CgroupFD = true, b.group.FD()
+	}
+	b.proc, err = os.StartProcess(d.launcher.path, []string{launch.Arg0, d.marker}, &os.ProcAttr{
+		Dir: "/", Env: []string{}, Files: files, Sys: attr,
+	})
+	if err != nil {
+		return fmt.Errorf("start the launcher: %w", err)
+	}
+	return nil
+}
+
+// packetSize is what goes into one packet to the launcher, which reads 64 KiB.
+const packetSize = 32 << 10
+
+// await sends the order and waits until the program has been started. note, if
+// it is not nil, takes what the launcher found weaker than it could be.
+func (b *box) await(ctx context.Context, order *launch.Order, note func(string)) error {
+	stop := context.AfterFunc(ctx, func() { b.conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := b.conn.SetDeadline(time.Now().Add(createMax)); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	err := b.converse(order, note)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	// From here on only the watcher reads, without end.
+	stop()
+	if err := b.conn.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	b.watched = true
+	go b.watch()
+	return nil
+}
+
+func (b *box) converse(order *launch.Order, note func(string)) error {
+	bytes := order.Encode()
+	if len(bytes) > launch.MaxOrder {
+		return fmt.Errorf("arguments and environment take %d bytes: too long", len(bytes))
+	}
+	head := binary.NativeEndian.AppendUint64(nil, uint64(len(bytes)))
+	bytes = append(head, bytes...)
+	for chunk := range slices.Chunk(bytes, packetSize) {
+		if _, err := b.conn.Write(chunk); err != nil {
+			break // it may have said why
+		}
+	}
+	buf, oob := make([]byte, 4096), make([]byte, 64)
+	for {
+		n, oobn, _, _, err := b.conn.ReadMsgUnix(buf, oob)
+		if err != nil || n == 0 {
+			return fmt.Errorf("the launcher ended: %w", orEOF(err))
+		}
+		text := string(buf[1:n])
+		switch buf[0] {
+		case launch.MsgListener:
+			if b.tcp, err = listenerFrom(oob[:oobn]); err != nil {
+				return fmt.Errorf("listener: %w", err)
+			}
+		case launch.MsgNote:
+			if note != nil {
+				note(text)
+			}
+		case launch.MsgError:
+			return errors.New(text)
+		case launch.MsgStarted:
+			return nil
+		default:
+			return fmt.Errorf("the launcher said %q", buf[:n])
+		}
+	}
+}
+
+func orEOF(err error) error {
+	if err == nil {
+		return errors.New("it closed the control socket")
+	}
+	return err
+}
+
+// listenerFrom takes the listener out of a control message.
+func listenerFrom(oob []byte) (net.Listener, error) {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	if len(messages) != 1 {
+		return nil, fmt.Errorf("%d control messages", len(messages))
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	if len(fds) != 1 {
+		return nil, fmt.Errorf("%d descriptors", len(fds))
+	}
+	f := os.NewFile(uintptr(fds[0]), "listener")
+	defer f.Close()
+	return net.FileListener(f)
+}
