@@ -3,7 +3,6 @@ package runtimes
 import (
 	"bytes"
 	"context"
-	"embed"
 	"encoding/json"
 	"fmt"
 	"os/exec"
@@ -15,12 +14,6 @@ import (
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/sandbox/rootfs"
 )
-
-//go:embed python/bootstrap.py python/logs.py
-var pythonFiles embed.FS
-
-//go:embed nodejs/bootstrap.js
-var nodeFiles embed.FS
 
 // askTimeout is how long an interpreter may take to say what it is.
 const askTimeout = 20 * time.Second
@@ -46,14 +39,7 @@ json.dump({"version": sys.version_info[:3], "path": sys.path,
 
 // askPython asks a Python interpreter what it is.
 func askPython(path string) (about, error) {
-	sources := map[string]string{}
-	for _, name := range []string{"bootstrap", "logs"} {
-		raw, err := pythonFiles.ReadFile("python/" + name + ".py")
-		if err != nil {
-			return about{}, fmt.Errorf("runtimes: %w", err)
-		}
-		sources[name] = string(raw)
-	}
+	sources := pythonSources()
 	question, err := json.Marshal(sources)
 	if err != nil {
 		return about{}, fmt.Errorf("runtimes: %w", err)
@@ -83,10 +69,6 @@ func askPython(path string) (about, error) {
 
 // askNode asks a Node.js what it is.
 func askNode(path string) (about, error) {
-	source, err := nodeFiles.ReadFile("nodejs/bootstrap.js")
-	if err != nil {
-		return about{}, fmt.Errorf("runtimes: %w", err)
-	}
 	var version string
 	if err := ask(&version, nil, path, "--print", "JSON.stringify(process.versions.node)"); err != nil {
 		return about{}, err
@@ -96,7 +78,7 @@ func askNode(path string) (about, error) {
 		return about{}, alcove.InvalidParameter("Node.js functions need Node.js %d or later, and this machine has %s.", minNode, version)
 	}
 	want := rootfs.Want{Name: "node" + version, Programs: []string{path},
-		Files: map[string][]byte{RuntimeDir + "/bootstrap.js": source}}
+		Files: map[string][]byte{RuntimeDir + "/bootstrap.js": []byte(nodeSource())}}
 	return about{version: version, want: want, args: []string{path, RuntimeDir + "/bootstrap.js"}}, nil
 }
 

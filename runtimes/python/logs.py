@@ -1,4 +1,4 @@
-# Part of bootstrap.py: sets the logging module up as functions on AWS find it.
+# Beside bootstrap.py: sets the logging module up as functions on AWS find it.
 # It runs when logging is first imported; its globals are given by bootstrap.py:
 # logging, sink, now (the invocation that is running), as_json, level.
 

@@ -1,0 +1,33 @@
+// The Node.js runtime: loads the handler, asks the Runtime API for events, and
+// answers them. It behaves as AWS's own runtime does, as far as functions can
+// tell, and loads as little as it can, because that is start time. This is the
+// first of several files that become one, bootstrap.js (see ../bootstrap.go).
+//
+// Usage: node bootstrap.js [SOCKET]
+//
+// SOCKET is the Runtime API's unix socket, /run/alcove/runtime.sock if not
+// given; if there is none, AWS_LAMBDA_RUNTIME_API says where TCP leads to it.
+'use strict';
+
+const { AsyncResource } = require('async_hooks');
+const fs = require('fs');
+const net = require('net');
+const path = require('path');
+const util = require('util');
+
+const env = process.env;
+const socketPath = process.argv.length > 2 ? process.argv.pop() : '/run/alcove/runtime.sock';
+const taskRoot = env.LAMBDA_TASK_ROOT || '/var/task';
+
+// From Node.js 24 on, AWS's runtime has no callbacks and no context.done().
+const promisesOnly = Number(/nodejs(\d+)\.x$/.exec(env.AWS_EXECUTION_ENV || '')?.[1]) >= 24;
+
+// Other libraries look for these.
+const REQUEST_ID = Symbol.for('aws.lambda.runtime.requestId');
+const TENANT_ID = Symbol.for('aws.lambda.runtime.tenantId');
+
+const current = {
+  id: undefined, // until it has been answered
+  attempt: undefined,
+  trace: undefined,
+};

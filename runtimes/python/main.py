@@ -1,0 +1,77 @@
+# From the start of the process to the answers.
+
+
+def _answer(api, handler, headers, body, sink):
+    """Runs the handler on one event."""
+    try:
+        context = LambdaContext(headers, sink)
+        if headers.get("content-type") == "application/json":
+            try:
+                event = _loads(body)
+            except Exception as e:
+                raise _Fault("Runtime.UnmarshalError", "Unable to unmarshal input: %s" % e)
+        else:
+            event = body
+        result, content_type = _marshal(handler(event, context))
+    except Exception as e:
+        error, cause = _describe(e, headers["lambda-runtime-aws-request-id"])
+        _log_error(error, sink)
+        import json
+
+        api.error(headers, error["errorType"], _error_body(error), json.dumps(cause))
+    else:
+        api.result(headers, result, content_type)
+    sys.stdout.flush()
+
+
+def _prepare():
+    """Makes the interpreter look as a function expects it."""
+    import builtins
+    import _sitebuiltins
+
+    for name in ("exit", "quit"):
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
+    builtins.help = _sitebuiltins._Helper()
+
+    task = _ENV.get("LAMBDA_TASK_ROOT", "/var/task")
+    versions = ["python%d.%d" % sys.version_info[:2]]
+    named = _ENV.get("AWS_EXECUTION_ENV", "").rpartition("AWS_Lambda_")[2]
+    if named.startswith("python") and named not in versions:
+        versions.insert(0, named)
+    layers = ["/opt/python/lib/%s/site-packages" % v for v in versions] + ["/opt/python"]
+    sys.path[:] = [task] + layers + [p for p in sys.path if p not in (task, _HERE)] + [_HERE]
+
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(line_buffering=True)
+
+
+def _main():
+    path = sys.argv[1] if len(sys.argv) > 1 else "/run/alcove/runtime.sock"
+    del sys.argv[1:]
+    _prepare()
+    sink = _make_sink()
+    sys.meta_path.insert(0, _LoggingFinder(sink))
+    api = _Api(path)
+    try:
+        handler = _find_handler(_ENV.get("_HANDLER", ""))
+    except Exception as e:
+        error, _ = _describe(e, "")
+        _log_error(error, sink)
+        sys.stdout.flush()
+        api.init_error(error["errorType"], _error_body(error))
+        sys.exit(1)
+    sys.stdout.flush()
+    while True:
+        headers, body = api.next()
+        _Now.request_id = headers["lambda-runtime-aws-request-id"]
+        _Now.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
+        trace = headers.get("lambda-runtime-trace-id")
+        if trace:
+            _ENV["_X_AMZN_TRACE_ID"] = trace
+        else:
+            _ENV.pop("_X_AMZN_TRACE_ID", None)
+        _answer(api, handler, headers, body, sink)
+
+
+_main()
