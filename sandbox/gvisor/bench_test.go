@@ -2,43 +2,45 @@ package gvisor
 
 import (
 	"context"
-	"net"
-	"os"
-	"path/filepath"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/alcove-run/alcove/sandbox"
 )
 
 // connector is a function's runtime at its smallest: it connects to the
 // Runtime API and waits.
 const connector = `
-import _socket as socket
-s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-s.connect("/run/alcove/runtime.sock")
-s.send(b"x")
-s.recv(1)
+import _socket as s
+c = %s
+c.send(b"x")
+c.recv(1)
 `
+
+// connectors are the ways to connect.
+var connectors = map[bool]string{
+	false: `s.socket(s.AF_UNIX, s.SOCK_STREAM); c.connect("/run/alcove/runtime.sock")`,
+	true:  `s.socket(s.AF_INET, s.SOCK_STREAM); c.connect(("127.0.0.1", 9001))`,
+}
 
 // BenchmarkCreate measures from the call of Create until the function has
 // connected to its Runtime API socket, and Destroy.
 func BenchmarkCreate(b *testing.B) {
+	for name, tcp := range map[string]bool{"unix": false, "tcp": true} {
+		b.Run(name, func(b *testing.B) { benchmarkCreate(b, tcp) })
+	}
+}
+
+func benchmarkCreate(b *testing.B, tcp bool) {
 	d := newDriver(b)
 	root := pythonRoot(b)
 	var connected, destroyed []time.Duration
 	var traces []Trace
 	for b.Loop() {
 		spec := newSpec(b, root)
-		spec.Args = []string{"/usr/bin/python3", "-S", "-E", "-c", connector}
-		l, err := net.Listen("unix", filepath.Join(spec.SocketDir, sandbox.SocketName))
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := os.Chmod(filepath.Join(spec.SocketDir, sandbox.SocketName), 0o666); err != nil {
-			b.Fatal(err)
-		}
+		spec.TCP = tcp
+		spec.Args = []string{"/usr/bin/python3", "-S", "-E", "-c", fmt.Sprintf(connector, connectors[tcp])}
+		l := listen(b, spec)
 		quiet()
 		began := time.Now()
 		s, err := d.Create(context.Background(), spec)
@@ -82,6 +84,6 @@ func BenchmarkCreate(b *testing.B) {
 			all = append(all, get(t))
 		}
 		slices.Sort(all)
-		b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "t-"+name+"-ms")
+		b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, name+"-ms")
 	}
 }

@@ -38,7 +38,8 @@ type box struct {
 
 	done      chan struct{} // closed after exit is set
 	exit      sandbox.Exit
-	goferless atomic.Bool   // the gofer ended first
+	killed    atomic.Bool   // by Destroy
+	goferless atomic.Bool   // the gofer ended first, and not by Destroy
 	reaped    chan struct{} // closed when no process is left to wait for
 
 	mu      sync.Mutex // held while removing
@@ -108,8 +109,12 @@ func (b *box) watchGofer() {
 	select {
 	case <-b.done:
 	default:
-		b.goferless.Store(true)
-		_ = b.group.Kill()
+		// Not if everything is being killed: then the sentry's end has a better
+		// reason.
+		if !b.killed.Load() {
+			b.goferless.Store(true)
+		}
+		_, _ = b.group.Kill(), b.sentry.kill()
 	}
 }
 
@@ -188,6 +193,7 @@ func (b *box) kill() error {
 	if !b.watched {
 		return b.killStrays()
 	}
+	b.killed.Store(true)
 	if err := b.group.Kill(); err != nil {
 		return err
 	}

@@ -102,16 +102,12 @@ func (b *box) create(ctx context.Context, spec sandbox.Spec) error {
 // adopt gets hold of the processes that have become children of this one. Even
 // those that have ended are still there.
 func (b *box) adopt(ans answer) error {
-	sentry, err := openProcess(ans.Sentry)
-	if err != nil {
+	var err error
+	if b.sentry, err = openProcess(ans.Sentry); err != nil {
 		return err
 	}
-	gofer, err := openProcess(ans.Gofer)
-	if err != nil {
-		return errors.Join(err, sentry.pidfd.Close())
-	}
-	b.sentry, b.gofer = sentry, gofer
-	return nil
+	b.gofer, err = openProcess(ans.Gofer)
+	return err
 }
 
 // openExitPipe makes the FIFO into which the sentry writes how its first

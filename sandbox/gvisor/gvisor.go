@@ -128,11 +128,18 @@ func (d *Driver) Close() error {
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return errors.Join(err, d.door.Close(), d.netns.Close(), d.lock.Close())
+		return err // what is left can be tried again
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lock == nil {
+		return nil
 	}
 	errs = append(errs, d.conf.Cgroups.Close(), d.door.Close(), d.netns.Close())
 	for _, name := range []string{boxesName, lockName} {
 		errs = append(errs, os.RemoveAll(filepath.Join(d.conf.Dir, name)))
 	}
-	return errors.Join(append(errs, d.lock.Close())...)
+	errs = append(errs, d.lock.Close())
+	d.lock = nil
+	return errors.Join(errs...)
 }

@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"io"
 	"log/slog"
+	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -123,6 +125,21 @@ func newSpec(t testing.TB, root string) sandbox.Spec {
 		Limits: sandbox.Limits{Memory: 128 << 20, Tmp: 512 << 20, Shm: 64 << 20, CPU: 1, Processes: 1024, OpenFiles: 1024},
 		Stdout: null, Stderr: null,
 	}
+}
+
+// listen opens the Runtime API's socket of a sandbox to be.
+func listen(t testing.TB, spec sandbox.Spec) net.Listener {
+	t.Helper()
+	path := filepath.Join(spec.SocketDir, sandbox.SocketName)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // output runs a sandbox to its end, destroys it, and returns what it wrote to

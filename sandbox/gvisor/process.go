@@ -10,12 +10,12 @@ import (
 
 // process is a process that can be waited for without a thread of the node's
 // and signalled without hitting another one that got its number. A child of
-// this process is reaped by wait.
+// this process is reaped by wait. A nil process is one that is gone.
 type process struct {
 	pidfd *os.File
 }
 
-// openProcess returns nil without an error if there is no such process.
+// openProcess returns nil if there is no such process.
 func openProcess(pid int) (*process, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	switch err {
@@ -29,6 +29,9 @@ func openProcess(pid int) (*process, error) {
 
 // kill sends SIGKILL. A process that has ended is what is wanted.
 func (p *process) kill() error {
+	if p == nil {
+		return nil
+	}
 	raw, err := p.pidfd.SyscallConn()
 	if err != nil {
 		return err
@@ -46,6 +49,9 @@ func (p *process) kill() error {
 // wait waits until the process has ended, reaps it if it is a child of this
 // one, and closes p. With a limit above zero it waits no longer than that.
 func (p *process) wait(limit time.Duration) error {
+	if p == nil {
+		return nil
+	}
 	defer p.pidfd.Close()
 	if limit > 0 {
 		if err := p.pidfd.SetReadDeadline(time.Now().Add(limit)); err != nil {
