@@ -24,7 +24,12 @@ func (s *Store) PutZip(ctx context.Context, zip []byte) (alcove.Code, error) {
 			"Zipped size must be smaller than %d bytes", alcove.MaxZipped)
 	}
 	code := alcove.Code{SHA256: digest(zip), Size: int64(len(zip))}
-	if exists(s.path("zip", code.SHA256)) {
+	// Under the lock: a removal that was decided before the caller pinned the
+	// digest is over, and any later one asks again.
+	s.mu.Lock()
+	kept := exists(s.path("zip", code.SHA256))
+	s.mu.Unlock()
+	if kept {
 		_, err := s.Tree(ctx, code)
 		return code, err
 	}

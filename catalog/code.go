@@ -1,0 +1,145 @@
+package catalog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+	"time"
+
+	"github.com/alcove-run/alcove"
+)
+
+// code is what the catalog knows of packages beyond the view: which ones are
+// being put, and that some may be nobody's.
+type code struct {
+	delay time.Duration
+	wake  chan struct{}
+
+	mu   sync.Mutex
+	pins map[string]int  // guarded by mu; put, and not in the view yet
+	ever map[string]bool // guarded by mu; pinned since the start, until the first sweep ends
+}
+
+func (k *code) init(delay time.Duration) {
+	k.delay = delay
+	k.wake = make(chan struct{}, 1)
+	k.pins = make(map[string]int)
+	k.ever = make(map[string]bool)
+}
+
+// kick has packages that nobody refers to removed before long.
+func (k *code) kick() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (k *code) pinned(sha string) (now, ever bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.pins[sha] > 0, k.ever[sha] || k.ever == nil
+}
+
+// keep stores a package and keeps it from being swept until unpin is called,
+// which is when the view refers to it or nothing ever will.
+func (c *Catalog) keep(ctx context.Context, zip []byte) (alcove.Code, func(), error) {
+	if limit := c.cfg.CodeStorage; limit > 0 && c.view.Load().codeBytes+int64(len(zip)) > limit {
+		return alcove.Code{}, nil, alcove.ClientError(alcove.CodeCodeStorageExceeded, "Code storage limit exceeded.")
+	}
+	sum := sha256.Sum256(zip)
+	sha := hex.EncodeToString(sum[:])
+	k := &c.code
+	k.mu.Lock()
+	k.pins[sha]++
+	if k.ever != nil {
+		k.ever[sha] = true
+	}
+	k.mu.Unlock()
+	unpin := func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.pins[sha]--; k.pins[sha] == 0 {
+			delete(k.pins, sha)
+		}
+	}
+	code, err := c.cfg.Artifacts.PutZip(ctx, zip)
+	if err != nil {
+		unpin()
+		c.code.kick() // if the client left, it may yet be stored
+		return alcove.Code{}, nil, fault("package", err)
+	}
+	return code, unpin, nil
+}
+
+// referenced is the set of packages that the view refers to.
+func (c *Catalog) referenced() map[string]bool {
+	set := make(map[string]bool)
+	for _, e := range c.view.Load().functions {
+		set[e.latest.Code.SHA256] = true
+		set[e.running.Code.SHA256] = true
+		for _, v := range e.versions {
+			set[v.Code.SHA256] = true
+		}
+	}
+	return set
+}
+
+// sweeps removes packages that nobody refers to: what an earlier process left,
+// at once, and then some time after there may be new ones. started is what was
+// referred to when the catalog opened.
+func (c *Catalog) sweeps(started map[string]bool) {
+	// Nothing ran when the catalog opened, so packages that were nobody's then
+	// and were not put since are not in use, and nobody has to be asked.
+	c.sweep(func(sha string) bool {
+		_, ever := c.code.pinned(sha)
+		return started[sha] || ever
+	})
+	c.code.mu.Lock()
+	c.code.ever = nil
+	c.code.mu.Unlock()
+	if err := c.bucket.Compact(c.ctx, time.Hour); err != nil && c.ctx.Err() == nil {
+		c.log.Warn("catalog could not be compacted", "err", err)
+	}
+	for {
+		select {
+		case <-c.code.wake:
+		case <-c.ctx.Done():
+			return
+		}
+		select {
+		case <-time.After(c.code.delay):
+		case <-c.ctx.Done():
+			return
+		}
+		inUse := false
+		c.sweep(func(sha string) bool {
+			used := c.cfg.CodeInUse(sha)
+			inUse = inUse || used
+			return used
+		})
+		if inUse {
+			c.code.kick() // until its environments are gone
+		}
+	}
+}
+
+// sweep removes packages that are neither pinned, nor in the view, nor kept.
+func (c *Catalog) sweep(kept func(sha string) bool) {
+	var of *view
+	var refs map[string]bool
+	err := c.cfg.Artifacts.Remove(c.ctx, func(sha string) bool {
+		// In this order: a pin is released when the view has the package.
+		if now, _ := c.code.pinned(sha); now {
+			return true
+		}
+		if v := c.view.Load(); v != of {
+			of, refs = v, c.referenced()
+		}
+		return refs[sha] || kept(sha)
+	})
+	if err != nil && c.ctx.Err() == nil {
+		c.log.Warn("packages that nobody refers to could not be removed", "err", err)
+	}
+}

@@ -1,0 +1,173 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/store"
+)
+
+// CreateInput is a function to make. Its form has been checked.
+type CreateInput struct {
+	Name    string
+	Config  alcove.Config
+	Zip     []byte
+	Tags    map[string]string
+	Publish bool // make version 1 as well
+}
+
+// Create makes a function and answers its $LATEST, or its version 1 if it is to
+// be published, in the state Pending; it becomes Active in the background. A
+// name that is taken is a ResourceConflictException.
+func (c *Catalog) Create(ctx context.Context, caller alcove.Caller, in CreateInput) (*alcove.Version, error) {
+	if c.view.Load().functions[in.Name] != nil {
+		return nil, exists(in.Name)
+	}
+	if len(in.Tags) > alcove.MaxTags {
+		return nil, tooManyTags()
+	}
+	code, unpin, err := c.keep(ctx, in.Zip)
+	if err != nil {
+		return nil, err
+	}
+	defer unpin()
+	defer c.lock(in.Name)()
+
+	now := c.cfg.Now()
+	r := &record{Schema: recordSchema, Generation: 1, Edit: 1}
+	r.Function = alcove.Function{ID: uuid.NewString(), Name: in.Name, Tags: maps.Clone(in.Tags), Created: now}
+	r.Latest = alcove.Version{FunctionID: r.Function.ID, Name: in.Name, ARN: c.cfg.Place.FunctionARN(in.Name),
+		Number: alcove.Latest, Generation: 1, RevisionID: newRevision(), Config: cloneConfig(in.Config), Code: code,
+		State: alcove.StatePending, StateReason: creatingReason, StateReasonCode: creatingCode, LastModified: now}
+	if in.Publish {
+		if err := c.publish(ctx, r, nil); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.writeNew(ctx, r); err != nil {
+		return nil, err
+	}
+	c.jobs.add(job{in.Name, r.Function.ID})
+	c.log.Info("function created", "function", in.Name, "id", r.Function.ID, "caller", caller.ARN)
+	// As they were made: they may be Active by now, which AWS never answers.
+	if in.Publish {
+		return r.publishedNow, nil
+	}
+	return &r.Latest, nil
+}
+
+// writeNew writes the record of a function that must not be there.
+func (c *Catalog) writeNew(ctx context.Context, r *record) error {
+	ctx, cancel := c.writing(ctx)
+	defer cancel()
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fault("write of "+r.Function.Name, err)
+	}
+	revision, err := c.bucket.Create(ctx, functionKey(r.Function.Name), b)
+	switch {
+	case errors.Is(err, store.ErrExists):
+		return exists(r.Function.Name)
+	case err != nil:
+		return fault("write of "+r.Function.Name, err)
+	}
+	return c.awaitFunction(ctx, r.Function.Name, revision)
+}
+
+func exists(name string) error {
+	return alcove.ClientError(alcove.CodeResourceConflict, "Function already exist: %s", name)
+}
+
+// Delete removes a function, or the published version that ref is qualified
+// with; a version that is not there counts as removed, as on AWS.
+func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.Ref) error {
+	if ref.Qualifier == alcove.Latest {
+		return alcove.InvalidParameter("$LATEST version cannot be deleted without deleting the function.")
+	}
+	if ref.Qualifier != "" && !digits(ref.Qualifier) {
+		return alcove.InvalidParameter("Deletion of aliases is not currently supported.")
+	}
+	defer c.lock(ref.Name)()
+	e := c.view.Load().functions[ref.Name]
+	if e == nil {
+		return c.notFound(alcove.Ref{Name: ref.Name})
+	}
+	ctx, cancel := c.writing(ctx)
+	defer cancel()
+	numbers := e.numbers
+	if ref.Qualifier != "" {
+		if _, ok := e.versions[ref.Qualifier]; !ok {
+			return nil
+		}
+		numbers = []string{ref.Qualifier}
+	} else {
+		// The function first: once it is gone its versions are nobody's, and what
+		// a crash leaves of them the next start removes.
+		if err := c.removeKey(ctx, functionKey(ref.Name), e.revision); err != nil {
+			return err
+		}
+	}
+	for _, n := range numbers {
+		if err := c.removeKey(ctx, versionKey(e.function.ID, n), e.versions[n].revision); err != nil {
+			return err
+		}
+	}
+	err := c.waiting.wait(ctx, c, func() bool {
+		now := c.view.Load().functions[ref.Name]
+		if now == nil || now.function.ID != e.function.ID {
+			return true
+		}
+		_, there := now.versions[ref.Qualifier]
+		return ref.Qualifier != "" && !there
+	})
+	if err != nil {
+		return fault("reading "+ref.Name+" back", err)
+	}
+	c.code.kick()
+	c.log.Info("function deleted", "function", ref.Name, "id", e.function.ID, "qualifier", ref.Qualifier, "caller", caller.ARN)
+	return nil
+}
+
+// removeKey deletes a key at a revision, or at a later one if it moved on: its
+// state may have settled meanwhile, which changes nothing about its end.
+func (c *Catalog) removeKey(ctx context.Context, key string, revision uint64) error {
+	err := c.bucket.Delete(ctx, key, revision)
+	if errors.Is(err, store.ErrConflict) {
+		err = c.bucket.Delete(ctx, key, 0)
+	}
+	if err != nil {
+		return fault("removal of "+key, err)
+	}
+	return nil
+}
+
+// removeOrphans removes what findOrphans found, unless it was written again.
+func (c *Catalog) removeOrphans(orphans []store.Entry) {
+	for _, o := range orphans {
+		if c.ctx.Err() != nil {
+			return
+		}
+		err := c.bucket.Delete(c.ctx, o.Key, o.Revision)
+		if err != nil && !errors.Is(err, store.ErrConflict) && c.ctx.Err() == nil {
+			c.log.Warn("record that nobody refers to could not be removed", "key", o.Key, "err", err)
+		}
+	}
+}
+
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// nextNumber is the number that the next published version gets.
+func (r *record) nextNumber() string { return strconv.Itoa(r.Function.LastVersion + 1) }

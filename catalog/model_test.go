@@ -1,0 +1,423 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/alcove-run/alcove"
+)
+
+// The model is what a catalog is to its clients, written as naively as can be:
+// maps and loops, no store, no views, no goroutines. A random sequence of
+// operations has to end alike on both, errors included.
+type model struct{ functions map[string]*modelFunction }
+
+type modelFunction struct {
+	latest, running modelContent
+	generation      int // highest
+	state           string
+	update          string
+	versions        map[int]*modelVersion
+	last            int
+	lastContent     modelContent // of the version published last
+}
+
+type modelContent struct {
+	description string
+	memory      int
+	code        string
+	generation  int
+}
+
+func (c modelContent) same(o modelContent) bool {
+	c.generation, o.generation = 0, 0
+	return c == o
+}
+
+type modelVersion struct {
+	modelContent
+	state string
+}
+
+func (f *modelFunction) pending() bool { return f.state == "Pending" || f.update == "InProgress" }
+
+// change is an update; it gives the code of AWS's error, or nothing.
+func (m *model) change(name string, publish bool, to func(*modelContent)) string {
+	f := m.functions[name]
+	switch {
+	case f == nil:
+		return alcove.CodeResourceNotFound
+	case f.pending():
+		return alcove.CodeResourceConflict
+	}
+	before := f.latest
+	to(&f.latest)
+	if before.memory != f.latest.memory || before.code != f.latest.code {
+		f.generation++
+		f.latest.generation = f.generation
+	}
+	if f.state == "Failed" {
+		f.state = "Pending"
+		f.running = f.latest
+	} else if f.update != "Failed" {
+		f.running = before
+	}
+	f.update = "InProgress"
+	if publish {
+		m.publish(name)
+	}
+	return ""
+}
+
+func (m *model) publish(name string) {
+	f := m.functions[name]
+	if f.versions[f.last] != nil && f.lastContent.same(f.latest) {
+		return
+	}
+	f.last++
+	f.lastContent = f.latest
+	v := &modelVersion{f.latest, "Active"}
+	if f.pending() {
+		v.state = "Pending"
+	}
+	f.versions[f.last] = v
+}
+
+// calls is a Prepare that answers what the test says, call by call.
+type calls struct {
+	mu      sync.Mutex
+	waiting map[string]chan error // guarded by mu; by name:number
+	came    chan struct{}
+}
+
+func (p *calls) prepare(ctx context.Context, v *alcove.Version) error {
+	answer := make(chan error, 1)
+	key := v.Name + ":" + v.Number
+	p.mu.Lock()
+	p.waiting[key] = answer
+	p.mu.Unlock()
+	p.came <- struct{}{}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// answer waits for the call and answers it.
+func (p *calls) answer(t *rapid.T, key string, err error) {
+	ch := p.await(t, key)
+	p.mu.Lock()
+	delete(p.waiting, key)
+	p.mu.Unlock()
+	ch <- err
+}
+
+// await waits for the call.
+func (p *calls) await(t *rapid.T, key string) chan error {
+	limit := time.After(20 * time.Second)
+	for {
+		p.mu.Lock()
+		ch := p.waiting[key]
+		p.mu.Unlock()
+		if ch != nil {
+			return ch
+		}
+		select {
+		case <-p.came:
+		case <-limit:
+			t.Fatalf("Prepare is not asked for %s", key)
+		}
+	}
+}
+
+func TestCatalogIsTheModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "alcove-catalog-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		p := &calls{waiting: make(map[string]chan error), came: make(chan struct{}, 10_000)}
+		n, err := start(dir, Config{Prepare: p.prepare}, time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &run{node: n, calls: p, m: &model{make(map[string]*modelFunction)}}
+		defer func() { _ = r.stopAll() }()
+		t.Repeat(map[string]func(*rapid.T){
+			"create": r.create, "code": r.updateCode, "configuration": r.updateConfiguration, "publish": r.publish,
+			"delete": r.delete, "delete version": r.deleteVersion, "settle": r.settle, "restart": r.restart, "": r.compare,
+		})
+	})
+}
+
+type run struct {
+	*node
+	calls *calls
+	m     *model
+}
+
+var modelNames = rapid.SampledFrom([]string{"a", "b", "B-1", "c_"})
+
+// roomToWait says whether another function may be pending: each of the two that
+// prepare is then free to be asked.
+func (r *run) roomToWait() bool {
+	pending := 0
+	for _, f := range r.m.functions {
+		if f.pending() {
+			pending++
+		}
+	}
+	return pending < preparers
+}
+
+// agree checks that the catalog's error has the model's code.
+func agree(t *rapid.T, err error, code string) {
+	got := ""
+	if err != nil {
+		got = alcove.AsError(err).Code
+	}
+	if got != code {
+		t.Fatalf("error is %v, want %q", err, code)
+	}
+}
+
+func (r *run) create(t *rapid.T) {
+	name, code, publish := modelNames.Draw(t, "name"), rapid.SampledFrom([]string{"x", "y"}).Draw(t, "code"), rapid.Bool().Draw(t, "publish")
+	want := ""
+	if r.m.functions[name] != nil {
+		want = alcove.CodeResourceConflict
+	} else if !r.roomToWait() {
+		t.Skip()
+	}
+	_, err := r.Create(context.Background(), caller, CreateInput{Name: name, Config: config("new"), Zip: makeZip(code), Publish: publish})
+	agree(t, err, want)
+	if want == "" {
+		c := modelContent{"new", 128, code, 1}
+		r.m.functions[name] = &modelFunction{latest: c, running: c, generation: 1, state: "Pending", versions: make(map[int]*modelVersion)}
+		if publish {
+			r.m.publish(name)
+		}
+	}
+}
+
+func (r *run) updateCode(t *rapid.T) {
+	name, code, publish := modelNames.Draw(t, "name"), rapid.SampledFrom([]string{"x", "y"}).Draw(t, "code"), rapid.Bool().Draw(t, "publish")
+	if !r.roomToWait() {
+		t.Skip()
+	}
+	_, err := r.UpdateCode(context.Background(), caller, name, UpdateCodeInput{Zip: makeZip(code), Publish: publish})
+	agree(t, err, r.m.change(name, publish, func(c *modelContent) { c.code = code }))
+}
+
+func (r *run) updateConfiguration(t *rapid.T) {
+	name, words, mb := modelNames.Draw(t, "name"), rapid.SampledFrom([]string{"p", "q"}).Draw(t, "words"), rapid.SampledFrom([]int{128, 256}).Draw(t, "memory")
+	if !r.roomToWait() {
+		t.Skip()
+	}
+	_, err := r.UpdateConfiguration(context.Background(), caller, name, "", func(c *alcove.Config) error {
+		c.Description, c.MemorySize = words, mb
+		return nil
+	})
+	agree(t, err, r.m.change(name, false, func(c *modelContent) { c.description, c.memory = words, mb }))
+}
+
+func (r *run) publish(t *rapid.T) {
+	name := modelNames.Draw(t, "name")
+	f, want := r.m.functions[name], ""
+	switch {
+	case f == nil:
+		want = alcove.CodeResourceNotFound
+	case f.pending() || f.state == "Failed" || f.update == "Failed":
+		want = alcove.CodeResourceConflict
+	}
+	v, err := r.Publish(context.Background(), caller, name, PublishInput{})
+	agree(t, err, want)
+	if want == "" {
+		if r.m.publish(name); v.Number != strconv.Itoa(f.last) {
+			t.Fatalf("published as %s, want %d", v.Number, f.last)
+		}
+	}
+}
+
+func (r *run) delete(t *rapid.T) {
+	name := modelNames.Draw(t, "name")
+	f, want := r.m.functions[name], ""
+	if f == nil {
+		want = alcove.CodeResourceNotFound
+	}
+	pending := f != nil && f.pending()
+	if pending {
+		r.calls.await(t, r.first(name, f))
+	}
+	agree(t, r.Delete(context.Background(), caller, alcove.Ref{Name: name}), want)
+	delete(r.m.functions, name)
+	if pending { // whoever prepares it is let go
+		r.calls.answer(t, r.first(name, f), errors.New("gone"))
+	}
+}
+
+// first is what Prepare is asked for first of a function that is pending.
+func (r *run) first(name string, f *modelFunction) string {
+	for _, n := range slices.Sorted(maps.Keys(f.versions)) {
+		if f.versions[n].state == "Pending" {
+			return name + ":" + strconv.Itoa(n)
+		}
+	}
+	return name + ":" + alcove.Latest
+}
+
+func (r *run) deleteVersion(t *rapid.T) {
+	name, n := modelNames.Draw(t, "name"), rapid.IntRange(1, 3).Draw(t, "number")
+	f, want := r.m.functions[name], ""
+	switch {
+	case f == nil:
+		want = alcove.CodeResourceNotFound
+	case f.pending():
+		t.Skip() // which of its calls is being answered is a matter of time
+	}
+	agree(t, r.Delete(context.Background(), caller, alcove.Ref{Name: name, Qualifier: strconv.Itoa(n)}), want)
+	if f != nil {
+		delete(f.versions, n)
+	}
+}
+
+// settle answers all that is asked of one pending function.
+func (r *run) settle(t *rapid.T) {
+	name, ok := modelNames.Draw(t, "name"), rapid.IntRange(0, 3).Draw(t, "outcome") > 0
+	f := r.m.functions[name]
+	if f == nil || !f.pending() {
+		t.Skip()
+	}
+	var err error
+	outcome := "Active"
+	if !ok {
+		err, outcome = errors.New("cannot run"), "Failed"
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.versions)) {
+		if v := f.versions[n]; v.state == "Pending" {
+			r.calls.answer(t, name+":"+strconv.Itoa(n), err)
+			v.state = outcome
+		}
+	}
+	r.calls.answer(t, name+":"+alcove.Latest, err)
+	switch {
+	case ok:
+		f.state, f.update, f.running = "Active", "Successful", f.latest
+	case f.state == "Pending":
+		f.state, f.update, f.running = "Failed", "Failed", f.latest
+	default:
+		f.update = "Failed"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := r.waiting.wait(ctx, r.Catalog, func() bool { return !r.view.Load().functions[name].unsettled() }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *run) restart(t *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(t, "rarely") > 0 {
+		t.Skip()
+	}
+	if err := r.stopAll(); err != nil {
+		t.Fatal(err)
+	}
+	clear(r.calls.waiting) // all were cancelled
+	n, err := start(r.dir, Config{Prepare: r.calls.prepare}, time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.node = n
+}
+
+// compare looks at everything that a client can see.
+func (r *run) compare(t *rapid.T) {
+	var want, got, all []string
+	latest, versions := []string{}, []string{}
+	for _, name := range slices.Sorted(maps.Keys(r.m.functions)) {
+		f := r.m.functions[name]
+		want = append(want, fmt.Sprintf("%s latest %v %s %s", name, f.latest, f.state, f.update), fmt.Sprintf("%s runs %v", name, f.running))
+		latest = append(latest, name+":$LATEST")
+		versions = append(versions, name+":$LATEST")
+		for _, n := range slices.Sorted(maps.Keys(f.versions)) {
+			want = append(want, fmt.Sprintf("%s:%d %v %s", name, n, f.versions[n].modelContent, f.versions[n].state))
+			versions = append(versions, fmt.Sprintf("%s:%d", name, n))
+		}
+	}
+	size := rapid.IntRange(1, 4).Draw(t, "page")
+	list := r.walk(t, func(marker string) ([]*alcove.Version, string, error) { return r.List(marker, size, true) })
+	for _, v := range list {
+		all = append(all, v.Name+":"+v.Number)
+		if v.Number == alcove.Latest {
+			run, err := r.Resolve(alcove.Ref{Name: v.Name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprintf("%s latest %v %s %s", v.Name, content(v), v.State, v.Update), fmt.Sprintf("%s runs %v", v.Name, content(run)))
+			continue
+		}
+		if one, err := r.Resolve(alcove.Ref{Name: v.Name, Qualifier: v.Number}); err != nil || one != v {
+			t.Fatalf("%s:%s is listed and resolved as %v, %v", v.Name, v.Number, one, err)
+		}
+		got = append(got, fmt.Sprintf("%s:%s %v %s", v.Name, v.Number, content(v), v.State))
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("catalog has\n%s\nmodel has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if !slices.Equal(all, versions) && len(all)+len(versions) > 0 {
+		t.Fatalf("all versions are %v, want %v", all, versions)
+	}
+	short := []string{}
+	for _, v := range r.walk(t, func(marker string) ([]*alcove.Version, string, error) { return r.List(marker, size, false) }) {
+		short = append(short, v.Name+":"+v.Number)
+	}
+	if !slices.Equal(short, latest) {
+		t.Fatalf("functions are %v, want %v", short, latest)
+	}
+	var bytes int64
+	for _, v := range list {
+		bytes += v.Code.Size
+	}
+	if b, f := r.Totals(); b != bytes || f != len(latest) {
+		t.Fatalf("totals are %d bytes of %d functions, want %d of %d", b, f, bytes, len(latest))
+	}
+}
+
+// walk reads all pages of a list.
+func (r *run) walk(t *rapid.T, page func(marker string) ([]*alcove.Version, string, error)) []*alcove.Version {
+	var all []*alcove.Version
+	for marker := ""; ; {
+		vs, next, err := page(marker)
+		if err != nil || next != "" && len(vs) == 0 {
+			t.Fatalf("page after %q: %d versions, %v", marker, len(vs), err)
+		}
+		if all = append(all, vs...); next == "" {
+			return all
+		}
+		marker = next
+	}
+}
+
+func content(v *alcove.Version) modelContent {
+	code := "?"
+	for _, c := range []string{"x", "y"} {
+		if digestOf(makeZip(c)) == v.Code.SHA256 {
+			code = c
+		}
+	}
+	return modelContent{v.Config.Description, v.Config.MemorySize, code, int(v.Generation)}
+}

@@ -1,0 +1,119 @@
+package catalog
+
+import (
+	"context"
+
+	"github.com/alcove-run/alcove"
+)
+
+// UpdateCodeInput is another package for a function.
+type UpdateCodeInput struct {
+	Zip             []byte
+	Architecture    string // empty: as before
+	Publish, DryRun bool
+	RevisionID      string // empty, or the revision that $LATEST has to be at
+}
+
+// UpdateCode gives $LATEST another package and answers it with the update in
+// progress, or the version that is published of it. A dry run checks everything
+// and changes nothing.
+func (c *Catalog) UpdateCode(ctx context.Context, caller alcove.Caller, name string, in UpdateCodeInput) (*alcove.Version, error) {
+	ready := func(r *record) error {
+		if err := r.free(); err != nil {
+			return err
+		}
+		return r.checkRevision(in.RevisionID)
+	}
+	// Before the package is unpacked, which takes long, and again after it.
+	e := c.view.Load().functions[name]
+	if e == nil {
+		return nil, c.notFound(alcove.Ref{Name: name})
+	}
+	if err := ready(e.record); err != nil {
+		return nil, err
+	}
+	code, unpin, err := c.keep(ctx, in.Zip)
+	if err != nil {
+		return nil, err
+	}
+	defer unpin()
+	set := func(v *alcove.Version) error {
+		v.Code = code
+		if in.Architecture != "" {
+			v.Config.Architecture = in.Architecture
+		}
+		return nil
+	}
+	if in.DryRun {
+		v := *e.latest
+		c.code.kick()
+		return &v, set(&v)
+	}
+	defer c.lock(name)()
+	var answer *alcove.Version
+	err = c.edit(ctx, name, func(e *entry, r *record) error {
+		if err := ready(r); err != nil {
+			return err
+		}
+		if err := r.begin(c, set); err != nil {
+			return err
+		}
+		answer = &r.Latest
+		if !in.Publish {
+			return nil
+		}
+		if v, ok := r.unchanged(e); ok {
+			answer = v
+			return nil
+		}
+		if err := c.publish(ctx, r, nil); err != nil {
+			return err
+		}
+		answer = r.publishedNow
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.updated(caller, name, "code", answer), nil
+}
+
+// UpdateConfiguration changes $LATEST's configuration by change and answers it
+// with the update in progress. revisionID is empty or the revision that it has
+// to be at. change may be called more than once.
+func (c *Catalog) UpdateConfiguration(ctx context.Context, caller alcove.Caller, name, revisionID string,
+	change func(*alcove.Config) error) (*alcove.Version, error) {
+	defer c.lock(name)()
+	var answer *alcove.Version
+	err := c.edit(ctx, name, func(_ *entry, r *record) error {
+		if err := r.free(); err != nil {
+			return err
+		}
+		if err := r.checkRevision(revisionID); err != nil {
+			return err
+		}
+		tenancy := r.Latest.Config.Tenancy
+		err := r.begin(c, func(v *alcove.Version) error {
+			if err := change(&v.Config); err != nil {
+				return err
+			}
+			if v.Config.Tenancy != tenancy {
+				return alcove.InvalidParameter("The tenancy configuration of a function cannot be changed.")
+			}
+			return nil
+		})
+		answer = &r.Latest
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.updated(caller, name, "configuration", answer), nil
+}
+
+// updated finishes an update that was written.
+func (c *Catalog) updated(caller alcove.Caller, name, what string, v *alcove.Version) *alcove.Version {
+	c.jobs.add(job{name, v.FunctionID})
+	c.log.Info("function updated", "function", name, "id", v.FunctionID, "what", what, "version", v.Number, "caller", caller.ARN)
+	return v
+}
