@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/invoke"
 	"github.com/alcove-run/alcove/runtimes"
 )
@@ -25,12 +26,12 @@ type Authenticator interface {
 // Catalog is the desired state: functions, versions and what belongs to them.
 // Its errors are *[alcove.Error] where the caller can mend them.
 type Catalog interface {
-	Create(ctx context.Context, caller alcove.Caller, in CreateInput) (*alcove.Version, error)
-	UpdateCode(ctx context.Context, caller alcove.Caller, name string, in UpdateCodeInput) (*alcove.Version, error)
+	Create(ctx context.Context, caller alcove.Caller, in catalog.CreateInput) (*alcove.Version, error)
+	UpdateCode(ctx context.Context, caller alcove.Caller, name string, in catalog.UpdateCodeInput) (*alcove.Version, error)
 	// UpdateConfiguration changes $LATEST by change, which may run more than
 	// once, on a copy. An empty revisionID is any.
 	UpdateConfiguration(ctx context.Context, caller alcove.Caller, name, revisionID string, change func(*alcove.Config) error) (*alcove.Version, error)
-	Publish(ctx context.Context, caller alcove.Caller, name string, in PublishInput) (*alcove.Version, error)
+	Publish(ctx context.Context, caller alcove.Caller, name string, in catalog.PublishInput) (*alcove.Version, error)
 	Delete(ctx context.Context, caller alcove.Caller, ref alcove.Ref) error
 	// Describe gives a version as clients see it, an update under way included.
 	Describe(ref alcove.Ref) (*alcove.Version, error)

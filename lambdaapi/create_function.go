@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/catalog"
 )
 
 type createFunctionInput struct {
@@ -55,7 +56,7 @@ func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, 
 	if in.TenancyConfig != nil {
 		config.Tenancy = *in.TenancyConfig.TenantIsolationMode
 	}
-	v, err := a.Catalog.Create(ctx, caller, CreateInput{
+	v, err := a.Catalog.Create(ctx, caller, catalog.CreateInput{
 		Name: name, Config: config, Zip: in.Code.ZipFile, Tags: in.Tags, Publish: in.Publish != nil && *in.Publish,
 	})
 	if err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/invoke"
 	"github.com/alcove-run/alcove/runtimes"
 )
@@ -92,7 +93,7 @@ func (c *fakeCatalog) find(name string) (*fakeFunction, error) {
 	return f, nil
 }
 
-func (c *fakeCatalog) Create(_ context.Context, caller alcove.Caller, in CreateInput) (*alcove.Version, error) {
+func (c *fakeCatalog) Create(_ context.Context, caller alcove.Caller, in catalog.CreateInput) (*alcove.Version, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if caller != root {
@@ -144,7 +145,7 @@ func (c *fakeCatalog) update(name, revision string, change func(v *alcove.Versio
 	return f, &v, nil
 }
 
-func (c *fakeCatalog) UpdateCode(_ context.Context, _ alcove.Caller, name string, in UpdateCodeInput) (*alcove.Version, error) {
+func (c *fakeCatalog) UpdateCode(_ context.Context, _ alcove.Caller, name string, in catalog.UpdateCodeInput) (*alcove.Version, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f, v, err := c.update(name, in.RevisionID, func(v *alcove.Version) (err error) {
@@ -164,7 +165,7 @@ func (c *fakeCatalog) UpdateConfiguration(_ context.Context, _ alcove.Caller, na
 	return v, err
 }
 
-func (c *fakeCatalog) Publish(_ context.Context, _ alcove.Caller, name string, in PublishInput) (*alcove.Version, error) {
+func (c *fakeCatalog) Publish(_ context.Context, _ alcove.Caller, name string, in catalog.PublishInput) (*alcove.Version, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f, err := c.find(name)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/catalog"
 )
 
 type publishVersionInput struct {
@@ -27,7 +28,7 @@ func publishVersion(a *API, ctx context.Context, caller alcove.Caller, c *call, 
 	if in.PublishTo != nil && *in.PublishTo != "" {
 		return reply{}, unsupportedMember("PublishTo")
 	}
-	publish := PublishInput{Description: in.Description}
+	publish := catalog.PublishInput{Description: in.Description}
 	set(&publish.CodeSHA256, in.CodeSha256)
 	set(&publish.RevisionID, in.RevisionId)
 	v, err := a.Catalog.Publish(ctx, caller, name, publish)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/catalog"
 )
 
 type updateFunctionCodeInput struct {
@@ -35,7 +36,7 @@ func updateFunctionCode(a *API, ctx context.Context, caller alcove.Caller, c *ca
 	if in.PublishTo != nil && *in.PublishTo != "" {
 		return reply{}, unsupportedMember("PublishTo")
 	}
-	update := UpdateCodeInput{
+	update := catalog.UpdateCodeInput{
 		Zip: in.ZipFile, Publish: in.Publish != nil && *in.Publish, DryRun: in.DryRun != nil && *in.DryRun,
 	}
 	set(&update.RevisionID, in.RevisionId)
