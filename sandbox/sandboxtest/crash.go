@@ -85,7 +85,7 @@ func unattended(d sandbox.Driver, plan crashPlan, id string) (sandbox.Sandbox, n
 		return nil, nil, err
 	}
 	path := filepath.Join(spec.SocketDir, sandbox.SocketName)
-	l, err := net.Listen("unix", path)
+	l, err := listenIn(spec.SocketDir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,7 +103,7 @@ func unattended(d sandbox.Driver, plan crashPlan, id string) (sandbox.Sandbox, n
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := l.(*net.UnixListener).SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := l.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, nil, err
 	}
 	c, err := l.Accept()

@@ -3,9 +3,11 @@ package sandboxtest
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"time"
 
@@ -32,7 +34,7 @@ type peer struct {
 func openDoor(t *T, dir string) *door {
 	t.Helper()
 	path := filepath.Join(dir, sandbox.SocketName)
-	l, err := net.Listen("unix", path)
+	l, err := listenIn(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +46,26 @@ func openDoor(t *T, dir string) *door {
 	go d.serve(l)
 	return d
 }
+
+// listenIn makes the socket under a name that tells nothing of where dir is:
+// the kernel shows the name as it was given to whoever connects.
+func listenIn(dir string) (*net.UnixListener, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	name := fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), sandbox.SocketName)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // by that name it could not be found any more
+	return l, nil
+}
+
+// boundByDescriptor is such a name as others see it.
+var boundByDescriptor = regexp.MustCompile(`^/proc/self/fd/\d+/` + sandbox.SocketName + `$`)
 
 // serve accepts until the listener is closed.
 func (d *door) serve(l net.Listener) {

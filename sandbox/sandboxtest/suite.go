@@ -14,6 +14,7 @@ import (
 	"crypto/rand"
 	"embed"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -194,6 +195,11 @@ func Run(t *testing.T, o Options) {
 	s.run(t, "findings", s.findings)
 
 	s.run(t, "close", s.close)
+	if !s.hit["close"] { // not asked for
+		if err := s.driver.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
 	left := before.since()
 	s.run(t, "leaks", func(t *T) { none(t, "after Close", left) })
 	s.run(t, "crash", s.crash)
@@ -286,8 +292,8 @@ func token() string {
 
 // filtered tells whether only some of the subtests were asked for.
 func filtered() bool {
-	for _, arg := range os.Args[1:] {
-		if strings.HasPrefix(strings.TrimLeft(arg, "-"), "test.run=") && strings.Contains(arg, "/") {
+	for _, name := range []string{"test.run", "test.skip"} {
+		if f := flag.Lookup(name); f != nil && strings.Contains(f.Value.String(), "/") {
 			return true
 		}
 	}

@@ -200,14 +200,28 @@ def value_error(fn, *args):
         raise PermissionError(errno.EPERM, 'not allowed to raise maximum limit')
 
 
-@refused('EROFS', 'ETXTBSY', 'ENOENT')
-def overwrite_own_exe():
-    os.close(os.open('/proc/self/exe', os.O_RDWR))
+# Opening may succeed where writing does not. The byte written is the one that
+# is there. EBADF is what becomes of a descriptor that can only be read.
+UNWRITTEN = ('EROFS', 'ETXTBSY', 'ENOENT', 'EBADF', 'EIO', 'ENODEV', 'EINVAL')
 
 
-@refused('EROFS', 'ETXTBSY', 'ENOENT')
-def overwrite_init_exe():
-    os.close(os.open('/proc/1/exe', os.O_RDWR))
+def rewrite(path):
+    fd = os.open(path, os.O_RDWR)
+    os.pwrite(fd, os.pread(fd, 1, 0), 0)
+
+
+def rewrite_mapped(path):
+    fd = os.open(path, os.O_RDWR)
+    m = mmap.mmap(fd, 4096, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+    m[0] = m[0]
+    m.flush()
+
+
+for who in ('self', '1'):
+    refused(*UNWRITTEN, name='overwrite_exe_' + who)(lambda p='/proc/%s/exe' % who: rewrite(p))
+    refused(*UNWRITTEN, name='overwrite_exe_mapped_' + who)(lambda p='/proc/%s/exe' % who: rewrite_mapped(p))
+    refused(*UNWRITTEN, name='truncate_exe_' + who)(lambda p='/proc/%s/exe' % who: os.truncate(p, os.stat(p).st_size))
+    refused(*UNWRITTEN, name='chmod_exe_' + who)(lambda p='/proc/%s/exe' % who: os.chmod(p, 0o777))
 
 
 @refused('ENOENT', 'EIO', 'EROFS')

@@ -145,10 +145,12 @@ def writes():
                                                    '/proc/self/loginuid', '/proc/irq/default_smp_affinity', '/proc/timer_list', '/proc/kcore', '/proc/mtrr', '/proc/scsi/scsi']:
         try:
             fd = os.open(p, os.O_WRONLY)
-            # Only a write is judged by the kernel for the maps.
-            if p.startswith('/proc/self/'):
-                os.write(fd, b'allow' if p.endswith('setgroups') else b'0' if p.endswith('loginuid') else b'0 0 1')
-            os.close(fd)
+            try:
+                # Only a write is judged by the kernel for the maps.
+                if p.startswith('/proc/self/'):
+                    os.write(fd, b'allow' if p.endswith('setgroups') else b'0' if p.endswith('loginuid') else b'0 0 1')
+            finally:
+                os.close(fd)
             out[p] = ''
         except OSError as e:
             out[p] = name(e)
