@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"github.com/alcove-run/alcove/auth"
+)
+
+// clientFlags say which node a command talks to, and as whom.
+type clientFlags struct {
+	Endpoint string `help:"The node's address." default:"http://127.0.0.1:4566" env:"ALCOVE_ENDPOINT,AWS_ENDPOINT_URL_LAMBDA,AWS_ENDPOINT_URL"`
+	Region   string `help:"The node's region." default:"us-east-1" env:"ALCOVE_REGION,AWS_REGION,AWS_DEFAULT_REGION"`
+	Data     string `help:"The node's data directory; its root key is used if no key is in the environment." type:"path" env:"ALCOVE_DATA"`
+}
+
+// credentials come from the environment, as AWS's tools have them, else from the
+// root key in the node's data directory, which only its owner can read. A node
+// with --auth none does not look at them.
+func (c clientFlags) credentials() (aws.Credentials, error) {
+	if id := os.Getenv("AWS_ACCESS_KEY_ID"); id != "" {
+		return aws.Credentials{AccessKeyID: id, SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
+			SessionToken: os.Getenv("AWS_SESSION_TOKEN")}, nil
+	}
+	dir := c.Data
+	if dir == "" {
+		dir = defaultDataDir()
+	}
+	key, err := auth.ReadRootKey(filepath.Join(dir, rootKeyFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return aws.Credentials{AccessKeyID: "none", SecretAccessKey: "none"}, nil
+	}
+	return aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret}, err
+}
+
+// lambda is AWS's own client, pointed at the node.
+func (c clientFlags) lambda() (*lambda.Client, error) {
+	creds, err := c.credentials()
+	if err != nil {
+		return nil, err
+	}
+	return lambda.New(lambda.Options{
+		Region:       c.Region,
+		BaseEndpoint: &c.Endpoint,
+		Credentials:  credentials.NewStaticCredentialsProvider(creds.AccessKeyID, creds.SecretAccessKey, creds.SessionToken),
+	}), nil
+}
+
+// emptyHash is SHA-256 of nothing.
+const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// get asks alcove's own API. The caller closes the body.
+func (c clientFlags) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	u := c.Endpoint + path
+	if len(query) > 0 {
+		u += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	creds, err := c.credentials()
+	if err != nil {
+		return nil, err
+	}
+	if err := v4.NewSigner().SignHTTP(ctx, creds, req, emptyHash, "lambda", c.Region, time.Now()); err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no node answers at %s (start one with `alcove serve`, or name it with --endpoint): %w", c.Endpoint, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+		return nil, fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(b))
+	}
+	return resp.Body, nil
+}
+
+// getJSON is get for an answer that is one JSON object.
+func (c clientFlags) getJSON(ctx context.Context, path string, query url.Values, into any) error {
+	body, err := c.get(ctx, path, query)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return json.NewDecoder(body).Decode(into)
+}

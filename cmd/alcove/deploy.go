@@ -1,0 +1,214 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+)
+
+// functionFlags describe a function that is made from a directory.
+type functionFlags struct {
+	Name            string            `help:"Name of the function; the directory's if not given."`
+	Runtime         string            `help:"Lambda runtime: python3.13, nodejs22.x, provided.al2023 …; guessed from the files if not given."`
+	Handler         string            `help:"Handler, as file.function; guessed if not given."`
+	TenantIsolation bool              `help:"Give every tenant execution environments of its own. Cannot be changed later."`
+	Memory          int32             `help:"Memory in MB." default:"128" name:"memory-size"`
+	Timeout         int32             `help:"Seconds that an invocation may take." default:"3"`
+	Env             map[string]string `help:"Environment variables, as KEY=VALUE." placeholder:"KEY=VALUE"`
+	LogFormat       string            `help:"Text or JSON." enum:"Text,JSON" default:"Text"`
+	Role            string            `help:"Role of the function." default:"arn:aws:iam::000000000000:role/alcove"`
+}
+
+// deployCmd makes or updates a function.
+type deployCmd struct {
+	clientFlags
+	functionFlags
+	Dir string `arg:"" help:"Directory with the function's code." type:"existingdir"`
+}
+
+// Run implements the command.
+func (c *deployCmd) Run(ctx context.Context) error {
+	client, err := c.lambda()
+	if err != nil {
+		return err
+	}
+	arn, err := deploy(ctx, client, c.Dir, c.functionFlags)
+	if err != nil {
+		return err
+	}
+	fmt.Println(arn)
+	return nil
+}
+
+// deploy creates the function in dir, or brings the one of its name up to date,
+// waits until it can be invoked, and answers with its ARN.
+func deploy(ctx context.Context, client *lambda.Client, dir string, f functionFlags) (string, error) {
+	if err := f.guess(dir); err != nil {
+		return "", err
+	}
+	code, err := zipDir(dir)
+	if err != nil {
+		return "", err
+	}
+	have, err := client.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &f.Name})
+	var missing *types.ResourceNotFoundException
+	switch {
+	case errors.As(err, &missing):
+		err = create(ctx, client, code, f)
+	case err == nil && (have.TenancyConfig != nil) != f.TenantIsolation:
+		return "", fmt.Errorf("tenant isolation of %s was decided when it was created and cannot change; deploy under another --name", f.Name)
+	case err == nil:
+		err = update(ctx, client, code, f)
+	}
+	if err != nil {
+		return "", err
+	}
+	got, err := lambda.NewFunctionActiveV2Waiter(client, quickly).WaitForOutput(ctx, &lambda.GetFunctionInput{FunctionName: &f.Name}, time.Minute)
+	if err != nil {
+		return "", fmt.Errorf("function %s did not become active: %w", f.Name, err)
+	}
+	return aws.ToString(got.Configuration.FunctionArn), nil
+}
+
+func quickly(o *lambda.FunctionActiveV2WaiterOptions) {
+	o.MinDelay, o.MaxDelay = 20*time.Millisecond, time.Second
+}
+
+func create(ctx context.Context, client *lambda.Client, code []byte, f functionFlags) error {
+	in := &lambda.CreateFunctionInput{
+		FunctionName: &f.Name, Runtime: types.Runtime(f.Runtime), Handler: &f.Handler, Role: &f.Role,
+		Code: &types.FunctionCode{ZipFile: code}, MemorySize: &f.Memory, Timeout: &f.Timeout,
+		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)},
+	}
+	if len(f.Env) > 0 {
+		in.Environment = &types.Environment{Variables: f.Env}
+	}
+	if f.TenantIsolation {
+		in.TenancyConfig = &types.TenancyConfig{TenantIsolationMode: types.TenantIsolationModePerTenant}
+	}
+	_, err := client.CreateFunction(ctx, in)
+	return err
+}
+
+func update(ctx context.Context, client *lambda.Client, code []byte, f functionFlags) error {
+	updated := func() error {
+		return lambda.NewFunctionUpdatedV2Waiter(client, func(o *lambda.FunctionUpdatedV2WaiterOptions) {
+			o.MinDelay, o.MaxDelay = 20*time.Millisecond, time.Second
+		}).Wait(ctx, &lambda.GetFunctionInput{FunctionName: &f.Name}, time.Minute)
+	}
+	if err := updated(); err != nil {
+		return err
+	}
+	if _, err := client.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
+		FunctionName: &f.Name, Runtime: types.Runtime(f.Runtime), Handler: &f.Handler,
+		MemorySize: &f.Memory, Timeout: &f.Timeout,
+		Environment:   &types.Environment{Variables: f.Env},
+		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)},
+	}); err != nil {
+		return err
+	}
+	if err := updated(); err != nil {
+		return err
+	}
+	if _, err := client.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &f.Name, ZipFile: code}); err != nil {
+		return err
+	}
+	return updated()
+}
+
+// guess fills in what the files tell.
+func (f *functionFlags) guess(dir string) error {
+	if f.Name == "" {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return err
+		}
+		f.Name = filepath.Base(abs)
+	}
+	guesses := []struct{ file, runtime, handler string }{
+		{"bootstrap", "provided.al2023", "bootstrap"},
+		{"lambda_function.py", "python3.13", "lambda_function.lambda_handler"},
+		{"handler.py", "python3.13", "handler.handler"},
+		{"main.py", "python3.13", "main.handler"},
+		{"app.py", "python3.13", "app.handler"},
+		{"index.mjs", "nodejs22.x", "index.handler"},
+		{"index.js", "nodejs22.x", "index.handler"},
+		{"index.cjs", "nodejs22.x", "index.handler"},
+	}
+	for _, g := range guesses {
+		if _, err := os.Stat(filepath.Join(dir, g.file)); err == nil {
+			if f.Runtime == "" {
+				f.Runtime = g.runtime
+			}
+			if f.Handler == "" {
+				f.Handler = g.handler
+			}
+			break
+		}
+	}
+	if f.Runtime == "" || f.Handler == "" {
+		return fmt.Errorf("cannot tell the runtime and handler of %s: give --runtime and --handler", dir)
+	}
+	return nil
+}
+
+// zipDir is dir as a deployment package. Files whose names begin with a dot stay
+// at home.
+func zipDir(dir string) ([]byte, error) {
+	var buf bytes.Buffer
+	z := zip.NewWriter(&buf)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		if strings.HasPrefix(d.Name(), ".") || d.Name() == "__pycache__" {
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil || d.IsDir() {
+			return err
+		}
+		return addFile(z, path, filepath.ToSlash(rel))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+func addFile(z *zip.Writer, path, name string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	// No time stamps: the same files make the same digest.
+	h := &zip.FileHeader{Name: name, Method: zip.Deflate}
+	h.SetMode(st.Mode())
+	w, err := z.CreateHeader(h)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/alcove-run/alcove/runtimes"
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/cgroup"
+	"github.com/alcove-run/alcove/sandbox/gvisor"
+	"github.com/alcove-run/alcove/sandbox/namespace"
+)
+
+// doctorCmd tells what this machine can give. It asks the machine, not a node.
+type doctorCmd struct{}
+
+// Run implements the command.
+func (doctorCmd) Run(ctx context.Context) error {
+	log := slog.New(slog.DiscardHandler)
+	dir, err := os.MkdirTemp("", "alcove-doctor-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	usable := 0
+	for _, d := range []struct {
+		name string
+		open func(*cgroup.Root) (sandbox.Driver, error)
+	}{
+		{"gvisor", func(g *cgroup.Root) (sandbox.Driver, error) {
+			return gvisor.New(ctx, gvisor.Config{Dir: dir + "/gvisor", Cgroups: g, Log: log})
+		}},
+		{"namespace", func(g *cgroup.Root) (sandbox.Driver, error) {
+			return namespace.New(ctx, namespace.Config{Dir: dir + "/namespace", Cgroups: g, Log: log})
+		}},
+	} {
+		fmt.Printf("--isolation %s\n", d.name)
+		groups, err := cgroup.Open(fmt.Sprintf("alcove-doctor-%d", os.Getpid()), log)
+		if err != nil {
+			return err
+		}
+		driver, err := d.open(groups)
+		if err != nil {
+			show(sandbox.Finding{Name: "driver", State: sandbox.Missing, Detail: err.Error()})
+		} else {
+			usable++
+			for _, f := range driver.Findings() {
+				show(f)
+			}
+			if err := driver.Close(); err != nil {
+				return err
+			}
+		}
+		if err := groups.Close(); err != nil {
+			return err
+		}
+		fmt.Println()
+	}
+	fmt.Println("runtimes")
+	set := runtimes.Discover(log)
+	for _, name := range []string{"python3.13", "nodejs22.x", "provided.al2023"} {
+		r, err := set.Resolve(name)
+		if err != nil {
+			show(sandbox.Finding{Name: name, State: sandbox.Missing, Detail: err.Error(), Fix: "apt-get install python3 nodejs"})
+			continue
+		}
+		show(sandbox.Finding{Name: string(r.Family), State: sandbox.OK, Detail: runsOn(r)})
+	}
+	if usable == 0 {
+		return fmt.Errorf("no isolation driver works on this machine")
+	}
+	return nil
+}
+
+func runsOn(r runtimes.Runtime) string {
+	if r.Version == "" {
+		return "brings its own bootstrap"
+	}
+	return "runs on version " + r.Version
+}
+
+func show(f sandbox.Finding) {
+	fmt.Printf("  %-9s %-18s %s\n", f.State, f.Name, f.Detail)
+	if f.State != sandbox.OK && f.Fix != "" {
+		fmt.Printf("  %-9s %-18s fix: %s\n", "", "", f.Fix)
+	}
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alcove-run/alcove/nodeapi"
+	"github.com/alcove-run/alcove/sandbox"
+)
+
+// envsCmd lists execution environments.
+type envsCmd struct {
+	clientFlags
+	Function string `arg:"" optional:"" help:"Only this function's."`
+	Tenant   string `help:"Only this tenant's." placeholder:"ID"`
+}
+
+// Run implements the command.
+func (c *envsCmd) Run(ctx context.Context) error {
+	q := url.Values{}
+	if c.Function != "" {
+		q.Set("function", c.Function)
+	}
+	if c.Tenant != "" {
+		q.Set("tenant", c.Tenant)
+	}
+	var answer struct {
+		Environments []nodeapi.Environment
+		NotEnforced  []sandbox.Finding
+	}
+	if err := c.getJSON(ctx, nodeapi.Prefix+"environments", q, &answer); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "ENVIRONMENT\tFUNCTION\tVERSION\tTENANT\tSTATE\tINVOCATIONS\tMEMORY\tAGE\tISOLATION")
+	for _, e := range answer.Environments {
+		state := e.State
+		if e.Frozen {
+			state = "frozen"
+		}
+		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.ID, e.Function, e.Version, visible([]byte(e.Tenant)), state,
+			e.Invocations, megabytes(e.MemoryBytes), time.Since(e.Created).Round(time.Second), e.Isolation)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(answer.NotEnforced) > 0 {
+		fmt.Println("\nNot fully enforced on this machine (alcove doctor tells how to mend it):")
+		for _, f := range answer.NotEnforced {
+			fmt.Printf("  %s: %s\n", f.Name, f.Detail)
+		}
+	}
+	return nil
+}
+
+func megabytes(n int64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+}
+
+// tenantsCmd lists a function's tenants.
+type tenantsCmd struct {
+	clientFlags
+	Function string `arg:"" help:"The function."`
+}
+
+// Run implements the command.
+func (c *tenantsCmd) Run(ctx context.Context) error {
+	var answer struct{ Tenants []nodeapi.Tenant }
+	if err := c.getJSON(ctx, nodeapi.Prefix+"tenants", url.Values{"function": {c.Function}}, &answer); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "TENANT\tENVIRONMENTS\tBUSY\tINVOCATIONS\tMEMORY")
+	for _, t := range answer.Tenants {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\n", visible([]byte(t.Tenant)), t.Environments, t.Busy, t.Invocations, megabytes(t.MemoryBytes))
+	}
+	return w.Flush()
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// invokeCmd is one synchronous invocation.
+type invokeCmd struct {
+	clientFlags
+	Function string `arg:"" help:"Name or ARN of the function."`
+	Tenant   string `help:"Tenant id, for a function with tenant isolation." placeholder:"ID"`
+	Payload  string `help:"The event: JSON, @FILE, or - for standard input." default:"{}"`
+	Event    bool   `help:"Queue the invocation and do not wait for it."`
+}
+
+var errFunctionFailed = errors.New("the function failed")
+
+// Run implements the command.
+func (c *invokeCmd) Run(ctx context.Context) error {
+	payload, err := readPayload(c.Payload)
+	if err != nil {
+		return err
+	}
+	client, err := c.lambda()
+	if err != nil {
+		return err
+	}
+	in := &lambda.InvokeInput{FunctionName: &c.Function, Payload: payload, LogType: types.LogTypeTail}
+	if c.Tenant != "" {
+		in.TenantId = &c.Tenant
+	}
+	if c.Event {
+		in.InvocationType, in.LogType = types.InvocationTypeEvent, types.LogTypeNone
+	}
+	out, err := client.Invoke(ctx, in)
+	if err != nil {
+		return err
+	}
+	os.Stdout.Write(append(visible(out.Payload), '\n'))
+	if tail, err := base64.StdEncoding.DecodeString(aws.ToString(out.LogResult)); err == nil && len(tail) > 0 {
+		fmt.Fprintf(os.Stderr, "--- log\n%s", visible(tail))
+	}
+	if start := startHeader(out.ResultMetadata); start != "" {
+		fmt.Fprintf(os.Stderr, "--- %s start\n", start)
+	}
+	if out.FunctionError != nil {
+		return errFunctionFailed
+	}
+	return nil
+}
+
+// startHeader is how the invocation found its environment: warm, stock or cold.
+func startHeader(m middleware.Metadata) string {
+	if resp, ok := awsmiddleware.GetRawResponse(m).(*smithyhttp.Response); ok {
+		return resp.Header.Get(http.CanonicalHeaderKey("X-Alcove-Start"))
+	}
+	return ""
+}
+
+func readPayload(s string) ([]byte, error) {
+	switch {
+	case s == "-":
+		return io.ReadAll(os.Stdin)
+	case strings.HasPrefix(s, "@"):
+		return os.ReadFile(s[1:])
+	}
+	return []byte(s), nil
+}
+
+// visible takes the bytes that could drive a terminal out of what a function
+// wrote, if standard output is one.
+func visible(b []byte) []byte {
+	if !isTerminal(os.Stdout) && !isTerminal(os.Stderr) {
+		return b
+	}
+	return []byte(strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (r < 0x20 || r >= 0x7f && r < 0xa0) {
+			return -1
+		}
+		return r
+	}, string(b)))
+}
+
+func isTerminal(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,72 @@
+// Command alcove is the one program: a node that serves tenant-isolated
+// functions, and the commands that talk to one.
+//
+// A subcommand is a file. All wiring of a node is in serve.go and node.go,
+// explicit and in order.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	kongyaml "github.com/alecthomas/kong-yaml"
+
+	"github.com/alcove-run/alcove/sandbox/gvisor"
+	"github.com/alcove-run/alcove/sandbox/namespace"
+)
+
+// commands is the command line.
+type commands struct {
+	Config kong.ConfigFlag `help:"Read flags from a YAML file, with the flags' names as keys." placeholder:"FILE" type:"existingfile"`
+
+	Serve    serveCmd    `cmd:"" help:"Run a node."`
+	Dev      devCmd      `cmd:"" help:"Run a node with throw-away data, deploy a directory, and deploy it again whenever it changes."`
+	Deploy   deployCmd   `cmd:"" help:"Create a function from a directory, or update it."`
+	Invoke   invokeCmd   `cmd:"" help:"Invoke a function once and show what came of it."`
+	Logs     logsCmd     `cmd:"" help:"Show a function's log, or one tenant's part of it."`
+	Envs     envsCmd     `cmd:"" help:"List the execution environments of a node."`
+	Tenants  tenantsCmd  `cmd:"" help:"List the tenants that a function has environments for."`
+	Doctor   doctorCmd   `cmd:"" help:"Tell what isolation this machine can give, and how to get what is missing."`
+	Leaktest leaktestCmd `cmd:"" help:"Test whether a Lambda-compatible service keeps tenants apart."`
+	Version  versionCmd  `cmd:"" help:"Tell what this program is made from."`
+}
+
+func main() {
+	// The sandboxes' helpers are this program again; that has to be found out
+	// before anything else runs.
+	if gvisor.Main() || namespace.Main() {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "alcove:", err)
+		os.Exit(1)
+	}
+}
+
+// run executes one command line.
+func run(ctx context.Context, args []string) error {
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("alcove"),
+		kong.Description("A self-hosted, AWS-Lambda-compatible function service that keeps tenants apart."),
+		kong.DefaultEnvars("ALCOVE"),
+		kong.Configuration(kongyaml.Loader),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		return err
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		parser.FatalIfErrorf(err)
+	}
+	return k.Run()
+}

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
+	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/catalog"
+	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/gateway"
+	"github.com/alcove-run/alcove/invoke"
+	"github.com/alcove-run/alcove/journal"
+	"github.com/alcove-run/alcove/lambdaapi"
+	"github.com/alcove-run/alcove/logs"
+	"github.com/alcove-run/alcove/logsapi"
+	"github.com/alcove-run/alcove/nodeapi"
+	"github.com/alcove-run/alcove/pool"
+	"github.com/alcove-run/alcove/pool/policy"
+	"github.com/alcove-run/alcove/runtimes"
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/cgroup"
+	"github.com/alcove-run/alcove/sandbox/gvisor"
+	"github.com/alcove-run/alcove/sandbox/namespace"
+	"github.com/alcove-run/alcove/sandbox/rootfs"
+	"github.com/alcove-run/alcove/store"
+	"github.com/alcove-run/alcove/stsapi"
+)
+
+// Names below the data directory.
+const (
+	rootKeyFile  = "root-key.json"
+	lockFile     = "lock"
+	stateDir     = "state"
+	artifactDir  = "artifact"
+	rootsDir     = "roots"
+	journalDir   = "journal"
+	logsDir      = "logs"
+	sandboxDir   = "sandbox"
+	runDir       = "run"
+	spaceReserve = 256 << 20 // bytes kept free for what must not fail
+	logBudget    = 4 << 30   // bytes of log records
+	journalBytes = 512 << 20 // bytes of reports
+)
+
+// Times that are the node's own choice.
+const (
+	keepAlive   = 10 * time.Minute
+	freezeAfter = 5 * time.Millisecond
+)
+
+// node is the program while it serves. Its parts are opened in the order of the
+// fields, and closed in the reverse of it.
+type node struct {
+	cfg serveCmd
+	log *slog.Logger
+	// undo closes what is open, last first.
+	undo []func(context.Context) error
+
+	driver    sandbox.Driver
+	runtimes  *runtimes.Set
+	artifacts *artifact.Store
+	logs      *logs.Store
+	journal   *journal.Journal
+	factory   *environment.Factory
+	catalog   *catalog.Catalog
+	pool      *pool.Pool
+	invoker   *invoke.Invoker
+	auth      *auth.Auth
+
+	listener net.Listener
+	server   *http.Server
+}
+
+// openNode opens everything and listens; nothing is served yet. If it fails,
+// nothing is left open.
+func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err error) {
+	n = &node{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	for _, open := range []func(context.Context) error{
+		n.openData, n.openSandboxes, n.openRecords, n.openCatalog, n.openPool, n.openListener,
+	} {
+		if err := open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+func (n *node) path(name string) string { return filepath.Join(n.cfg.Data, name) }
+
+// opened puts what closes a part onto the undo stack.
+func (n *node) opened(undo func(context.Context) error) { n.undo = append(n.undo, undo) }
+
+func closes(c io.Closer) func(context.Context) error {
+	return func(context.Context) error { return c.Close() }
+}
+
+// close undoes what was opened, in reverse order. ctx bounds the wait for
+// invocations.
+func (n *node) close(ctx context.Context) error {
+	var errs []error
+	for i := len(n.undo) - 1; i >= 0; i-- {
+		errs = append(errs, n.undo[i](ctx))
+	}
+	n.undo = nil
+	return errors.Join(errs...)
+}
+
+// openData takes the data directory for this process alone.
+func (n *node) openData(context.Context) error {
+	if err := os.MkdirAll(n.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	if err := os.Chmod(n.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	f, err := os.OpenFile(n.path(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return fmt.Errorf("--data %s: another node uses it", n.cfg.Data)
+	}
+	n.opened(closes(f))
+	return nil
+}
+
+// openSandboxes opens the driver, which removes what a killed predecessor left,
+// and everything that sandboxes are made from.
+func (n *node) openSandboxes(ctx context.Context) error {
+	// The name tells nodes of one machine apart, and finds a predecessor's
+	// cgroups again.
+	abs, err := filepath.Abs(n.cfg.Data)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(abs))
+	groups, err := cgroup.Open("alcove-"+hex.EncodeToString(sum[:6]), n.log)
+	if err != nil {
+		return err
+	}
+	n.opened(closes(groups))
+	dir := n.path(filepath.Join(sandboxDir, n.cfg.Isolation))
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	switch n.cfg.Isolation {
+	case "gvisor":
+		n.driver, err = gvisor.New(ctx, gvisor.Config{Dir: dir, Cgroups: groups, Log: n.log})
+	case "namespace":
+		n.driver, err = namespace.New(ctx, namespace.Config{Dir: dir, Cgroups: groups, Log: n.log})
+	}
+	if err != nil {
+		return fmt.Errorf("--isolation %s: %w (alcove doctor tells what this machine can give)", n.cfg.Isolation, err)
+	}
+	n.opened(closes(n.driver))
+	for _, f := range n.driver.Findings() {
+		if f.State != sandbox.OK {
+			n.log.Warn("isolation is not complete on this machine", "what", f.Name, "found", f.Detail, "fix", f.Fix)
+		}
+	}
+	// No sandbox runs, so whatever is here is a predecessor's.
+	if err := os.RemoveAll(n.path(runDir)); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(n.path(runDir), 0o700); err != nil {
+		return err
+	}
+	roots, err := rootfs.Open(n.path(rootsDir), n.log)
+	if err != nil {
+		return err
+	}
+	if n.artifacts, err = artifact.Open(n.path(artifactDir), n.log); err != nil {
+		return err
+	}
+	n.runtimes = runtimes.Discover(n.log)
+	n.factory = &environment.Factory{
+		Driver: n.driver, Roots: roots, Artifacts: n.artifacts, Runtimes: n.runtimes,
+		Place: n.cfg.place(), Dir: n.path(runDir), FreezeAfter: freezeAfter, Log: n.log,
+		Stream: func(group, stream string) environment.LogStream { return n.logs.Stream(group, stream) },
+	}
+	return nil
+}
+
+// openRecords opens the log store and the journal.
+func (n *node) openRecords(context.Context) (err error) {
+	if n.logs, err = logs.Open(logs.Config{Dir: n.path(logsDir), Budget: logBudget, Log: n.log}); err != nil {
+		return err
+	}
+	n.opened(closes(n.logs))
+	if n.journal, err = journal.Open(journal.Config{Dir: n.path(journalDir), Budget: journalBytes, Log: n.log}); err != nil {
+		return err
+	}
+	n.opened(closes(n.journal))
+	return nil
+}
+
+// openCatalog opens the desired state.
+func (n *node) openCatalog(ctx context.Context) error {
+	st, err := store.Open(ctx, store.Config{Dir: n.path(stateDir), Log: n.log, Reserve: spaceReserve})
+	if err != nil {
+		return err
+	}
+	n.opened(closes(st))
+	n.catalog, err = catalog.Open(ctx, catalog.Config{
+		Store: st, Artifacts: n.artifacts, Place: n.cfg.place(), Prepare: n.factory.Prepare,
+		Concurrency: n.cfg.Concurrency, Log: n.log, Now: time.Now,
+		CodeInUse: func(sha string) bool { return n.pool != nil && n.pool.InUse(sha) },
+	})
+	if err != nil {
+		return err
+	}
+	n.opened(closes(n.catalog))
+	n.auth, err = auth.Open(auth.Config{File: n.path(rootKeyFile), Mode: auth.Mode(n.cfg.Auth), Place: n.cfg.place()})
+	return err
+}
+
+// openPool opens what runs invocations.
+func (n *node) openPool(context.Context) error {
+	n.pool = pool.New(pool.Config{
+		Start:         n.startEnvironment,
+		Current:       n.current,
+		Cap:           n.tenantCap,
+		TenantIdleMin: n.cfg.TenantIdleMin,
+		KeepAlive:     keepAlive,
+		Memory:        int64(n.cfg.Memory),
+		Creators:      2 * runtime.NumCPU(),
+		Log:           n.log,
+	})
+	n.opened(n.pool.Close)
+	cancel := n.catalog.Subscribe(func(c catalog.Change) { n.pool.Retire(c.FunctionID) })
+	n.opened(func(context.Context) error { cancel(); return nil })
+	n.invoker = invoke.New(invoke.Config{Catalog: n.catalog, Pool: n.pool, Journal: n.journal, Log: n.log})
+	return nil
+}
+
+func (n *node) startEnvironment(v *alcove.Version, _ alcove.Tenant, o pool.StartOptions, h pool.Hooks) (pool.Environment, error) {
+	cfg, err := n.factory.Config(context.Background(), v, o.LogStream)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Suppressed = o.Suppressed
+	cfg.OnInit, cfg.OnFree, cfg.OnEnd = h.OnInit, h.OnFree, h.OnEnd
+	return environment.Start(cfg), nil
+}
+
+// current says whether an environment of v may still take invocations.
+func (n *node) current(v *alcove.Version) bool {
+	now, err := n.catalog.Resolve(alcove.Ref{Name: v.Name, Qualifier: v.Number})
+	return err == nil && now.FunctionID == v.FunctionID && now.Generation == v.Generation
+}
+
+func (n *node) tenantCap(v *alcove.Version) int {
+	f, err := n.catalog.Function(v.Name)
+	if err != nil {
+		return 0
+	}
+	return policy.Cap(f.Reserved, n.cfg.Concurrency)
+}
+
+// openListener listens and puts the APIs behind the listener.
+func (n *node) openListener(context.Context) (err error) {
+	if n.listener, err = net.Listen("tcp", n.cfg.Listen); err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	n.opened(func(context.Context) error {
+		if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	place := n.cfg.place()
+	n.server = gateway.NewServer(gateway.Config{
+		Lambda: lambdaapi.New(lambdaapi.Config{
+			Auth: n.auth, Catalog: n.catalog, Artifacts: n.artifacts, Invoker: n.invoker,
+			Runtimes: n.runtimes, Place: place, Concurrency: n.cfg.Concurrency, Log: n.log,
+		}),
+		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Place: place, Log: n.log}),
+		STS:  stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Log: n.log}),
+		Node: nodeapi.New(nodeapi.Config{
+			Authenticate: n.auth.Authenticate, Environments: n.pool.Status, Findings: n.driver.Findings,
+			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Place: place, Log: n.log,
+		}),
+		Log: n.log,
+	})
+	return nil
+}
+
+// url is the node's address.
+func (n *node) url() string { return "http://" + n.listener.Addr().String() }
+
+// announce says that the node is ready, and once what its root key is.
+func (n *node) announce(w io.Writer) {
+	if key, created := n.auth.RootKey(); created && n.auth.Mode() == auth.ModeSigV4 {
+		fmt.Fprintf(w, "alcove root key, shown once and kept in %s:\n  AWS_ACCESS_KEY_ID=%s\n  AWS_SECRET_ACCESS_KEY=%s\n",
+			n.path(rootKeyFile), key.ID, key.Secret)
+	}
+	fmt.Fprintf(w, "alcove ready on %s\n", n.url())
+}
+
+// serve answers requests until ctx ends, then stops taking new ones and lets
+// those under way finish, within drainTime.
+func (n *node) serve(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- n.server.Serve(n.listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	n.log.Info("stopping")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := n.server.Shutdown(drain); err != nil {
+		n.log.Warn("requests were cut off", "error", err)
+		n.server.Close()
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
+)
+
+// serveCmd runs a node.
+//
+// To add a flag: a field here with its default and its help, its check in
+// validate, its use in openNode, a line in docs/operations.md.
+type serveCmd struct {
+	Listen        string        `help:"Address to listen on." default:"127.0.0.1:4566"`
+	Data          string        `help:"Directory for everything that the node keeps." type:"path" placeholder:"DIR"`
+	Isolation     string        `help:"What confines execution environments: ${enum}." enum:"gvisor,namespace" default:"gvisor"`
+	Auth          string        `help:"Who may call: ${enum}; none is for loopback only." enum:"sigv4,none" default:"sigv4"`
+	Concurrency   int           `help:"Account limit of concurrent invocations; a function may have 2.5 times its reserved concurrency, else 2.5 times this, of tenant environments." default:"1000"`
+	TenantIdleMin time.Duration `help:"At the cap of tenant environments, those idle for longer make room, least recently used first." default:"60s"`
+	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of the machine's if not given." placeholder:"SIZE"`
+	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
+	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
+	LogLevel      slog.Level    `help:"debug, info, warn or error." default:"info"`
+}
+
+// drainTime bounds how long a node that was told to stop waits for invocations.
+const drainTime = 30 * time.Second
+
+// Run implements the command.
+func (c *serveCmd) Run(ctx context.Context) error {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	n, err := openNode(ctx, *c, log)
+	if err != nil {
+		return err
+	}
+	n.announce(os.Stdout)
+	err = n.serve(ctx)
+	// What stopped ctx was the wish to end; draining has a time of its own.
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	return errors.Join(err, n.close(drain))
+}
+
+// validate checks everything that can be checked before anything is opened.
+func (c *serveCmd) validate() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", c.Listen, err)
+	}
+	if c.Auth == string(auth.ModeNone) && !loopback(host) {
+		return fmt.Errorf("--auth none is refused on %s, which others can reach: use --auth sigv4, or listen on 127.0.0.1", c.Listen)
+	}
+	if c.Concurrency < 1 {
+		return fmt.Errorf("--concurrency %d: at least 1", c.Concurrency)
+	}
+	if c.TenantIdleMin < 0 {
+		return fmt.Errorf("--tenant-idle-min %s: not below zero", c.TenantIdleMin)
+	}
+	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
+		return fmt.Errorf("--account %q: 12 digits", c.Account)
+	}
+	if c.Data == "" {
+		c.Data = defaultDataDir()
+	}
+	if c.Memory == 0 {
+		c.Memory = machineMemory() / 10 * 8
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (c *serveCmd) place() alcove.Place {
+	return alcove.Place{Partition: "aws", Region: c.Region, Account: c.Account}
+}
+
+// defaultDataDir is where a node keeps what it keeps if nobody says otherwise.
+func defaultDataDir() string {
+	if os.Getuid() == 0 {
+		return "/var/lib/alcove"
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "alcove")
+	}
+	home := os.Getenv("HOME")
+	if u, err := user.Current(); home == "" && err == nil {
+		home = u.HomeDir
+	}
+	return filepath.Join(home, ".local", "share", "alcove")
+}
+
+// memorySize is a number of bytes, given as 1073741824, 1024MB or 1GB.
+type memorySize int64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *memorySize) UnmarshalText(b []byte) error {
+	s := strings.ToUpper(strings.TrimSpace(string(b)))
+	unit := int64(1)
+	for _, u := range []struct {
+		suffix string
+		bytes  int64
+	}{{"KB", 1 << 10}, {"MB", 1 << 20}, {"GB", 1 << 30}, {"TB", 1 << 40}, {"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"B", 1}} {
+		if rest, ok := strings.CutSuffix(s, u.suffix); ok {
+			s, unit = strings.TrimSpace(rest), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n <= 0 || n > (1<<62)/unit {
+		return fmt.Errorf("%q is no size: give bytes, or a number with KB, MB or GB", b)
+	}
+	*m = memorySize(n * unit)
+	return nil
+}
+
+// machineMemory is the machine's memory, or 1 GB if it does not tell.
+func machineMemory() memorySize {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err == nil {
+		for line := range strings.Lines(string(b)) {
+			var kb int64
+			if n, _ := fmt.Sscanf(line, "MemTotal: %d kB", &kb); n == 1 {
+				return memorySize(kb << 10)
+			}
+		}
+	}
+	return 1 << 30
+}

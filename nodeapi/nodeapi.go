@@ -1,0 +1,191 @@
+// Package nodeapi is alcove's own API under /alcove/v1/: what AWS has no
+// operation for. It answers JSON, reads only, and serves the command line and
+// whoever else wants to look at a node.
+//
+// It owns no state: environments are the pool's, log records the log store's,
+// findings the driver's.
+package nodeapi
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/logs"
+	"github.com/alcove-run/alcove/sandbox"
+)
+
+// Prefix is the path below which the API is served.
+const Prefix = "/alcove/v1/"
+
+// Config is what the API answers from.
+type Config struct {
+	Authenticate func(r *http.Request, body []byte) (alcove.Caller, error)
+	Environments func() []environment.Status
+	Findings     func() []sandbox.Finding
+	Function     func(name string) (*alcove.Function, error)
+	Latest       func(ref alcove.Ref) (*alcove.Version, error)
+	Logs         *logs.Store
+	Place        alcove.Place
+	Log          *slog.Logger
+}
+
+// New makes the API's handler.
+func New(cfg Config) http.Handler {
+	mux := http.NewServeMux()
+	for path, h := range map[string]func(*http.Request) (any, error){
+		"environments": cfg.environments,
+		"tenants":      cfg.tenants,
+		"findings":     cfg.findings,
+	} {
+		mux.Handle("GET "+Prefix+path, cfg.wrap(func(w http.ResponseWriter, r *http.Request) error {
+			answer, err := h(r)
+			if err != nil {
+				return err
+			}
+			w.Header().Set("Content-Type", "application/json")
+			return json.NewEncoder(w).Encode(answer)
+		}))
+	}
+	mux.Handle("GET "+Prefix+"logs", cfg.wrap(cfg.logs))
+	mux.Handle(Prefix, cfg.wrap(func(_ http.ResponseWriter, r *http.Request) error {
+		return alcove.ClientError("UnknownOperationException", "alcove has no %s %s", r.Method, r.URL.Path)
+	}))
+	return mux
+}
+
+// wrap knows the caller before anything is answered, and gives errors their shape.
+func (c Config) wrap(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := c.Authenticate(r, nil)
+		if err == nil {
+			err = h(w, r)
+		}
+		if err == nil {
+			return
+		}
+		e := alcove.AsError(err)
+		status := http.StatusBadRequest
+		switch {
+		case e.Fault == alcove.FaultPlatform:
+			status = http.StatusInternalServerError
+			c.Log.Error("request failed", "path", r.URL.Path, "error", err)
+		case e.Code == alcove.CodeResourceNotFound, e.Code == "UnknownOperationException":
+			status = http.StatusNotFound
+		case strings.HasSuffix(e.Code, "TokenException"), strings.HasPrefix(e.Code, "AccessDenied"),
+			strings.HasPrefix(e.Code, "InvalidSignature"), e.Code == "UnrecognizedClientException":
+			status = http.StatusForbidden
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		// The connection is all that can fail here, and it is the client's.
+		_ = json.NewEncoder(w).Encode(map[string]string{"code": e.Code, "message": e.Message})
+	})
+}
+
+// Environment is one execution environment in an answer.
+type Environment struct {
+	ID          string    `json:"id"`
+	Function    string    `json:"function"`
+	Version     string    `json:"version"`
+	Tenant      string    `json:"tenant,omitempty"`
+	Bound       bool      `json:"bound"`
+	State       string    `json:"state"`
+	Frozen      bool      `json:"frozen"`
+	Isolation   string    `json:"isolation"`
+	LogGroup    string    `json:"logGroup"`
+	LogStream   string    `json:"logStream"`
+	Created     time.Time `json:"created"`
+	Invocations int64     `json:"invocations"`
+	MemoryBytes int64     `json:"memoryBytes"`
+}
+
+// environments answers GET environments?function=F&tenant=T.
+func (c Config) environments(r *http.Request) (any, error) {
+	all, err := c.list(r)
+	if err != nil {
+		return nil, err
+	}
+	// What this machine cannot enforce is said beside what it confines.
+	weak := []sandbox.Finding{}
+	for _, f := range c.Findings() {
+		if f.State != sandbox.OK {
+			weak = append(weak, f)
+		}
+	}
+	return map[string]any{"environments": all, "notEnforced": weak}, nil
+}
+
+func (c Config) list(r *http.Request) ([]Environment, error) {
+	q := r.URL.Query()
+	name := ""
+	if f := q.Get("function"); f != "" {
+		ref, err := c.Place.ParseRef(f, "")
+		if err != nil {
+			return nil, err
+		}
+		name = ref.Name
+	}
+	out := []Environment{}
+	for _, s := range c.Environments() {
+		if name != "" && s.Version.Name != name || q.Has("tenant") && string(s.Tenant) != q.Get("tenant") {
+			continue
+		}
+		out = append(out, Environment{
+			ID: s.ID, Function: s.Version.Name, Version: s.Version.Number, Tenant: string(s.Tenant), Bound: s.Bound,
+			State: s.State.String(), Frozen: s.Frozen, Isolation: s.Isolation,
+			LogGroup: s.Version.Config.Logging.Group, LogStream: s.LogStream,
+			Created: s.Created, Invocations: s.Invocations, MemoryBytes: s.Memory,
+		})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Created.Before(out[j].Created) })
+	return out, nil
+}
+
+// Tenant is one tenant of a function in an answer.
+type Tenant struct {
+	Tenant       string `json:"tenant"`
+	Environments int    `json:"environments"`
+	Busy         int    `json:"busy"`
+	Invocations  int64  `json:"invocations"` // of the environments that exist
+	MemoryBytes  int64  `json:"memoryBytes"`
+}
+
+// tenants answers GET tenants?function=F.
+func (c Config) tenants(r *http.Request) (any, error) {
+	all, err := c.list(r)
+	if err != nil {
+		return nil, err
+	}
+	by := map[string]*Tenant{}
+	out := []*Tenant{}
+	for _, e := range all {
+		if !e.Bound || e.Tenant == "" {
+			continue
+		}
+		t := by[e.Tenant]
+		if t == nil {
+			t = &Tenant{Tenant: e.Tenant}
+			by[e.Tenant] = t
+			out = append(out, t)
+		}
+		t.Environments++
+		t.Invocations += e.Invocations
+		t.MemoryBytes += e.MemoryBytes
+		if e.State == environment.Busy.String() {
+			t.Busy++
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Tenant < out[j].Tenant })
+	return map[string]any{"tenants": out}, nil
+}
+
+// findings answers GET findings.
+func (c Config) findings(*http.Request) (any, error) {
+	return map[string]any{"findings": c.Findings()}, nil
+}
