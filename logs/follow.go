@@ -91,6 +91,7 @@ func (s *Store) history(ctx context.Context, q Query, upTo int64, fn func(Event)
 
 // fresh gives what was stored with numbers after from, up to upTo.
 func (s *Store) fresh(ctx context.Context, q Query, from, upTo int64, fn func(Event) error) error {
+	q.After = "" // what is stored late may have an early time
 	pl, err := s.plan(ctx, q, false)
 	if errors.Is(err, ErrNoGroup) {
 		return nil

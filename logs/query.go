@@ -43,6 +43,22 @@ func (c Cursor) mark() (mark, error) {
 // CursorAt is the place before every event of a time.
 func CursorAt(at time.Time) Cursor { return mark{max(at.UnixMilli(), 0), 0}.cursor() }
 
+// Before is the place right before the event at c, Behind right behind it:
+// a query that goes on from there, oldest or newest first, gives the event too.
+func (c Cursor) Before() Cursor { return c.shift(-1) }
+
+// Behind is explained at Before.
+func (c Cursor) Behind() Cursor { return c.shift(1) }
+
+func (c Cursor) shift(by int64) Cursor {
+	m, err := c.mark()
+	if err != nil || m.id+by < 0 {
+		return c
+	}
+	m.id += by
+	return m.cursor()
+}
+
 // Event is one stored event.
 type Event struct {
 	// Cursor is the place of the event, and its id.

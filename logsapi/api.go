@@ -1,0 +1,179 @@
+// Package logsapi answers what the CloudWatch Logs clients of AWS ask about the
+// logs of functions: protocol AWS JSON 1.1, version 2014-03-28.
+//
+// It reads and changes the log store and nothing else. Groups and streams are
+// there from the first line that a function wrote to them, or from an explicit
+// CreateLogGroup.
+//
+// Operations that are not in the table answer UnknownOperationException.
+package logsapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/logs"
+)
+
+// Config is what an [API] is made from.
+type Config struct {
+	Store *logs.Store
+	// Authenticate says who made a request whose whole body is given. Its
+	// errors are *[alcove.Error].
+	Authenticate func(r *http.Request, body []byte) (alcove.Caller, error)
+	// Place is what ARNs say, and which of them are ours.
+	Place alcove.Place
+	// Log gets what is the platform's fault; nil is silent.
+	Log *slog.Logger
+	// Now is the clock that PutLogEvents measures ages by; nil means time.Now.
+	Now func() time.Time
+}
+
+// API serves CloudWatch Logs.
+type API struct{ Config }
+
+// New makes an API.
+func New(c Config) *API {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &API{c}
+}
+
+const (
+	targetPrefix = "Logs_20140328."
+	contentType  = "application/x-amz-json-1.1"
+	bodyTimeout  = 30 * time.Second
+	// Bodies are bounded by what an operation may need: PutLogEvents takes 1 MB
+	// of messages, which JSON may spell with six bytes for one.
+	maxBody    = 256 << 10
+	maxPutBody = 8 << 20
+)
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	requestID := uuid.NewString()
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		a.writeError(w, r, requestID, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+	}()
+	out, err := a.answer(w, r)
+	if err != nil {
+		a.writeError(w, r, requestID, err)
+		return
+	}
+	var body []byte
+	if out != nil {
+		if body, err = json.Marshal(out); err != nil {
+			a.writeError(w, r, requestID, err)
+			return
+		}
+	}
+	write(w, http.StatusOK, requestID, body)
+}
+
+// answer authenticates a request and runs its operation.
+func (a *API) answer(w http.ResponseWriter, r *http.Request) (any, error) {
+	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
+	if !ok || r.Method != http.MethodPost {
+		return nil, unknownOperation("")
+	}
+	limit := int64(maxBody)
+	if name == "PutLogEvents" {
+		limit = maxPutBody
+	}
+	body, err := readBody(w, r, limit)
+	if err != nil {
+		return nil, err
+	}
+	caller, err := a.Authenticate(r, body)
+	if err != nil {
+		return nil, err
+	}
+	op, ok := operations()[name]
+	if !ok {
+		return nil, unknownOperation(name)
+	}
+	return op(a, r.Context(), caller, body)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	control := http.NewResponseController(w)
+	// Writers of tests cannot do it; the server's can.
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if err != nil {
+		return nil, alcove.ClientError(codeSerialization, "The request body could not be read.")
+	}
+	if int64(len(body)) > limit {
+		return nil, alcove.ClientError(codeInvalidParameter, "The request is larger than %d bytes.", limit)
+	}
+	return body, nil
+}
+
+// operation is an operation as the table has it.
+type operation func(a *API, ctx context.Context, caller alcove.Caller, body []byte) (any, error)
+
+// with makes an operation of a function that takes its input decoded. What it
+// answers is marshalled; nil is an empty body.
+func with[In any](f func(a *API, ctx context.Context, caller alcove.Caller, in *In) (any, error)) operation {
+	return func(a *API, ctx context.Context, caller alcove.Caller, body []byte) (any, error) {
+		in := new(In)
+		if err := json.Unmarshal(body, in); err != nil {
+			if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+				return nil, alcove.ClientError(codeSerialization, "A member of the request has the wrong type.")
+			}
+			return nil, alcove.ClientError(codeSerialization, "The request is not a JSON object.")
+		}
+		out, err := f(a, ctx, caller, in)
+		return out, storeError(err)
+	}
+}
+
+// operations is the table of what this API answers.
+func operations() map[string]operation {
+	return map[string]operation{
+		"CreateLogGroup":        with((*API).createLogGroup),
+		"CreateLogStream":       with((*API).createLogStream),
+		"DeleteLogGroup":        with((*API).deleteLogGroup),
+		"DeleteLogStream":       with((*API).deleteLogStream),
+		"DeleteRetentionPolicy": with((*API).deleteRetentionPolicy),
+		"DescribeLogGroups":     with((*API).describeLogGroups),
+		"DescribeLogStreams":    with((*API).describeLogStreams),
+		"FilterLogEvents":       with((*API).filterLogEvents),
+		"GetLogEvents":          with((*API).getLogEvents),
+		"PutLogEvents":          with((*API).putLogEvents),
+		"PutRetentionPolicy":    with((*API).putRetentionPolicy),
+	}
+}
+
+func write(w http.ResponseWriter, status int, requestID string, body []byte) {
+	h := w.Header()
+	h.Set("X-Amzn-RequestId", requestID)
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the caller may have gone
+}

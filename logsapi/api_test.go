@@ -1,0 +1,548 @@
+package logsapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/logs"
+)
+
+const (
+	group   = "/aws/lambda/hello"
+	account = "000000000000"
+)
+
+// now is the tests' clock.
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+type fixture struct {
+	*cloudwatchlogs.Client
+	store *logs.Store
+	url   string
+}
+
+func start(t testing.TB) *fixture {
+	t.Helper()
+	clock := func() time.Time { return now }
+	store, err := logs.Open(logs.Config{Dir: t.TempDir(), Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	api := New(Config{Store: store, Now: clock, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
+		Authenticate: func(r *http.Request, body []byte) (alcove.Caller, error) {
+			if !strings.Contains(r.Header.Get("Authorization"), "AKIDGOOD") {
+				return alcove.Caller{}, alcove.ClientError("UnrecognizedClientException", "The security token included in the request is invalid.")
+			}
+			return alcove.Caller{Account: account}, nil
+		}})
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	return &fixture{store: store, url: server.URL, Client: client(server.URL, "AKIDGOOD")}
+}
+
+func client(url, key string) *cloudwatchlogs.Client {
+	return cloudwatchlogs.New(cloudwatchlogs.Options{Region: "us-east-1", BaseEndpoint: &url,
+		Credentials: credentials.NewStaticCredentialsProvider(key, "secret", ""), RetryMaxAttempts: 1})
+}
+
+// fill writes what two tenants' environments and an Init would, and a hostile
+// function of red's that claims to be blue.
+func (f *fixture) fill() {
+	blue, red := f.store.Stream(group, "2026/11/23/[$LATEST]b"), f.store.Stream(group, "2026/11/23/[$LATEST]r")
+	for i := range 50 {
+		at := now.Add(time.Duration(i) * time.Second / 100)
+		blue.Append("blue", at, fmt.Appendf(nil, `{"level":"INFO","tenantId":"blue","message":"b%02d","n":%d}`, i, i))
+		red.Append("red", at, fmt.Appendf(nil, `{"level":"INFO","tenantId":"red","message":"r%02d","n":%d}`, i, i))
+	}
+	blue.Append("", now.Add(-time.Second), []byte(`{"type":"platform.initStart","record":{}}`))
+	blue.Append("blue", now.Add(time.Second), []byte(`{"type":"platform.report","record":{"tenantId":"blue"}}`))
+	blue.Append("blue", now.Add(time.Second), []byte("plain text of blue\n"))
+	red.Append("red", now.Add(time.Second), []byte(`{"tenantId":"blue","message":"spoofed"}`))
+}
+
+// code is the code of an API error, and its text.
+func code(err error) string {
+	if e, ok := errors.AsType[smithy.APIError](err); ok {
+		return e.ErrorCode() + ": " + e.ErrorMessage()
+	}
+	return fmt.Sprint(err)
+}
+
+func (f *fixture) filter(t *testing.T, in cloudwatchlogs.FilterLogEventsInput) (messages []string) {
+	t.Helper()
+	in.LogGroupName = aws.String(group)
+	pages := cloudwatchlogs.NewFilterLogEventsPaginator(f.Client, &in)
+	for n := 0; pages.HasMorePages(); n++ {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Events {
+			messages = append(messages, *e.Message)
+			if len(*e.EventId) != 56 || *e.IngestionTime != now.UnixMilli() || !strings.HasPrefix(*e.LogStreamName, "2026/11/23/") || *e.Timestamp == 0 {
+				t.Errorf("event %v %v %v %v", *e.EventId, *e.IngestionTime, *e.LogStreamName, *e.Timestamp)
+			}
+		}
+		if in.Limit != nil && len(page.Events) > int(*in.Limit) {
+			t.Errorf("%d events on a page of %d", len(page.Events), *in.Limit)
+		}
+		if n > 1000 {
+			t.Fatal("pages without end")
+		}
+	}
+	return messages
+}
+
+const tenantPattern = `{ $.tenantId = "blue" || $.record.tenantId = "blue" }`
+
+// The published filter finds what the tenant's environments wrote in JSON, page
+// by page in both directions, and nothing that another tenant's function wrote.
+func TestFilterOneTenant(t *testing.T) {
+	f := start(t)
+	f.fill()
+	for _, limit := range []*int32{nil, aws.Int32(1), aws.Int32(7)} {
+		got := f.filter(t, cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String(tenantPattern), Limit: limit})
+		if len(got) != 51 || !strings.Contains(got[0], `"b00"`) || !strings.Contains(got[50], "platform.report") {
+			t.Errorf("limit %v: %d events: %q", limit, len(got), got)
+		}
+		for _, m := range got {
+			if strings.Contains(m, "red") || strings.Contains(m, "spoofed") {
+				t.Errorf("got %s", m)
+			}
+		}
+		back := f.filter(t, cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String(tenantPattern), Limit: limit,
+			StartFromHead: aws.Bool(false), StartTime: aws.Int64(now.Add(-time.Hour).UnixMilli())})
+		slices.Reverse(back)
+		if !slices.Equal(back, got) {
+			t.Errorf("limit %v, newest first: %d events", limit, len(back))
+		}
+	}
+}
+
+// An ordinary function may log a tenantId: its lines are found by their text.
+func TestFilterTenantOfOrdinaryFunction(t *testing.T) {
+	f := start(t)
+	f.store.Stream(group, "2026/11/23/[$LATEST]x").Append("", now, []byte(`{"tenantId":"blue"}`))
+	if got := f.filter(t, cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String(tenantPattern)}); len(got) != 1 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFilter(t *testing.T) {
+	f := start(t)
+	f.fill()
+	ms := func(d time.Duration) *int64 { return aws.Int64(now.Add(d).UnixMilli()) }
+	tests := []struct {
+		name string
+		in   cloudwatchlogs.FilterLogEventsInput
+		want int
+	}{
+		{"everything", cloudwatchlogs.FilterLogEventsInput{}, 104},
+		{"empty pattern", cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String("")}, 104},
+		{"start is included", cloudwatchlogs.FilterLogEventsInput{StartTime: ms(time.Second)}, 3},
+		{"end is included", cloudwatchlogs.FilterLogEventsInput{EndTime: ms(0)}, 3},
+		{"range", cloudwatchlogs.FilterLogEventsInput{StartTime: ms(100 * time.Millisecond), EndTime: ms(190 * time.Millisecond)}, 20},
+		{"stream", cloudwatchlogs.FilterLogEventsInput{LogStreamNames: []string{"2026/11/23/[$LATEST]r"}}, 51},
+		{"prefix", cloudwatchlogs.FilterLogEventsInput{LogStreamNamePrefix: aws.String("2026/11/23/[$LATEST]b")}, 53},
+		{"term", cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String(`"plain text"`)}, 1},
+		{"number", cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String(`{ $.n >= 48 }`)}, 4},
+		{"nothing", cloudwatchlogs.FilterLogEventsInput{FilterPattern: aws.String("absent")}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			all := f.filter(t, tt.in)
+			if len(all) != tt.want {
+				t.Errorf("%d events, want %d: %q", len(all), tt.want, all)
+			}
+			tt.in.Limit = aws.Int32(3)
+			if paged := f.filter(t, tt.in); !slices.Equal(paged, all) {
+				t.Errorf("in pages: %d events", len(paged))
+			}
+		})
+	}
+	out, err := f.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{
+		LogGroupIdentifier: aws.String("arn:aws:logs:us-east-1:" + account + ":log-group:" + group + ":*")})
+	if err != nil || len(out.Events) != 104 || out.NextToken != nil || out.SearchedLogStreams == nil {
+		t.Errorf("by ARN: %v", err)
+	}
+}
+
+func TestGetLogEvents(t *testing.T) {
+	f := start(t)
+	f.fill()
+	stream := aws.String("2026/11/23/[$LATEST]r")
+	in := func(more func(*cloudwatchlogs.GetLogEventsInput)) *cloudwatchlogs.GetLogEventsInput {
+		in := &cloudwatchlogs.GetLogEventsInput{LogGroupName: aws.String(group), LogStreamName: stream}
+		more(in)
+		return in
+	}
+	get := func(in *cloudwatchlogs.GetLogEventsInput) *cloudwatchlogs.GetLogEventsOutput {
+		t.Helper()
+		out, err := f.GetLogEvents(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(*out.NextForwardToken, "f/") || !strings.HasPrefix(*out.NextBackwardToken, "b/") || len(*out.NextForwardToken) != 58 {
+			t.Errorf("tokens %s %s", *out.NextForwardToken, *out.NextBackwardToken)
+		}
+		return out
+	}
+	texts := func(events []types.OutputLogEvent) (list []string) {
+		for _, e := range events {
+			list = append(list, *e.Message)
+		}
+		return list
+	}
+	all := texts(get(in(func(in *cloudwatchlogs.GetLogEventsInput) { in.StartFromHead = aws.Bool(true) })).Events)
+	if len(all) != 51 || !strings.Contains(all[0], "r00") || !strings.Contains(all[50], "spoofed") {
+		t.Fatalf("%d events: %q", len(all), all)
+	}
+	if newest := texts(get(in(func(in *cloudwatchlogs.GetLogEventsInput) { in.Limit = aws.Int32(5) })).Events); !slices.Equal(newest, all[46:]) {
+		t.Errorf("the newest five: %q", newest)
+	}
+
+	// Forward through pages, as the paginator does, until the token repeats.
+	pages := cloudwatchlogs.NewGetLogEventsPaginator(f.Client, in(func(in *cloudwatchlogs.GetLogEventsInput) {
+		in.StartFromHead, in.Limit = aws.Bool(true), aws.Int32(10)
+	}), func(o *cloudwatchlogs.GetLogEventsPaginatorOptions) { o.StopOnDuplicateToken = true })
+	var forward []string
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		forward = append(forward, texts(page.Events)...)
+	}
+	if !slices.Equal(forward, all) {
+		t.Errorf("forward: %d events", len(forward))
+	}
+
+	// Backward, then at the end of the stream round again, losing nothing.
+	var backward []string
+	out := get(in(func(in *cloudwatchlogs.GetLogEventsInput) { in.Limit = aws.Int32(10) }))
+	for len(out.Events) > 0 {
+		backward = append(texts(out.Events), backward...)
+		out = get(in(func(in *cloudwatchlogs.GetLogEventsInput) {
+			in.Limit, in.NextToken = aws.Int32(10), out.NextBackwardToken
+		}))
+	}
+	if !slices.Equal(backward, all) {
+		t.Errorf("backward: %d events", len(backward))
+	}
+	again := get(in(func(in *cloudwatchlogs.GetLogEventsInput) { in.NextToken = out.NextBackwardToken }))
+	if len(again.Events) != 0 || *again.NextBackwardToken != *out.NextBackwardToken {
+		t.Error("the token at the beginning does not repeat")
+	}
+	round := get(in(func(in *cloudwatchlogs.GetLogEventsInput) { in.NextToken = out.NextForwardToken }))
+	if !slices.Equal(texts(round.Events), all) {
+		t.Errorf("from the beginning: %d events", len(round.Events))
+	}
+	end := get(in(func(in *cloudwatchlogs.GetLogEventsInput) { in.NextToken = round.NextForwardToken }))
+	if len(end.Events) != 0 || *end.NextForwardToken != *round.NextForwardToken {
+		t.Error("the token at the end does not repeat")
+	}
+	if last := get(in(func(in *cloudwatchlogs.GetLogEventsInput) { in.NextToken = end.NextBackwardToken })); !slices.Equal(texts(last.Events), all) {
+		t.Errorf("back from the end: %d events", len(last.Events))
+	}
+	f.store.Stream(group, *stream).Append("red", now.Add(2*time.Second), []byte("later"))
+	if got := texts(get(in(func(in *cloudwatchlogs.GetLogEventsInput) { in.NextToken = end.NextForwardToken })).Events); !slices.Equal(got, []string{"later"}) {
+		t.Errorf("after the end: %q", got)
+	}
+
+	// endTime is not included here.
+	some := get(in(func(in *cloudwatchlogs.GetLogEventsInput) {
+		in.StartTime, in.EndTime = aws.Int64(now.Add(100*time.Millisecond).UnixMilli()), aws.Int64(now.Add(200*time.Millisecond).UnixMilli())
+	}))
+	if !slices.Equal(texts(some.Events), all[10:20]) {
+		t.Errorf("a range: %q", texts(some.Events))
+	}
+	// A stream without events has tokens that find what comes.
+	if _, err := f.CreateLogStream(t.Context(), &cloudwatchlogs.CreateLogStreamInput{LogGroupName: aws.String(group), LogStreamName: aws.String("new")}); err != nil {
+		t.Fatal(err)
+	}
+	stream = aws.String("new")
+	empty := get(in(func(*cloudwatchlogs.GetLogEventsInput) {}))
+	f.store.Stream(group, "new").Append("", now, []byte("first"))
+	if got := texts(get(in(func(in *cloudwatchlogs.GetLogEventsInput) { in.NextToken = empty.NextForwardToken })).Events); !slices.Equal(got, []string{"first"}) {
+		t.Errorf("after an empty page: %q", got)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	f := start(t)
+	f.fill()
+	for i := range 60 {
+		f.store.Stream(fmt.Sprintf("/aws/lambda/f%02d", i), "s").Append("", now, []byte("x"))
+		f.store.Stream(group, fmt.Sprintf("many/%02d", i)).Append("", now.Add(-time.Duration(i)*time.Second), []byte("x"))
+	}
+	var groups []types.LogGroup
+	pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(f.Client, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String("/aws/")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups = append(groups, page.LogGroups...)
+	}
+	if len(groups) != 61 {
+		t.Fatalf("%d groups", len(groups))
+	}
+	arn := "arn:aws:logs:us-east-1:" + account + ":log-group:" + group
+	if g := groups[60]; *g.LogGroupName != group || *g.Arn != arn+":*" || *g.LogGroupArn != arn || *g.CreationTime != now.UnixMilli() ||
+		*g.StoredBytes == 0 || g.RetentionInDays != nil || g.LogGroupClass != types.LogGroupClassStandard || *g.MetricFilterCount != 0 {
+		t.Errorf("group %s", try(json.Marshal(g)))
+	}
+	some, err := f.DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePattern: aws.String("HELL")})
+	if err != nil || len(some.LogGroups) != 1 {
+		t.Errorf("by pattern: %v", err)
+	}
+	some, err = f.DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{LogGroupIdentifiers: []string{arn, "absent", "/aws/lambda/f00"}})
+	if err != nil || len(some.LogGroups) != 2 {
+		t.Errorf("by identifiers: %v", err)
+	}
+
+	in := &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: aws.String(group), OrderBy: types.OrderByLastEventTime, Descending: aws.Bool(true), Limit: aws.Int32(20)}
+	var streams []types.LogStream
+	streamPages := cloudwatchlogs.NewDescribeLogStreamsPaginator(f.Client, in)
+	for streamPages.HasMorePages() {
+		page, err := streamPages.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, page.LogStreams...)
+	}
+	if len(streams) != 62 || !slices.IsSortedFunc(streams, func(a, b types.LogStream) int { return int(*b.LastEventTimestamp - *a.LastEventTimestamp) }) {
+		t.Fatalf("%d streams", len(streams))
+	}
+	st := streams[slices.IndexFunc(streams, func(s types.LogStream) bool { return *s.LogStreamName == "2026/11/23/[$LATEST]b" })]
+	if *st.Arn != arn+":log-stream:2026/11/23/[$LATEST]b" || *st.FirstEventTimestamp != now.Add(-time.Second).UnixMilli() ||
+		*st.LastEventTimestamp != now.Add(time.Second).UnixMilli() || *st.LastIngestionTime != now.UnixMilli() || *st.CreationTime != now.UnixMilli() {
+		t.Errorf("stream %s", try(json.Marshal(st)))
+	}
+	byPrefix, err := f.DescribeLogStreams(t.Context(), &cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: aws.String(group), LogStreamNamePrefix: aws.String("2026/")})
+	if err != nil || len(byPrefix.LogStreams) != 2 || byPrefix.NextToken != nil {
+		t.Errorf("by prefix: %v", err)
+	}
+}
+
+func try(b []byte, err error) []byte {
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return b
+}
+
+func TestManage(t *testing.T) {
+	f := start(t)
+	ctx := t.Context()
+	name, stream := aws.String("/custom"), aws.String("s")
+	do := func(want string, err error) {
+		t.Helper()
+		if got := code(err); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	const fine = "<nil>"
+	createGroup := func() error {
+		_, err := f.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: name})
+		return err
+	}
+	createStream := func() error {
+		_, err := f.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: name, LogStreamName: stream})
+		return err
+	}
+	do("ResourceNotFoundException: The specified log group does not exist.", createStream())
+	do(fine, createGroup())
+	do("ResourceAlreadyExistsException: The specified log group already exists", createGroup())
+	do(fine, createStream())
+	do("ResourceAlreadyExistsException: The specified log stream already exists", createStream())
+
+	put, err := f.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: name, LogStreamName: stream, LogEvents: []types.InputLogEvent{
+		{Timestamp: aws.Int64(now.Add(-time.Hour).UnixMilli()), Message: aws.String("a")}, {Timestamp: aws.Int64(now.UnixMilli()), Message: aws.String("b é\n")},
+		{Timestamp: aws.Int64(now.Add(3 * time.Hour).UnixMilli()), Message: aws.String("too new")}}})
+	if err != nil || put.RejectedLogEventsInfo == nil || *put.RejectedLogEventsInfo.TooNewLogEventStartIndex != 2 || put.RejectedLogEventsInfo.TooOldLogEventEndIndex != nil {
+		t.Errorf("put: %+v, %v", put, err)
+	}
+	events, err := f.GetLogEvents(ctx, &cloudwatchlogs.GetLogEventsInput{LogGroupName: name, LogStreamName: stream})
+	if err != nil || len(events.Events) != 2 || *events.Events[1].Message != "b é\n" {
+		t.Errorf("events: %v", err)
+	}
+	putting := func(events ...types.InputLogEvent) error {
+		_, err := f.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: name, LogStreamName: stream, LogEvents: events})
+		return err
+	}
+	one := types.InputLogEvent{Timestamp: aws.Int64(now.UnixMilli()), Message: aws.String("x")}
+	older := types.InputLogEvent{Timestamp: aws.Int64(now.Add(-time.Minute).UnixMilli()), Message: aws.String("x")}
+	large := types.InputLogEvent{Timestamp: one.Timestamp, Message: aws.String(strings.Repeat("x", 1<<20))}
+	old := types.InputLogEvent{Timestamp: aws.Int64(now.Add(-48 * time.Hour).UnixMilli()), Message: aws.String("x")}
+	do("InvalidParameterException: Log events in a single PutLogEvents request must be in chronological order.", putting(one, older))
+	do("InvalidParameterException: Upload too large: 1048602 bytes exceeds limit of 1048576", putting(large))
+	do("InvalidParameterException: The batch of log events in a single PutLogEvents request cannot span more than 24 hours.", putting(old, one))
+	do("InvalidParameterException: 1 validation error detected: Value '[]' at 'logEvents' failed to satisfy constraint: Member must have length greater than or equal to 1", putting([]types.InputLogEvent{}...))
+
+	_, err = f.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: name, RetentionInDays: aws.Int32(7)})
+	do(fine, err)
+	groups, err := f.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: name})
+	if err != nil || len(groups.LogGroups) != 1 || *groups.LogGroups[0].RetentionInDays != 7 {
+		t.Errorf("retention: %v", err)
+	}
+	_, err = f.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: name, RetentionInDays: aws.Int32(8)})
+	if !strings.HasPrefix(code(err), "InvalidParameterException: 1 validation error detected: Value '8' at 'retentionInDays'") {
+		t.Error(code(err))
+	}
+	_, err = f.DeleteRetentionPolicy(ctx, &cloudwatchlogs.DeleteRetentionPolicyInput{LogGroupName: name})
+	do(fine, err)
+	_, err = f.DeleteLogStream(ctx, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: name, LogStreamName: stream})
+	do(fine, err)
+	_, err = f.DeleteLogStream(ctx, &cloudwatchlogs.DeleteLogStreamInput{LogGroupName: name, LogStreamName: stream})
+	do("ResourceNotFoundException: The specified log stream does not exist.", err)
+	_, err = f.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: name})
+	do(fine, err)
+	_, err = f.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: name})
+	do("ResourceNotFoundException: The specified log group does not exist.", err)
+}
+
+func TestErrors(t *testing.T) {
+	f := start(t)
+	f.fill()
+	ctx, g := t.Context(), aws.String(group)
+	filter := func(in *cloudwatchlogs.FilterLogEventsInput) error {
+		_, err := f.FilterLogEvents(ctx, in)
+		return err
+	}
+	get := func(in *cloudwatchlogs.GetLogEventsInput) error {
+		_, err := f.GetLogEvents(ctx, in)
+		return err
+	}
+	streams := func(in *cloudwatchlogs.DescribeLogStreamsInput) error {
+		_, err := f.DescribeLogStreams(ctx, in)
+		return err
+	}
+	const invalid, notFound = "InvalidParameterException: ", "ResourceNotFoundException: "
+	s := aws.String("2026/11/23/[$LATEST]b")
+	for i, tt := range []struct {
+		err  error
+		want string
+	}{
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("absent")}), notFound + "The specified log group does not exist."},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: g, LogStreamNames: []string{"absent"}}), notFound + "The specified log stream does not exist."},
+		{get(&cloudwatchlogs.GetLogEventsInput{LogGroupName: g, LogStreamName: aws.String("absent")}), notFound + "The specified log stream does not exist."},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupIdentifier: aws.String("arn:aws:logs:eu-west-1:" + account + ":log-group:" + group)}), notFound + "The specified log group does not exist."},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("bad name")}), invalid + `1 validation error detected: Value 'bad name' at 'logGroupName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\.\-_/#A-Za-z0-9]+`},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{}), invalid + "1 validation error detected: Value 'null' at 'logGroupName' failed to satisfy constraint: Member must not be null"},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: g, LogGroupIdentifier: g}), invalid + "LogGroup name and LogGroup ARN are mutually exclusive parameters."},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: g, Limit: aws.Int32(0), StartTime: aws.Int64(-1)}), invalid + "2 validation errors detected: Value '-1' at 'startTime' failed to satisfy constraint: Member must have value greater than or equal to 0; Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: g, Limit: aws.Int32(10001)}), invalid + "1 validation error detected: Value '10001' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 10000"},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: g, NextToken: aws.String("nonsense")}), invalid + "The specified nextToken is invalid."},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: g, NextToken: aws.String(encodeToken("f/12"))}), invalid + "The specified nextToken is invalid."},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: g, FilterPattern: aws.String("a:b")}), invalid + "Invalid character(s) in term ':'"},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: g, StartFromHead: aws.Bool(false)}), invalid + "startFromHead can be false only with a startTime on or after 2024-01-01T00:00:00Z."},
+		{filter(&cloudwatchlogs.FilterLogEventsInput{LogGroupName: g, LogStreamNames: []string{*s}, LogStreamNamePrefix: s}), invalid + "logStreamNamePrefix and logStreamNames are mutually exclusive parameters."},
+		{get(&cloudwatchlogs.GetLogEventsInput{LogGroupName: g, LogStreamName: s, NextToken: aws.String("x/1")}), invalid + "The specified nextToken is invalid."},
+		{get(&cloudwatchlogs.GetLogEventsInput{LogGroupName: g, LogStreamName: s, NextToken: aws.String("f/")}), invalid + "The specified nextToken is invalid."},
+		{streams(&cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: g, OrderBy: types.OrderByLastEventTime, LogStreamNamePrefix: s}), invalid + "Cannot order by LastEventTime with a logStreamNamePrefix."},
+		{streams(&cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: g, Limit: aws.Int32(51)}), invalid + "1 validation error detected: Value '51' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 50"},
+		{streams(&cloudwatchlogs.DescribeLogStreamsInput{LogGroupName: g, NextToken: aws.String(encodeToken("x"))}), invalid + "The specified nextToken is invalid."},
+	} {
+		if got := code(tt.err); got != tt.want {
+			t.Errorf("%d: got  %s\nwant %s", i, got, tt.want)
+		}
+	}
+	_, err := f.StartQuery(ctx, &cloudwatchlogs.StartQueryInput{StartTime: aws.Int64(1), EndTime: aws.Int64(2), QueryString: aws.String("fields @message")})
+	if got := code(err); got != `UnknownOperationException: Operation "StartQuery" is not available here.` {
+		t.Error(got)
+	}
+	_, err = client(f.url, "AKIDBAD").DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})
+	if got := code(err); got != "UnrecognizedClientException: The security token included in the request is invalid." {
+		t.Error(got)
+	}
+}
+
+// post sends a body as it is.
+func (f *fixture) post(t *testing.T, target, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest("POST", f.url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Amz-Target", target)
+	r.Header.Set("Authorization", "AKIDGOOD")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Header.Get("X-Amzn-RequestId") == "" || resp.Header.Get("Content-Type") != "application/x-amz-json-1.1" {
+		t.Errorf("headers %v", resp.Header)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestRawRequests(t *testing.T) {
+	f := start(t)
+	for _, tt := range []struct {
+		target, body string
+		status       int
+		want         string
+	}{
+		{"Logs_20140328.DescribeLogGroups", `{}`, 200, `{"logGroups":[]}`},
+		{"Logs_20140328.DescribeLogGroups", `{"unknown":1}`, 200, `{"logGroups":[]}`},
+		{"Logs_20140328.DescribeLogGroups", `{"limit":"x"}`, 400, `{"__type":"SerializationException","message":"A member of the request has the wrong type."}`},
+		{"Logs_20140328.DescribeLogGroups", `[]`, 400, `{"__type":"SerializationException","message":"A member of the request has the wrong type."}`},
+		{"Logs_20140328.DescribeLogGroups", ``, 400, `{"__type":"SerializationException","message":"The request is not a JSON object."}`},
+		{"Logs_20140328.CreateLogGroup", `{"logGroupName":"g"}`, 200, ``},
+		{"Logs_20140328.Nonsense", `{}`, 400, `{"__type":"UnknownOperationException","message":"Operation \"Nonsense\" is not available here."}`},
+		{"Other.DescribeLogGroups", `{}`, 400, `{"__type":"UnknownOperationException","message":"The request names no operation of CloudWatch Logs."}`},
+		{"Logs_20140328.DescribeLogGroups", strings.Repeat(" ", maxBody+1), 400, `{"__type":"InvalidParameterException","message":"The request is larger than 262144 bytes."}`},
+	} {
+		if status, body := f.post(t, tt.target, tt.body); status != tt.status || body != tt.want {
+			t.Errorf("%s %.40s: %d %s", tt.target, tt.body, status, body)
+		}
+	}
+}
+
+// Whatever a client sends: an answer that is JSON, and never a fault of ours.
+func FuzzHandler(f *testing.F) {
+	for name := range operations() {
+		f.Add(name, []byte(`{"logGroupName":"/aws/lambda/hello","logStreamName":"2026/11/23/[$LATEST]b","limit":3,"nextToken":"f/1","filterPattern":"{ $.a = 1 }",
+			"logEvents":[{"timestamp":1,"message":"x"}],"retentionInDays":1,"orderBy":"LastEventTime","startTime":1,"endTime":9223372036854775807,"logStreamNames":["a"]}`))
+	}
+	f.Add("DescribeLogStreams", []byte(`{"logGroupIdentifier":"arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/hello:*","nextToken":"MTp4","descending":true}`))
+	fx := start(f)
+	fx.fill()
+	api := New(Config{Store: fx.store, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
+		Authenticate: func(*http.Request, []byte) (alcove.Caller, error) { return alcove.Caller{}, nil }})
+	f.Fuzz(func(t *testing.T, name string, body []byte) {
+		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
+		r.Header["X-Amz-Target"] = []string{targetPrefix + name}
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		if w.Code != 200 && w.Code != 400 {
+			t.Fatalf("%s %s: %d %s", name, body, w.Code, w.Body)
+		}
+		if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("%s %s: %s", name, body, w.Body)
+		}
+	})
+}

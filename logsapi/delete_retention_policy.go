@@ -1,0 +1,14 @@
+package logsapi
+
+import (
+	"context"
+
+	"github.com/alcove-run/alcove"
+)
+
+func (a *API) deleteRetentionPolicy(ctx context.Context, _ alcove.Caller, in *groupInput) (any, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	return nil, a.Store.SetRetention(ctx, *in.LogGroupName, 0)
+}
