@@ -87,8 +87,8 @@ func (was stock) since() []string {
 		}
 		for _, pid := range now.children {
 			if !slices.Contains(was.children, pid) {
-				raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-				left = append(left, fmt.Sprintf("child process %d %.200q", pid, raw))
+				raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+				left = append(left, fmt.Sprintf("child process %.40q", raw)) // number, name, state
 			}
 		}
 		if now.goroutines > was.goroutines {
