@@ -48,6 +48,7 @@ func BenchmarkResolve(b *testing.B) {
 	n := begin(b, Config{})
 	fill(b, n, 1000)
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		ref := alcove.Ref{Name: "function-500"}
 		for pb.Next() {

@@ -20,6 +20,8 @@ const (
 	// writeTimeout bounds a write with the wait until the view has it. A client
 	// that hangs up does not cut it short: its outcome would be unknown.
 	writeTimeout = 30 * time.Second
+	// compactAfter is how many deletions the bucket may remember.
+	compactAfter = 1000
 	// preparers is how many versions are made ready to run at a time.
 	preparers = 2
 	// sweepDelay is how long packages that nobody refers to are kept: an
@@ -61,7 +63,9 @@ type Catalog struct {
 
 	view       atomic.Pointer[view]
 	unreserved atomic.Int64
-	follower   follower // owned by the goroutine that follows the bucket
+	deletions  atomic.Int64 // that the bucket still knows of, or about so many
+	unreadable atomic.Bool  // there is a record that this program cannot read
+	follower   follower     // owned by the goroutine that follows the bucket
 
 	waiting waiters
 	subs    subscribers

@@ -59,15 +59,15 @@ func (c *Catalog) keep(ctx context.Context, zip []byte) (alcove.Code, func(), er
 	k.mu.Unlock()
 	unpin := func() {
 		k.mu.Lock()
-		defer k.mu.Unlock()
 		if k.pins[sha]--; k.pins[sha] == 0 {
 			delete(k.pins, sha)
 		}
+		k.mu.Unlock()
+		k.kick() // it may be nobody's, and what it replaces too
 	}
 	code, err := c.cfg.Artifacts.PutZip(ctx, zip)
 	if err != nil {
 		unpin()
-		c.code.kick() // if the client left, it may yet be stored
 		return alcove.Code{}, nil, fault("package", err)
 	}
 	return code, unpin, nil
@@ -99,10 +99,8 @@ func (c *Catalog) sweeps(started map[string]bool) {
 	c.code.mu.Lock()
 	c.code.ever = nil
 	c.code.mu.Unlock()
-	if err := c.bucket.Compact(c.ctx, time.Hour); err != nil && c.ctx.Err() == nil {
-		c.log.Warn("catalog could not be compacted", "err", err)
-	}
 	for {
+		c.compact()
 		select {
 		case <-c.code.wake:
 		case <-c.ctx.Done():
@@ -125,8 +123,22 @@ func (c *Catalog) sweeps(started map[string]bool) {
 	}
 }
 
+// compact has the bucket forget deletions, once they are many.
+func (c *Catalog) compact() {
+	if c.deletions.Load() < compactAfter {
+		return
+	}
+	c.deletions.Store(0)
+	if err := c.bucket.Compact(c.ctx, time.Hour); err != nil && c.ctx.Err() == nil {
+		c.log.Warn("catalog could not be compacted", "err", err)
+	}
+}
+
 // sweep removes packages that are neither pinned, nor in the view, nor kept.
 func (c *Catalog) sweep(kept func(sha string) bool) {
+	if c.unreadable.Load() {
+		return
+	}
 	var of *view
 	var refs map[string]bool
 	err := c.cfg.Artifacts.Remove(c.ctx, func(sha string) bool {

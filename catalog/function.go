@@ -40,7 +40,7 @@ func (c *Catalog) Create(ctx context.Context, caller alcove.Caller, in CreateInp
 	defer c.lock(in.Name)()
 
 	now := c.cfg.Now()
-	r := &record{Schema: recordSchema, Generation: 1, Edit: 1}
+	r := &record{Schema: recordSchema, Generation: 1}
 	r.Function = alcove.Function{ID: uuid.NewString(), Name: in.Name, Tags: maps.Clone(in.Tags), Created: now}
 	r.Latest = alcove.Version{FunctionID: r.Function.ID, Name: in.Name, ARN: c.cfg.Place.FunctionARN(in.Name),
 		Number: alcove.Latest, Generation: 1, RevisionID: newRevision(), Config: cloneConfig(in.Config), Code: code,
@@ -129,6 +129,7 @@ func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.R
 	if err != nil {
 		return fault("reading "+ref.Name+" back", err)
 	}
+	c.deletions.Add(int64(len(numbers)) + 1)
 	c.code.kick()
 	c.log.Info("function deleted", "function", ref.Name, "id", e.function.ID, "qualifier", ref.Qualifier, "caller", caller.ARN)
 	return nil

@@ -48,9 +48,13 @@ type node struct {
 
 // start opens a node over dir; cfg may be left empty.
 func start(dir string, cfg Config, sweep time.Duration) (*node, error) {
+	return startReserve(dir, cfg, sweep, 0)
+}
+
+func startReserve(dir string, cfg Config, sweep time.Duration, reserve int64) (*node, error) {
 	n := &node{dir: dir, moved: make(chan struct{}, 1)}
 	var err error
-	if n.store, err = store.Open(context.Background(), store.Config{Dir: filepath.Join(dir, "state")}); err != nil {
+	if n.store, err = store.Open(context.Background(), store.Config{Dir: filepath.Join(dir, "state"), Reserve: reserve}); err != nil {
 		return nil, err
 	}
 	if n.art, err = artifact.Open(filepath.Join(dir, "artifact"), nil); err != nil {

@@ -30,12 +30,11 @@ type record struct {
 	Running *alcove.Version `json:"running,omitempty"`
 	// Generation is the highest generation given so far.
 	Generation int64 `json:"generation"`
-	// Edit counts changes of code or configuration, the description included.
-	Edit int64 `json:"edit"`
-	// Published is the version that was published last, and the Edit it is of.
+	// Published is the version that was published last, and the description that
+	// $LATEST had then: the version may have been given another.
 	Published struct {
-		Number string `json:"number,omitempty"`
-		Edit   int64  `json:"edit,omitempty"`
+		Number      string `json:"number,omitempty"`
+		Description string `json:"description,omitempty"`
 	} `json:"published"`
 
 	// publishedNow is the version that the edit under way has published.
@@ -101,9 +100,6 @@ func (r *record) begin(c *Catalog, change func(v *alcove.Version) error) error {
 	next.Update, next.UpdateReason, next.UpdateReasonCode = alcove.UpdateInProgress, creatingReason, creatingCode
 	if before.State == alcove.StateFailed {
 		next.State, next.StateReason, next.StateReasonCode = alcove.StatePending, creatingReason, creatingCode
-	}
-	if !reflect.DeepEqual(before.Config, next.Config) || before.Code != next.Code {
-		r.Edit++
 	}
 	if !runsAlike(&before, &next) {
 		r.Generation++

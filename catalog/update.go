@@ -46,7 +46,6 @@ func (c *Catalog) UpdateCode(ctx context.Context, caller alcove.Caller, name str
 	}
 	if in.DryRun {
 		v := *e.latest
-		c.code.kick()
 		return &v, set(&v)
 	}
 	defer c.lock(name)()
@@ -80,7 +79,7 @@ func (c *Catalog) UpdateCode(ctx context.Context, caller alcove.Caller, name str
 
 // UpdateConfiguration changes $LATEST's configuration by change and answers it
 // with the update in progress. revisionID is empty or the revision that it has
-// to be at. change may be called more than once.
+// to be at. change may be called more than once, and must not write to the catalog.
 func (c *Catalog) UpdateConfiguration(ctx context.Context, caller alcove.Caller, name, revisionID string,
 	change func(*alcove.Config) error) (*alcove.Version, error) {
 	defer c.lock(name)()

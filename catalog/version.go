@@ -67,7 +67,7 @@ var errUnchanged = alcove.InvalidParameter("unchanged")
 // $LATEST is still what it was made of.
 func (r *record) unchanged(e *entry) (*alcove.Version, bool) {
 	v, ok := e.versions[r.Published.Number]
-	return v.Version, ok && r.Published.Edit == r.Edit
+	return v.Version, ok && r.Published.Description == r.Latest.Config.Description && runsAlike(v.Version, &r.Latest)
 }
 
 // publish writes the record of a new version of r.Latest and counts it in r,
@@ -87,7 +87,7 @@ func (c *Catalog) publish(ctx context.Context, r *record, description *string) e
 		return err
 	}
 	r.Function.LastVersion++
-	r.Published.Number, r.Published.Edit = v.Number, r.Edit
+	r.Published.Number, r.Published.Description = v.Number, r.Latest.Config.Description
 	r.publishedNow = &v
 	return nil
 }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -134,6 +135,7 @@ func (f *follower) event(ev store.Event) {
 		}
 		f.put(ev.Entry)
 	case store.Deleted:
+		f.c.deletions.Add(1)
 		f.remove(ev.Key)
 	case store.Current:
 		f.complete()
@@ -182,7 +184,7 @@ func (f *follower) put(e store.Entry) {
 		}
 		v := &alcove.Version{}
 		if err := json.Unmarshal(e.Value, v); err != nil || v.FunctionID != id {
-			f.c.log.Error("record of a version cannot be read", "key", e.Key, "err", err)
+			f.unreadable(e.Key, err)
 			return
 		}
 		v.ARN = f.c.cfg.Place.FunctionARN(v.Name)
@@ -199,7 +201,7 @@ func (f *follower) put(e store.Entry) {
 		}
 		r, err := decodeRecord(e.Value, name)
 		if err != nil {
-			f.c.log.Error("record of a function cannot be read", "key", e.Key, "err", err)
+			f.unreadable(e.Key, err)
 			return
 		}
 		r.Latest.ARN = f.c.cfg.Place.FunctionARN(name)
@@ -213,8 +215,16 @@ func (f *follower) put(e store.Entry) {
 		f.records[name] = stored[*record]{r, e.Revision}
 		f.changed(name)
 	default:
-		f.c.log.Warn("record of an unknown kind", "key", e.Key)
+		f.unreadable(e.Key, errors.New("unknown kind of record"))
 	}
+}
+
+// unreadable leaves a record alone that a later version of the program, or the
+// disk, has made. What it refers to is unknown, so from now on nothing is
+// removed for being nobody's.
+func (f *follower) unreadable(key string, err error) {
+	f.c.unreadable.Store(true)
+	f.c.log.Error("record cannot be read, and nothing will be cleaned up", "key", key, "err", err)
 }
 
 func (f *follower) remove(key string) {
@@ -305,6 +315,9 @@ func (f *follower) entry(name string) *entry {
 // findOrphans lists the records of versions that a crash left without a function
 // or above its counter.
 func (f *follower) findOrphans() {
+	if f.c.unreadable.Load() {
+		return
+	}
 	for id, numbers := range f.versions {
 		r := f.records[f.names[id]]
 		for n, v := range numbers {
