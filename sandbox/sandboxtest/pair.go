@@ -130,6 +130,7 @@ func (s *suite) hostTraces(t *T) {
 print(' '.join(left), flush=True)
 sys.stdin.read()
 child.kill()
+child.wait()
 libc.shmctl(shm, 0, None)
 libc.semctl(libc.semget(` + fmt.Sprint(port) + `, 0, 0), 0, 0)
 libc.msgctl(libc.msgget(` + fmt.Sprint(port) + `, 0), 0, None)
