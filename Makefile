@@ -37,7 +37,7 @@ needs:
 .PHONY: build
 build: needs ## build bin/alcove (the first time takes minutes: gVisor is in it)
 	@mkdir -p $(dir $(BIN))
-	go build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/alcove
+	go build -ldflags '-s -w' -o $(BIN) ./cmd/alcove
 
 .PHONY: demo
 demo: build ## see one function serve two tenants that share nothing
