@@ -91,8 +91,12 @@ func (b *box) watch() {
 }
 
 func (b *box) watchSentry() {
-	said, err := io.ReadAll(io.LimitReader(b.exitPipe, 16))
-	b.exit = b.verdict(said, err)
+	said := make([]byte, 4)
+	n, err := io.ReadFull(b.exitPipe, said)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil // which says it all
+	}
+	b.exit = b.verdict(said[:n], err)
 	close(b.done)
 	_ = b.exitPipe.Close()
 	if err := b.sentry.wait(0); err != nil {

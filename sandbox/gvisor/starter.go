@@ -146,6 +146,9 @@ func start(req request, files []*os.File, began time.Time) (answer, error) {
 	ans.Trace.Cgroup = time.Since(began)
 
 	began = time.Now()
+	if err := makeExpendable(); err != nil {
+		return ans, err
+	}
 	dir := layout(req.Dir)
 	// gVisor prefers parts that lie in a directory next to the program, where
 	// an installation of its own might have put another version's.
@@ -187,6 +190,16 @@ func start(req request, files []*os.File, began time.Time) (answer, error) {
 	}
 	ans.Trace.Start = time.Since(began)
 	return ans, forget(dir, req.ID)
+}
+
+// makeExpendable sets what all processes of the sandbox inherit: when the host
+// as a whole is short of memory, they go before anything else does, and none
+// leaves a core file.
+func makeExpendable() error {
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0); err != nil {
+		return err
+	}
+	return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 }
 
 // forget removes what the running sandbox does not need, above all its
