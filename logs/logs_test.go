@@ -176,19 +176,17 @@ func TestQueries(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.q.Group = "g"
 			want := only(lines, tt.keep)
-			for _, limit := range []int{0, 1, 7} {
-				for _, bytes := range []int{0, 300} {
-					q := tt.q
-					q.Limit, q.Bytes = limit, bytes
-					if got := all(t, s, q); !slices.Equal(got, want) {
-						t.Fatalf("limit %d: got %d %q, want %d %q", limit, len(got), got, len(want), want)
-					}
-					q.NewestFirst = true
-					got := all(t, s, q)
-					slices.Reverse(got)
-					if !slices.Equal(got, want) {
-						t.Fatalf("limit %d, newest first: got %q, want %q", limit, got, want)
-					}
+			for _, size := range []struct{ limit, bytes int }{{0, 0}, {1, 0}, {7, 300}} {
+				q := tt.q
+				q.Limit, q.Bytes = size.limit, size.bytes
+				if got := all(t, s, q); !slices.Equal(got, want) {
+					t.Fatalf("%+v: got %d %q, want %d %q", size, len(got), got, len(want), want)
+				}
+				q.NewestFirst = true
+				got := all(t, s, q)
+				slices.Reverse(got)
+				if !slices.Equal(got, want) {
+					t.Fatalf("%+v, newest first: got %q, want %q", size, got, want)
 				}
 			}
 		})
