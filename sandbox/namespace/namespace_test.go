@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 	if Main() {
 		return
 	}
+	playRole()
 	sandboxtest.Main(m, open)
 }
 
