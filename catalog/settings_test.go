@@ -131,3 +131,15 @@ func TestMarkersArePlaces(t *testing.T) {
 	_, _, err = n.ListVersions("a", "", 10)
 	want(t, err, alcove.CodeResourceNotFound, "Function not found: arn:aws:lambda:us-east-1:000000000000:function:a")
 }
+
+func FuzzMarker(f *testing.F) {
+	for _, s := range []string{"", makeMarker("f", 0), makeMarker("f", 12), "YQ", "!", makeMarker("a/b", 1)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, marker string) {
+		name, at, err := parseMarker(marker)
+		if err == nil && marker != "" && makeMarker(name, at) != marker {
+			t.Errorf("%q and %q are one place", marker, makeMarker(name, at))
+		}
+	})
+}
