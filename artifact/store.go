@@ -24,7 +24,7 @@ import (
 // DefaultReserve is how many bytes have to stay free on the file system. It is
 // meant to be more than what the records of the same data directory keep in
 // reserve: a large upload is refused before small records are.
-const DefaultReserve = 256 << 20
+const DefaultReserve = 512 << 20
 
 // unpackers is how many packages are unpacked at a time: each holds the list of
 // its entries in memory and writes as fast as it can.
