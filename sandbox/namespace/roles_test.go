@@ -319,14 +319,18 @@ func TestReaperIsSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	var status []string
+	proc := fmt.Sprintf("/proc/%d/", b.proc.Pid)
 	if err := eventually(t.Context(), endWait, func() (bool, error) {
-		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.proc.Pid))
-		status = strings.Fields(string(raw))
-		return err == nil && slices.Contains(status, "RssAnon:") && status[slices.Index(status, "Threads:")+1] == "1", err
+		line, err := os.ReadFile(proc + "cmdline") // once the launcher has executed the reaper
+		return strings.HasPrefix(string(line), "init\x00"), err
 	}); err != nil {
 		t.Fatal(err)
 	}
+	raw, err := os.ReadFile(proc + "status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := strings.Fields(string(raw))
 	kb, err := strconv.Atoi(status[slices.Index(status, "VmRSS:")+1])
 	if err != nil || kb > 64 {
 		t.Errorf("the first process takes %d KB: %v", kb, err)

@@ -213,7 +213,11 @@ func limit(o *Order) error {
 
 // probe is what is tried instead of a program: its user namespace.
 func probe(o *Order) error {
-	pid, err := forkProgram(&program{probe: true, order: o, errFD: ControlFD, syncFD: ControlFD, logFD: -1, landlockFD: -1})
+	var sync [2]int
+	if err := unix.Pipe2(sync[:], unix.O_CLOEXEC); err != nil {
+		return fail("pipe", err)
+	}
+	pid, err := forkProgram(&program{probe: true, order: o, syncFD: sync[0]})
 	if err != nil {
 		return fail("user namespace", err)
 	}
@@ -221,7 +225,7 @@ func probe(o *Order) error {
 		return err
 	}
 	send(string(MsgStarted))
-	unix.Exit(0)
+	unix.Exit(0) // and the child with this process
 	return nil
 }
 
