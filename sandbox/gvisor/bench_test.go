@@ -1,11 +1,16 @@
 package gvisor
 
 import (
-	"context"
 	"fmt"
+	"net"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/alcove-run/alcove/sandbox"
 )
 
 // connector is a function's runtime at its smallest: it connects to the
@@ -31,6 +36,88 @@ func BenchmarkCreate(b *testing.B) {
 	}
 }
 
+// BenchmarkIdle measures what a number of idle sandboxes take, each with a
+// Python program that waits at its Runtime API: the host's memory, what their
+// cgroups are charged with, and processor time.
+func BenchmarkIdle(b *testing.B) {
+	const number = 20
+	for name, tcp := range map[string]bool{"unix": false, "tcp": true} {
+		b.Run(name, func(b *testing.B) {
+			d, root := newDriver(b), pythonRoot(b)
+			for b.Loop() {
+				before := available(b)
+				var all []sandbox.Sandbox
+				for range number {
+					spec := newSpec(b, root)
+					spec.TCP = tcp
+					spec.Args = []string{"/usr/bin/python3", "-S", "-E", "-c", fmt.Sprintf(connector, connectors[tcp])}
+					s, conn := connect(b, d, spec)
+					defer conn.Close()
+					all = append(all, s)
+				}
+				b.ReportMetric(float64(before-available(b))/number/(1<<20), "available-MB/sandbox")
+				charged, cpu := usage(b, all)
+				b.ReportMetric(float64(charged)/number/(1<<20), "charged-MB/sandbox")
+				time.Sleep(2 * time.Second)
+				_, later := usage(b, all)
+				b.ReportMetric(float64(later-cpu)/2e9/number*1000, "idle-millicores/sandbox")
+				for _, s := range all {
+					if err := s.Destroy(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func usage(b *testing.B, all []sandbox.Sandbox) (memory, cpu int64) {
+	b.Helper()
+	for _, s := range all {
+		u, err := s.Usage()
+		if err != nil {
+			b.Fatal(err)
+		}
+		memory += u.Memory
+		cpu += u.CPU
+	}
+	return memory, cpu
+}
+
+// available is the host's MemAvailable in bytes.
+func available(b *testing.B) int64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "MemAvailable:")
+	kb, err := strconv.ParseInt(strings.Fields(after)[0], 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return kb << 10
+}
+
+// connect makes a sandbox and waits until its program has connected.
+func connect(b *testing.B, d *Driver, spec sandbox.Spec) (sandbox.Sandbox, net.Conn) {
+	b.Helper()
+	l := listen(b, spec)
+	defer l.Close()
+	s, err := d.Create(b.Context(), spec)
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn, err := l.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		b.Fatal(err)
+	}
+	return s, conn
+}
+
 func benchmarkCreate(b *testing.B, tcp bool) {
 	d := newDriver(b)
 	root := pythonRoot(b)
@@ -40,20 +127,9 @@ func benchmarkCreate(b *testing.B, tcp bool) {
 		spec := newSpec(b, root)
 		spec.TCP = tcp
 		spec.Args = []string{"/usr/bin/python3", "-S", "-E", "-c", fmt.Sprintf(connector, connectors[tcp])}
-		l := listen(b, spec)
 		quiet()
 		began := time.Now()
-		s, err := d.Create(context.Background(), spec)
-		if err != nil {
-			b.Fatal(err)
-		}
-		conn, err := l.Accept()
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := conn.Read(make([]byte, 1)); err != nil {
-			b.Fatal(err)
-		}
+		s, conn := connect(b, d, spec)
 		connected = append(connected, time.Since(began))
 		traces = append(traces, s.(*box).Trace())
 		began = time.Now()
@@ -62,7 +138,6 @@ func benchmarkCreate(b *testing.B, tcp bool) {
 		}
 		destroyed = append(destroyed, time.Since(began))
 		conn.Close()
-		l.Close()
 	}
 	report := func(name string, all []time.Duration) {
 		slices.Sort(all)

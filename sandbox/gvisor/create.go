@@ -84,7 +84,7 @@ func (b *box) create(ctx context.Context, spec sandbox.Spec) error {
 	b.group, err = b.driver.conf.Cgroups.New(spec.ID, cgroup.Limits{
 		Memory:    spec.Limits.Memory + memoryOverhead,
 		CPU:       spec.Limits.CPU,
-		Processes: spec.Limits.Processes + processOverhead,
+		Processes: 2*spec.Limits.Processes + processOverhead,
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,10 @@ package gvisor
 // What the host's limits grant on top of the function's own, for the sentry,
 // the stub processes and the gofer, which live in the same cgroup.
 const (
-	memoryOverhead  = 64 << 20
+	// memoryOverhead is several times what they take around an idle function:
+	// open files, mappings and sockets of the function are the sentry's memory.
+	memoryOverhead = 64 << 20
+	// processOverhead is for the threads of sentry and gofer. Each of the
+	// function's processes is one of the host's, and at times two.
 	processOverhead = 256
 )
