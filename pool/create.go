@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"time"
+
 	"github.com/alcove-run/alcove"
 )
 
@@ -65,7 +67,8 @@ func (p *Pool) makeMore() {
 		}
 		p.making++
 		w.began = true
-		e := &entry{group: w.group, made: w, counts: w.group.version.Isolated(), memory: newEnvironmentMemory}
+		e := &entry{version: w.group.version, group: w.group, made: w, began: time.Now(),
+			counts: w.group.version.Isolated(), memory: newEnvironmentMemory}
 		w.group.entries++
 		// In a goroutine of its own: making one reads files and takes locks of
 		// its own.
@@ -73,17 +76,21 @@ func (p *Pool) makeMore() {
 	}
 }
 
-// create starts the environment of e.
-func (p *Pool) create(e *entry) {
-	w := e.made
-	v, tenant := e.group.version, e.group.key.tenant
-	ready := make(chan struct{})
-	h := Hooks{
+// start asks for the environment of e. What it does before the caller has put
+// down who it is, by closing ready, waits for that.
+func (p *Pool) start(e *entry, tenant alcove.Tenant, o StartOptions, ready <-chan struct{}) (Environment, error) {
+	return p.cfg.Start(e.version, tenant, o, Hooks{
 		OnInit: func(err error) { <-ready; p.inited(e, err) },
 		OnFree: func() { <-ready; p.freed(e.env) },
 		OnEnd:  func() { <-ready; p.ended(e) },
-	}
-	env, err := p.cfg.Start(v, tenant, w.opts, h)
+	})
+}
+
+// create starts the environment of e for the call that waits for it.
+func (p *Pool) create(e *entry) {
+	w := e.made
+	ready := make(chan struct{})
+	env, err := p.start(e, e.group.key.tenant, w.opts, ready)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(ready)
@@ -117,7 +124,14 @@ func (p *Pool) create(e *entry) {
 func (p *Pool) inited(e *entry, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if e.stock != nil || e.made == nil {
+		if err != nil {
+			p.stockFailed(e)
+		}
+		return
+	}
 	if err == nil {
+		p.stockOf(e.version, StartOptions{}).took(time.Since(e.began))
 		if e.made != nil && e.made.opts.Suppressed {
 			p.initDone(e)
 			p.makeMore()
@@ -147,9 +161,13 @@ func (p *Pool) ended(e *entry) {
 	defer p.mu.Unlock()
 	w := e.made
 	p.initDone(e)
+	delete(p.entries, e.env)
+	if e.group == nil {
+		p.unstock(e)
+		return
+	}
 	p.unlist(e)
 	p.drop(e)
-	delete(p.entries, e.env)
 	if w != nil && !w.done { // it ended before its Init did
 		p.settle(w)
 		w.reply <- leased{err: alcove.PlatformError(errEndedEarly)}

@@ -17,7 +17,7 @@ var errEndedEarly = errors.New("pool: the environment ended before its Init did"
 // is given back by release, or with the environment.
 //
 // Preconditions: p.mu is held.
-func (p *Pool) admit(v *alcove.Version, g *group) error {
+func (p *Pool) admit(v *alcove.Version, g *group, stocked bool) error {
 	if v.Isolated() {
 		if limit := p.cfg.Cap(v); g.fn.tenants >= limit {
 			victims := policy.Victims(time.Now(), p.idleOf(g.fn), g.fn.tenants-limit+1, p.cfg.TenantIdleMin)
@@ -29,9 +29,10 @@ func (p *Pool) admit(v *alcove.Version, g *group) error {
 			}
 		}
 	}
-	if p.cfg.Memory > 0 {
+	if p.cfg.Memory > 0 && !stocked { // what is in stock has its memory
 		used := p.memoryUsed()
 		if need := used + newEnvironmentMemory - p.cfg.Memory; need > 0 {
+			need -= p.giveBackStock(need) // nobody's goes before anybody's
 			p.evict(policy.VictimsFor(p.idleOf(nil), need))
 			if p.memoryUsed()+newEnvironmentMemory > p.cfg.Memory {
 				return outOfMemory()
@@ -114,6 +115,7 @@ func (p *Pool) Retire(functionID string) {
 	if f == nil {
 		return
 	}
+	p.retireStock(f)
 	for _, e := range p.entries {
 		if e.idle && e.group.fn == f && !p.cfg.Current(e.group.version) {
 			p.retire(e)
@@ -140,8 +142,9 @@ func (p *Pool) sweep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.evict(policy.Expired(time.Now(), p.idleOf(nil), p.cfg.KeepAlive))
+	p.sweepStock()
 	for env, e := range p.entries {
-		if m := env.Status().Memory; m > 0 && (e.idle || m > e.memory) {
+		if m := env.Status().Memory; m > 0 && (e.idle || e.stock != nil || m > e.memory) {
 			e.memory = m
 		}
 	}

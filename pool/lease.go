@@ -30,12 +30,20 @@ func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenan
 			return Lease{Environment: e.env}, nil
 		}
 	}
-	w := &waiter{group: g, reply: make(chan leased, 1), opts: o}
-	if err := p.admit(v, g); err != nil {
+	st := p.stockOf(v, o)
+	stocked := st.ready()
+	if err := p.admit(v, g, stocked != nil); err != nil {
 		p.forget(g)
 		p.mu.Unlock()
 		return Lease{}, err
 	}
+	st.demanded(p)
+	if stocked != nil {
+		p.bind(stocked, g)
+		p.mu.Unlock()
+		return Lease{Environment: stocked.env}, nil
+	}
+	w := &waiter{group: g, reply: make(chan leased, 1), opts: o}
 	g.waiters = append(g.waiters, w)
 	p.queue.push(w)
 	p.makeMore()
@@ -59,7 +67,7 @@ func errShuttingDown() error {
 func (p *Pool) group(v *alcove.Version, tenant alcove.Tenant) *group {
 	f := p.functions[v.FunctionID]
 	if f == nil {
-		f = &function{groups: make(map[groupKey]*group)}
+		f = &function{groups: make(map[groupKey]*group), stocks: make(map[stockKey]*stock)}
 		p.functions[v.FunctionID] = f
 	}
 	k := groupKey{v.Number, v.Generation, tenant}
@@ -77,8 +85,12 @@ func (p *Pool) forget(g *group) {
 		return
 	}
 	delete(g.fn.groups, g.key)
-	if len(g.fn.groups) == 0 && g.fn.tenants == 0 {
-		delete(p.functions, g.fnID)
+	p.forgetFunction(g.fnID, g.fn)
+}
+
+func (p *Pool) forgetFunction(id string, f *function) {
+	if len(f.groups) == 0 && len(f.stocks) == 0 && f.tenants == 0 {
+		delete(p.functions, id)
 	}
 }
 
@@ -128,6 +140,14 @@ func (p *Pool) freed(env Environment) {
 	e := p.entries[env]
 	if e == nil || e.idle {
 		p.mu.Unlock()
+		return
+	}
+	if e.stock != nil {
+		stale = !p.stocked(e)
+		p.mu.Unlock()
+		if stale {
+			go env.Close()
+		}
 		return
 	}
 	waited := e.made

@@ -55,6 +55,9 @@ type Config struct {
 	KeepAlive time.Duration
 	// Memory is the budget for all environments in bytes; zero means none.
 	Memory int64
+	// StockMax bounds how many environments of a version wait for tenants they
+	// do not know yet; zero keeps none.
+	StockMax int
 	// Creators is how many environments may be in Init at once.
 	Creators int
 	Log      *slog.Logger
@@ -79,13 +82,15 @@ type Pool struct {
 	closed    bool
 	entries   map[Environment]*entry
 	functions map[string]*function // by function id
-	making    int                  // environments in Init
+	making    int                  // environments in Init for a waiting call
+	stocking  int                  // environments in Init for a stock
 	queue     creationQueue
 }
 
 // function is what the pool knows of one function.
 type function struct {
 	groups map[groupKey]*group
+	stocks map[stockKey]*stock
 	// tenants counts tenant environments that exist, are being made, or are promised.
 	tenants int
 }
@@ -109,13 +114,16 @@ type group struct {
 
 // entry is one environment in the pool.
 type entry struct {
-	env    Environment
-	group  *group
-	made   *waiter // for whom it is being made; nil after Init
-	idle   bool
-	since  time.Time // when it became idle
-	counts bool      // against the function's cap
-	memory int64     // bytes charged to the budget
+	env     Environment
+	version *alcove.Version
+	group   *group  // whose it is; nil while it is in stock
+	stock   *stock  // where it waits for a tenant; nil once it has one
+	made    *waiter // for whom it is being made; nil after Init
+	idle    bool
+	began   time.Time // when it was begun
+	since   time.Time // when it became idle, or ready in stock
+	counts  bool      // against the function's cap
+	memory  int64     // bytes charged to the budget
 }
 
 // waiter is an invocation that waits for an environment.
@@ -174,7 +182,7 @@ func (p *Pool) InUse(sha256 string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.entries {
-		if e.group.version.Code.SHA256 == sha256 {
+		if e.version.Code.SHA256 == sha256 {
 			return true
 		}
 	}

@@ -22,7 +22,8 @@ type fake struct {
 	t       testing.TB
 	id      string
 	version *alcove.Version
-	tenant  alcove.Tenant
+	tenant  alcove.Tenant // for whom it was made; empty for stock
+	bound   atomic.Pointer[alcove.Tenant]
 	hooks   Hooks
 
 	inUse  atomic.Bool
@@ -37,8 +38,9 @@ func (f *fake) Invoke(_ context.Context, inv *alcove.Invocation, _ environment.I
 	if f.closed.Load() {
 		return nil, environment.ErrNotHandedOver
 	}
-	if inv.Tenant != f.tenant || inv.Version.FunctionID != f.version.FunctionID || inv.Version.Generation != f.version.Generation {
-		f.t.Errorf("environment of %s for %q got an invocation of %s for %q", f.version.FunctionID, f.tenant, inv.Version.FunctionID, inv.Tenant)
+	f.bound.CompareAndSwap(nil, &inv.Tenant)
+	if *f.bound.Load() != inv.Tenant || f.tenant != "" && f.tenant != inv.Tenant || inv.Version.FunctionID != f.version.FunctionID || inv.Version.Generation != f.version.Generation {
+		f.t.Errorf("environment of %s for %q got an invocation of %s for %q", f.version.FunctionID, *f.bound.Load(), inv.Version.FunctionID, inv.Tenant)
 	}
 	if !f.inUse.CompareAndSwap(false, true) {
 		f.t.Errorf("environment %s has two invocations at once", f.id)
@@ -262,8 +264,8 @@ func checkEmpty(t testing.TB, p *Pool) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.entries) != 0 || p.making != 0 {
-		t.Errorf("%d environments and %d creators are left", len(p.entries), p.making)
+	if len(p.entries) != 0 || p.making != 0 || p.stocking != 0 {
+		t.Errorf("%d environments, %d creators and %d stockers are left", len(p.entries), p.making, p.stocking)
 	}
 	for id, f := range p.functions {
 		if f.tenants != 0 {
@@ -280,18 +282,24 @@ func checkEmpty(t testing.TB, p *Pool) {
 // that the cap holds and, at the end, that every count is back at zero.
 func TestAThousandRandomTenants(t *testing.T) {
 	for seed := range uint64(5) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { randomTenants(t, seed) })
-		})
+		for _, stock := range []int{0, 4} {
+			t.Run(fmt.Sprintf("seed %d, stock %d", seed, stock), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { randomTenants(t, seed, stock) })
+			})
+		}
 	}
 }
 
-func randomTenants(t *testing.T, seed uint64) {
+func randomTenants(t *testing.T, seed uint64, stock int) {
 	const limit = 50
 	var generation atomic.Int64
 	generation.Store(1)
 	fs := &fakes{t: t, initTook: 3 * time.Millisecond, current: func(v *alcove.Version) bool { return v.Generation == generation.Load() }}
-	p := newPool(fs, limit, func(c *Config) { c.TenantIdleMin = 5 * time.Millisecond; c.KeepAlive = 5 * time.Second })
+	p := newPool(fs, limit, func(c *Config) {
+		c.TenantIdleMin = 5 * time.Millisecond
+		c.KeepAlive = 5 * time.Second
+		c.StockMax = stock
+	})
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var calls sync.WaitGroup
 	served, refused := atomic.Int64{}, atomic.Int64{}
@@ -335,7 +343,7 @@ func randomTenants(t *testing.T, seed uint64) {
 	if served.Load() == 0 || refused.Load() == 0 {
 		t.Errorf("served %d and refused %d: the test does not test both", served.Load(), refused.Load())
 	}
-	time.Sleep(time.Minute) // everything idle expires
+	time.Sleep(time.Hour) // everything idle expires, stock too
 	synctest.Wait()
 	checkEmpty(t, p)
 	if err := p.Close(t.Context()); err != nil {
