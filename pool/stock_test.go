@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,8 +61,8 @@ func TestANewTenantIsServedFromStock(t *testing.T) {
 
 func TestStockGoesWhenItsVersionDoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		current := true
-		fs := &fakes{t: t, current: func(*alcove.Version) bool { return current }}
+		var gone atomic.Bool
+		fs := &fakes{t: t, current: func(*alcove.Version) bool { return !gone.Load() }}
 		p := newPool(fs, 100, stocked)
 		v := isolated("f")
 		invoke(t, lease(t, p, v, "a"), v, "a")
@@ -70,7 +71,7 @@ func TestStockGoesWhenItsVersionDoes(t *testing.T) {
 		if made < 2 {
 			t.Fatal("no stock was made")
 		}
-		current = false
+		gone.Store(true)
 		p.Retire("f")
 		time.Sleep(time.Minute)
 		checkEmpty(t, p)
