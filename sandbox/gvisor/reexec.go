@@ -106,6 +106,9 @@ func runscMain(args []string) int {
 	if err := registerFilters(); err != nil {
 		return fatal("%v", err)
 	}
+	if err := registerPlatform(); err != nil {
+		return fatal("%v", err)
+	}
 	var exit *os.File
 	if p.Name() == "boot" {
 		if exit, err = prepareSentry(own); err != nil {
