@@ -7,11 +7,14 @@ MAKEFLAGS += --no-builtin-rules
 
 # gVisor does not work in a program with cgo; the race detector needs it.
 export CGO_ENABLED := 0
+# Everywhere, so that tests and the program share what is compiled.
+export GOFLAGS := $(shell go env GOFLAGS) -trimpath
 # No telemetry, no credentials of whoever runs this, no metadata service.
 export AWS_EC2_METADATA_DISABLED := true
 
 BIN := bin/alcove
 FUZZTIME ?= 20s
+BENCH ?=
 ISOLATION ?= gvisor
 PKG ?= ./...
 RUN ?= .
@@ -28,7 +31,7 @@ MAY_SKIP := test/e2e\.TestOfficialNodeRuntimeClient
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  variables: ISOLATION=gvisor|namespace (demo), PKG= and RUN= (test), FUZZTIME= (fuzz)"
+	@echo "  variables: ISOLATION=gvisor|namespace (demo), PKG= and RUN= (test), FUZZTIME= (fuzz), BENCH= (flags of test/bench)"
 
 .PHONY: needs
 needs:
@@ -74,7 +77,7 @@ fuzz: ## each fuzz target for FUZZTIME
 
 .PHONY: bench
 bench: build ## measure, as docs/benchmarks.md has it
-	ALCOVE_BIN=$(abspath $(BIN)) go test -count=1 -timeout 60m -run '^$$' -bench . ./test/bench
+	go run ./test/bench -alcove $(BIN) $(BENCH)
 
 .PHONY: clean
 clean: ## remove what was built

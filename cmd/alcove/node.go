@@ -99,7 +99,7 @@ func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err
 		n.openData, n.openSandboxes, n.openRecords, n.openCatalog, n.openPool, n.openListener,
 	} {
 		if err := open(ctx); err != nil {
-			return nil, err
+			return n, err // the deferred function closes what is open
 		}
 	}
 	return n, nil
