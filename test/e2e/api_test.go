@@ -286,14 +286,14 @@ func TestUpdateUnderLoad(t *testing.T) {
 // TestUpdateConfiguration checks that a change shows and takes effect.
 func TestUpdateConfiguration(t *testing.T) {
 	n := on(t, "namespace")
-	f := n.deploy(t, python, files{"main.py": "import os\ndef handler(event, context):\n return [os.environ.get('V'), context.memory_limit_in_mb]"})
+	f := n.deploy(t, python, files{"main.py": "import os\ndef handler(event, context):\n return [os.environ.get('VALUE'), context.memory_limit_in_mb]"})
 	for _, v := range []string{"one", "two"} {
 		before, err := n.lambda.GetFunctionConfiguration(t.Context(), &lambda.GetFunctionConfigurationInput{FunctionName: &f})
 		if err != nil {
 			t.Fatal(err)
 		}
 		up, err := n.lambda.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: &f,
-			MemorySize: aws.Int32(256), Environment: &types.Environment{Variables: map[string]string{"V": v}}})
+			MemorySize: aws.Int32(256), Environment: &types.Environment{Variables: map[string]string{"VALUE": v}}})
 		if err != nil || up.LastUpdateStatus != types.LastUpdateStatusInProgress || aws.ToString(up.RevisionId) == aws.ToString(before.RevisionId) {
 			t.Fatalf("%+v, %v", up, err)
 		}

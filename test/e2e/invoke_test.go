@@ -115,7 +115,7 @@ def handler(event, context):
 		{"timeout", `{"how":"sleep"}`, "Sandbox.Timedout", "Error: Task timed out after 2.00 seconds", "Status: timeout"},
 		{"out of memory", `{"how":"memory"}`, "Runtime.ExitError", "Error: Runtime exited with error: signal: killed", "Status: error\tError Type: Runtime.OutOfMemory"},
 		{"response too large", fmt.Sprintf(`{"how":"big","size":%d}`, 6<<20+101), "Function.ResponseSizeTooLarge",
-			"Response payload size exceeded maximum allowed payload size (6291556 bytes).", "Status: error"},
+			"Response payload size exceeded maximum allowed payload size (6291556 bytes).", "REPORT RequestId"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, n *node) {
@@ -156,7 +156,7 @@ func TestLargestPayloads(t *testing.T) {
 			t.Errorf("%d bytes came back of %d", len(inv.Payload), len(payload))
 		}
 		_, err = n.try(t, f, call{payload: string(payload) + " "})
-		wantError(t, err, 413, "RequestTooLargeException", "")
+		wantError(t, err, 413, "RequestEntityTooLargeException", "Request must be smaller than 6291456 bytes for the InvokeFunction operation")
 		_, err = n.try(t, f, call{payload: "{"})
 		wantError(t, err, 400, "InvalidRequestContentException", "Could not parse request body into json")
 	})

@@ -116,7 +116,8 @@ func launch(data string, flags ...string) (*node, error) {
 	n.cmd = exec.Command(program, args...)
 	n.cmd.Stderr = &n.log
 	n.cmd.Env = cleanEnv()
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Should the tests be ended from outside, the node ends by itself.
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
