@@ -96,18 +96,21 @@ func Open(name string, log *slog.Logger) (*Root, error) {
 		r.problems["v2"] = err.Error()
 		return r, nil
 	}
+	if lay.v2 != nil {
+		if err := r.openV2(); err != nil {
+			r.problems["v2"] = err.Error()
+		}
+	}
 	for controller, h := range lay.v1 {
+		if controller == freezerController && r.v2 != "" {
+			continue // version 2 freezes better
+		}
 		dir := filepath.Join(h.own(), groupPrefix+name)
 		if err := makeWritable(dir); err != nil {
 			r.problems[controller] = err.Error()
 			continue
 		}
 		r.v1[controller] = dir
-	}
-	if lay.v2 != nil {
-		if err := r.openV2(); err != nil {
-			r.problems["v2"] = err.Error()
-		}
 	}
 	return r, nil
 }

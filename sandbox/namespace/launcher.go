@@ -107,6 +107,7 @@ func findMasks(proc string) (masks, error) {
 		name := e.Name()
 		switch {
 		case name[0] >= '0' && name[0] <= '9', visible[name], e.Type()&os.ModeSymlink != 0:
+		case !readable(e): // by root alone, which no sandbox's user is
 		case e.IsDir():
 			m.dirs = append(m.dirs, name)
 		default:
@@ -114,6 +115,11 @@ func findMasks(proc string) (masks, error) {
 		}
 	}
 	return m, nil
+}
+
+func readable(e os.DirEntry) bool {
+	info, err := e.Info()
+	return err == nil && info.Mode().Perm()&0o004 != 0
 }
 
 // canMakeDevices tells whether device files may be made and used: root in a

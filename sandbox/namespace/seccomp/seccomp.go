@@ -10,7 +10,9 @@ package seccomp
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,10 +31,10 @@ func Program() []byte {
 	return a.bytes()
 }
 
-// A verdict is what is done with one system call: an action to return, or the
-// label of a rule that looks at the arguments.
+// A verdict is what is done with a stretch of system calls: an action to return,
+// or the label of a rule that looks at the arguments.
 type verdict struct {
-	number uint32
+	from   uint32
 	action uint32
 	rule   string
 }
@@ -41,20 +43,33 @@ const allow = unix.SECCOMP_RET_ALLOW
 
 func errno(e unix.Errno) uint32 { return unix.SECCOMP_RET_ERRNO | uint32(e) }
 
-// verdicts lists every call that does not get ENOSYS, by number.
+// verdicts partitions all numbers: each verdict is for the numbers from its own
+// up to the next one's.
 func verdicts() []verdict {
-	var all []verdict
+	byNumber := map[uint32]verdict{}
 	for _, n := range append(slices.Clone(allowed), allowedHere...) {
-		all = append(all, verdict{number: uint32(n), action: allow})
+		byNumber[uint32(n)] = verdict{action: allow}
 	}
 	for _, n := range append(slices.Clone(refused), refusedHere...) {
-		all = append(all, verdict{number: uint32(n), action: errno(unix.EPERM)})
+		byNumber[uint32(n)] = verdict{action: errno(unix.EPERM)}
 	}
 	for n, rule := range ruled {
-		all = append(all, verdict{number: n, rule: rule})
+		byNumber[n] = verdict{rule: rule}
 	}
-	slices.SortFunc(all, func(a, b verdict) int { return int(a.number) - int(b.number) })
-	return all
+	var out []verdict
+	last := slices.Max(slices.Collect(maps.Keys(byNumber)))
+	for n := range last + 2 { // the one after the last begins what is unknown
+		v, ok := byNumber[n]
+		if !ok {
+			v = verdict{action: errno(unix.ENOSYS)}
+		}
+		if len(out) > 0 && v == (verdict{action: out[len(out)-1].action, rule: out[len(out)-1].rule}) {
+			continue
+		}
+		v.from = n
+		out = append(out, v)
+	}
+	return out
 }
 
 // namespaceFlags are the flags of clone that make namespaces. (A time namespace
@@ -202,25 +217,23 @@ func (a *assembler) branch(test uint16, k uint32, target string, unless bool) {
 }
 
 // search finds the verdict for the number that was loaded, halving the list, so
-// that the usual call is decided by about eight comparisons. The kernel does
-// even that only once for calls that are always allowed.
+// that a call is decided by about eight comparisons. The kernel does even that
+// only once for calls that are always allowed.
 func (a *assembler) search(list []verdict) {
 	if len(list) > 1 {
 		middle := len(list) / 2
-		right := "from " + string(rune(list[middle].number))
-		a.jumpIf(unix.BPF_JGE, list[middle].number, right)
+		right := "from " + strconv.Itoa(int(list[middle].from))
+		a.jumpIf(unix.BPF_JGE, list[middle].from, right)
 		a.search(list[:middle])
 		a.label(right)
 		a.search(list[middle:])
 		return
 	}
-	v := list[0]
-	a.jumpUnless(unix.BPF_JEQ, v.number, "no such call")
-	if v.rule != "" {
-		a.jump(v.rule)
+	if list[0].rule != "" {
+		a.jump(list[0].rule)
 		return
 	}
-	a.ret(v.action)
+	a.ret(list[0].action)
 }
 
 // bytes resolves the labels.

@@ -73,6 +73,7 @@ func TestEveryNumber(t *testing.T) {
 	if n := len(p) / 8; n > unix.BPF_MAXINSNS {
 		t.Fatalf("%d instructions", n)
 	}
+	t.Logf("%d instructions", len(p)/8)
 	for n := range uint32(1000) {
 		if _, ok := ruled[n]; ok {
 			continue
