@@ -194,6 +194,53 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
+// BenchmarkBare is what BenchmarkStart would measure if nothing confined the
+// programs: what the machine and the interpreters take.
+func BenchmarkBare(b *testing.B) {
+	s := newSite(b)
+	s.buildGo()
+	if err := os.MkdirAll("/run/alcove", 0o755); err != nil {
+		b.Fatal(err)
+	}
+	defer os.RemoveAll("/run/alcove")
+	for _, c := range clients {
+		b.Run(c.name, func(b *testing.B) {
+			var ready []time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				s.settle(512 << 20)
+				l, err := net.Listen("unix", "/run/alcove/"+sandbox.SocketName)
+				if err != nil {
+					b.Fatal(err)
+				}
+				args := slices.Clone(c.args)
+				args[0] = strings.Replace(args[0], "/var/task", s.code, 1)
+				b.StartTimer()
+				began := time.Now()
+				cmd := exec.Command(args[0], args[1:]...)
+				if err := cmd.Start(); err != nil {
+					b.Fatal(err)
+				}
+				conn, err := l.Accept()
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := conn.Read(make([]byte, 16)); err != nil {
+					b.Fatal(err)
+				}
+				ready = append(ready, time.Since(began))
+				cmd.Process.Kill()
+				cmd.Wait()
+				conn.Close()
+				l.Close()
+			}
+			slices.Sort(ready)
+			b.ReportMetric(float64(ready[0].Microseconds())/1000, "ready-min-ms")
+			b.ReportMetric(float64(ready[len(ready)/2].Microseconds())/1000, "ready-p50-ms")
+		})
+	}
+}
+
 // settle waits until the stock has what a Create takes, and for a moment in
 // which the machine does nothing else, if there is one within a few seconds.
 func (s *site) settle(size int64) {
