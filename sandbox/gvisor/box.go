@@ -31,16 +31,19 @@ type box struct {
 	settled  chan struct{}
 	group    *cgroup.Group // nil if Create failed before it was made
 	exitPipe *os.File      // likewise
-	sentry   *process
-	gofer    *process
-	watched  bool // so done and reaped will be closed
-	trace    Trace
+	// memoryEvent tells that the group is out of memory, where the kernel does
+	// not end all of it by itself; nil there.
+	memoryEvent *os.File
+	sentry      *process
+	gofer       *process
+	watched     bool // so done and reaped will be closed
+	trace       Trace
 
-	done      chan struct{} // closed after exit is set
-	exit      sandbox.Exit
-	killed    atomic.Bool   // by Destroy
-	goferless atomic.Bool   // the gofer ended first, and not by Destroy
-	reaped    chan struct{} // closed when no process is left to wait for
+	done        chan struct{} // closed after exit is set
+	exit        sandbox.Exit
+	killed      atomic.Bool   // by Destroy
+	outOfMemory atomic.Bool   // by watchMemory
+	reaped      chan struct{} // closed when no process is left to wait for
 
 	mu      sync.Mutex // held while removing
 	removed bool
@@ -84,6 +87,9 @@ func (b *box) watch() {
 	var wg sync.WaitGroup
 	wg.Go(b.watchSentry)
 	wg.Go(b.watchGofer)
+	if b.memoryEvent != nil {
+		wg.Go(b.watchMemory)
+	}
 	go func() {
 		wg.Wait()
 		close(b.reaped)
@@ -99,25 +105,24 @@ func (b *box) watchSentry() {
 	b.exit = b.verdict(said[:n], err)
 	close(b.done)
 	_ = b.exitPipe.Close()
+	if b.memoryEvent != nil {
+		_ = b.memoryEvent.Close() // ends watchMemory
+	}
 	if err := b.sentry.wait(0); err != nil {
 		b.driver.conf.Log.Error("sentry not reaped", "sandbox", b.id, "err", err)
 	}
 }
 
-// watchGofer ends the sandbox when its gofer ends, as it does when the sentry
-// has; should it have ended before, the function can open no more files.
+// watchGofer sees to the end of a sandbox whose gofer has ended. It does after
+// the sentry; should it have ended before, so that the function could open no
+// more files, the sentry notices and kills the function.
 func (b *box) watchGofer() {
 	if err := b.gofer.wait(0); err != nil {
 		b.driver.conf.Log.Error("gofer not reaped", "sandbox", b.id, "err", err)
 	}
 	select {
 	case <-b.done:
-	default:
-		// Not if everything is being killed: then the sentry's end has a better
-		// reason.
-		if !b.killed.Load() {
-			b.goferless.Store(true)
-		}
+	case <-time.After(goferGrace):
 		_, _ = b.group.Kill(), b.sentry.kill()
 	}
 }
@@ -128,27 +133,22 @@ func (b *box) verdict(said []byte, readErr error) sandbox.Exit {
 	if err != nil {
 		b.driver.conf.Log.Warn("out-of-memory kills not known", "sandbox", b.id, "err", err)
 	}
+	oom := kills > 0 || b.outOfMemory.Load()
 	if len(said) == 4 {
 		ws := syscall.WaitStatus(binary.LittleEndian.Uint32(said))
 		if ws.Signaled() {
 			// The host may have ended the process that carried it.
-			return sandbox.Exit{Signal: ws.Signal(), OOM: kills > 0 && ws.Signal() == unix.SIGKILL}
+			return sandbox.Exit{Signal: ws.Signal(), OOM: oom && ws.Signal() == unix.SIGKILL}
 		}
 		return sandbox.Exit{Code: ws.ExitStatus()}
 	}
-	// The sentry was killed, by the host for its memory or by Destroy, or it
-	// crashed.
-	exit := sandbox.Exit{Signal: unix.SIGKILL, OOM: kills > 0}
-	if exit.OOM {
+	exit := sandbox.Exit{Signal: unix.SIGKILL, OOM: oom}
+	if oom || b.killed.Load() {
 		return exit
 	}
-	if words, _ := os.ReadFile(b.dir.path(panicName)); len(words) > 0 {
-		exit.Err = fmt.Errorf("gvisor: sandbox %s: sentry crashed: %.2000s", b.id, words)
-	} else if readErr != nil {
-		exit.Err = fmt.Errorf("gvisor: sandbox %s: exit pipe: %w", b.id, readErr)
-	} else if b.goferless.Load() {
-		exit.Err = fmt.Errorf("gvisor: sandbox %s: gofer ended", b.id)
-	}
+	// Nobody here has killed it.
+	words, _ := os.ReadFile(b.dir.path(panicName)) // there may be none
+	exit.Err = fmt.Errorf("gvisor: sandbox %s: the sentry is gone: %w", b.id, errors.Join(readErr, fmt.Errorf("it said %.2000q", words)))
 	return exit
 }
 
@@ -175,8 +175,8 @@ func (b *box) remove() error {
 			return fmt.Errorf("gvisor: sandbox %s: %w", b.id, err)
 		}
 	}
-	if !b.watched && b.exitPipe != nil {
-		_ = b.exitPipe.Close()
+	if !b.watched {
+		_, _ = b.exitPipe.Close(), b.memoryEvent.Close() // nil files say so
 	}
 	if err := os.RemoveAll(string(b.dir)); err != nil {
 		return fmt.Errorf("gvisor: sandbox %s: %w", b.id, err)
@@ -187,6 +187,9 @@ func (b *box) remove() error {
 	b.driver.mu.Unlock()
 	return nil
 }
+
+// goferGrace is how long a sentry may outlive its gofer.
+const goferGrace = 5 * time.Second
 
 // killTimeout is how long killed processes may take to be gone. It is reached
 // only by a process that hangs in the host's kernel.

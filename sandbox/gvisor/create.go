@@ -89,6 +89,11 @@ func (b *box) create(ctx context.Context, spec sandbox.Spec) error {
 	if err != nil {
 		return err
 	}
+	if b.memoryEvent, err = endTogether(b.group.Paths()); err != nil {
+		b.driver.noMemoryEvents.Do(func() {
+			b.driver.conf.Log.Warn("a sandbox that is out of memory may lose single processes", "err", err)
+		})
+	}
 	prepared := time.Since(began)
 	ans, err := b.runStarter(ctx, spec)
 	if err != nil {

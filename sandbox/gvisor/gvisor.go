@@ -53,6 +53,8 @@ type Driver struct {
 	netns    *os.File          // an empty network namespace, for all gofers
 	door     *os.File          // the program of package door
 
+	noMemoryEvents sync.Once // for saying so
+
 	mu     sync.Mutex
 	boxes  map[string]*box // by id; those whose Destroy has not succeeded yet
 	closed bool

@@ -3,6 +3,7 @@ package gvisor
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -134,8 +135,9 @@ func killPart(arg0, id string, delay time.Duration, stop <-chan struct{}) {
 	}
 }
 
-// TestPartKilled kills each part of a running sandbox, which must end with it,
-// and say why.
+// TestPartKilled kills each part of a running sandbox, which must end with it.
+// For the gofer it ends as if the function had been killed: the sentry sees to
+// that.
 func TestPartKilled(t *testing.T) {
 	d, root := newDriver(t), pythonRoot(t)
 	for _, arg0 := range []string{argSentry, argGofer} {
@@ -165,7 +167,7 @@ func TestPartKilled(t *testing.T) {
 				return false
 			}
 		})
-		if e := s.Exit(); e.Signal != unix.SIGKILL || e.OOM || (arg0 == argGofer) != (e.Err != nil) {
+		if e := s.Exit(); e.Signal != unix.SIGKILL || e.OOM || (arg0 == argSentry && e.Err == nil) {
 			t.Errorf("%s killed: %+v", arg0, e)
 		}
 		if err := s.Destroy(); err != nil {
@@ -238,5 +240,55 @@ func TestOneProcessPerDirectory(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStubOutOfMemory: whichever process the kernel chooses when a sandbox is
+// out of memory, all of it ends, and soon.
+func TestStubOutOfMemory(t *testing.T) {
+	d, root := newDriver(t), pythonRoot(t)
+	for range 3 {
+		spec := newSpec(t, root)
+		spec.Args = []string{"/usr/bin/python3", "-u", "-c", `
+import time
+print('up')
+time.sleep(0.3)
+keep = []
+while True: keep.append(bytearray(b'x') * (8 << 20))`}
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		spec.Stdout = w
+		s, err := d.Create(t.Context(), spec)
+		w.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Read(make([]byte, 8)); err != nil {
+			t.Fatal(err)
+		}
+		// The sentry is made the last to be chosen, its stubs the first.
+		for _, pid := range parts(argSentry, spec.ID) {
+			if err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		await(t, "the sandbox to end", func() bool {
+			select {
+			case <-s.Done():
+				return true
+			default:
+				return false
+			}
+		})
+		if e := s.Exit(); !e.OOM || e.Err != nil {
+			t.Errorf("ended with %+v", e)
+		}
+		if err := s.Destroy(); err != nil {
+			t.Error(err)
+		}
+		nothingLeft(t, d, spec.ID)
 	}
 }
