@@ -116,7 +116,13 @@ func letters(r rune) rune {
 // What programs learn of the machine is what they have of it.
 func TestMachineIsTheSandbox(t *testing.T) {
 	s := newSite(t)
-	k := s.talker()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	k := s.talker(func(sp *sandbox.Spec) { sp.Stdout = w })
 	k.want(`[l.split()[1] for l in open('/proc/meminfo') if l.startswith('MemTotal')]`, "['131072']")
 	k.want(`len([l for l in open('/proc/stat') if l.startswith('cpu')]) - 1 == os.cpu_count()`, "True")
 	k.want("os.uname().nodename", "'sandbox'")

@@ -132,22 +132,39 @@ func mountScratch(device string) (*scratch, error) {
 // own gives the directory to the sandbox's user.
 func (s *scratch) own(id uint32) error { return s.dir.Chown(int(id), int(id)) }
 
-// Close ends the file system. What is not on the disk yet is dropped, not
-// written.
+// Close ends the file system.
 func (s *scratch) Close() error {
-	var errs []error
+	var err error
 	if s.dir != nil {
-		const (
-			shutdown   = 0x8004587d // EXT4_IOC_SHUTDOWN
-			noLogFlush = 2
-		)
-		how := uint32(noLogFlush)
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, s.dir.Fd(), shutdown, uintptr(unsafe.Pointer(&how))); errno != 0 {
-			errs = append(errs, fmt.Errorf("shut down /tmp: %w", errno))
-		}
-		errs = append(errs, s.dir.Close())
+		err = errors.Join(s.drop(), s.dir.Close())
 	}
-	return errors.Join(append(errs, s.mount.Close())...)
+	return errors.Join(err, s.mount.Close())
+}
+
+// littleUsed is how much of a scratch may be written back when it ends, in
+// bytes. The kernel logs an alert for each file system that is shut down, so
+// that is kept for those where it saves something.
+const littleUsed = 1 << 20
+
+// drop makes the kernel forget what is not on the disk yet, instead of writing
+// it where nobody will read it.
+func (s *scratch) drop() error {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(s.dir.Fd()), &st); err != nil {
+		return fmt.Errorf("shut down /tmp: %w", err)
+	}
+	if int64(st.Blocks-st.Bfree)*st.Bsize <= littleUsed {
+		return nil
+	}
+	const (
+		shutdown   = 0x8004587d // EXT4_IOC_SHUTDOWN
+		noLogFlush = 2
+	)
+	how := uint32(noLogFlush)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, s.dir.Fd(), shutdown, uintptr(unsafe.Pointer(&how))); errno != 0 {
+		return fmt.Errorf("shut down /tmp: %w", errno)
+	}
+	return nil
 }
 
 // scratchStock keeps a few scratches ready of each size that is in use, because

@@ -88,10 +88,7 @@ func layer(dir, empty string) (int, error) {
 	defer unix.Close(nothing)
 	// Named by descriptor: the mount table shows these names.
 	a, b := "/proc/self/fd/"+strconv.Itoa(here), "/proc/self/fd/"+strconv.Itoa(nothing)
-	fd, err := fileSystem("overlay", attrReadOnly, "lowerdir+", a, "lowerdir+", b)
-	if err != nil { // Linux before 6.8
-		fd, err = fileSystem("overlay", attrReadOnly, "lowerdir", a+":"+b)
-	}
+	fd, err := fileSystem("overlay", attrReadOnly, "lowerdir", a+":"+b)
 	if err == nil {
 		return fd, nil
 	}
