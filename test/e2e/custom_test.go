@@ -77,26 +77,32 @@ func TestOfficialNodeRuntimeClient(t *testing.T) {
 	if dir == "" {
 		t.Skip("set ALCOVE_RIC_DIR to a directory in which `npm install aws-lambda-ric` was run")
 	}
+	// A custom runtime brings its interpreter, and what that needs.
 	code := files{
-		"bootstrap*": "#!/bin/sh\nexec /usr/bin/node /var/task/node_modules/aws-lambda-ric/bin/index.mjs \"$_HANDLER\"\n",
+		"bootstrap*": "#!/bin/sh\nLD_LIBRARY_PATH=/var/task/lib exec /var/task/node /var/task/ric/bin/index.mjs \"$_HANDLER\"\n",
 		"main.js":    "let count = 0\nexports.handler = async (event, context) => ({ tenant: context.tenantId, count: ++count })",
 	}
-	modules := filepath.Join(dir, "node_modules")
-	err := filepath.WalkDir(modules, func(path string, d os.DirEntry, err error) error {
-		// The sources and objects of the native part are not needed to run it.
-		if err != nil || d.IsDir() || strings.Contains(path, "/deps/") || strings.Contains(path, "/obj.target/") || !d.Type().IsRegular() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
+	add := func(name, path string) {
+		t.Helper()
 		b, err := os.ReadFile(path)
-		code[rel] = string(b)
-		return err
-	})
+		if err != nil {
+			t.Fatal(err)
+		}
+		code[name] = string(b)
+	}
+	add("node*", "/usr/bin/node")
+	libraries, err := exec.CommandContext(t.Context(), "ldd", "/usr/bin/node").Output()
 	if err != nil {
 		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(libraries)) {
+		if f := strings.Fields(line); len(f) > 2 && f[1] == "=>" && f[0] != "libc.so.6" {
+			add("lib/"+f[0], f[2])
+		}
+	}
+	client := filepath.Join(dir, "node_modules", "aws-lambda-ric")
+	for _, name := range []string{"package.json", "bin/index.mjs", "dist/index.mjs", "dist/rapid-client.node"} {
+		add("ric/"+name, filepath.Join(client, name))
 	}
 	onEach(t, func(t *testing.T, n *node) {
 		f := n.deploy(t, provided, code, isolated, memory(256))
