@@ -509,3 +509,37 @@ func TestInitOutputHasNoTenantAndLaterOutputHas(t *testing.T) {
 		}
 	}
 }
+
+func TestARuntimeThatHangsUpOnNextIsGivenUp(t *testing.T) {
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		id, _, _, _ := rt.next()
+		rt.post("invocation/"+id+"/response", "1")
+		ctx, cancel := context.WithCancel(context.Background())
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://runtime/2018-06-01/runtime/invocation/next", nil)
+		if err != nil {
+			panic(err)
+		}
+		time.AfterFunc(20*time.Millisecond, cancel)
+		if resp, err := rt.http.Do(req); err == nil {
+			resp.Body.Close()
+		}
+		<-rt.killed // it lives on, and asks for nothing
+		return sandbox.Exit{}
+	}, func(c *Config) { c.FreezeAfter = time.Millisecond })
+	b.mustInvoke(t, "blue", "1")
+	deadline := time.Now().Add(10 * time.Second)
+	for b.env.State() != Idle && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	left := make(chan bool, 1)
+	for time.Now().Before(deadline) {
+		if b.env.send(t.Context(), func() { left <- b.env.State() == Idle && b.env.waiting == nil }) != nil || <-left {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := b.invoke(t, "blue", "2"); !errors.Is(err, ErrNotHandedOver) {
+		t.Errorf("Invoke = %v, want ErrNotHandedOver", err)
+	}
+	<-b.env.Ended()
+}

@@ -86,6 +86,15 @@ func (e *Environment) take(r *run) {
 			e.handOver(r)
 			return
 		}
+		// Its runtime has hung up on /next. It may ask again, if it can run.
+		if err := e.thaw(); err != nil {
+			r.reply <- outcome{err: ErrNotHandedOver}
+			e.end()
+			return
+		}
+		time.AfterFunc(settlePatience, func() {
+			_ = e.send(context.Background(), func() { e.giveBack(r) })
+		})
 	case Settling:
 		time.AfterFunc(settlePatience, func() {
 			_ = e.send(context.Background(), func() { e.giveBack(r) })
@@ -117,10 +126,14 @@ func (e *Environment) bind(r *run) {
 
 // giveBack returns an invocation that has waited too long for the runtime.
 func (e *Environment) giveBack(r *run) {
-	if e.pending == r && e.State() == Settling {
+	switch {
+	case e.pending != r:
+	case e.State() == Settling:
 		e.pending = nil
 		e.missed = true
 		r.reply <- outcome{err: ErrNotHandedOver}
+	case e.State() == Idle: // a runtime that went away and stays away
+		e.end()
 	}
 }
 
