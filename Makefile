@@ -25,7 +25,7 @@ RACE := . ./auth ./artifact ./catalog ./environment ./invoke ./journal ./logs ./
 
 # Tests that may be skipped; any other skipped test fails the run. The native
 # client of AWS for Node.js is compiled at install, which needs a toolchain.
-MAY_SKIP := test/e2e\.TestOfficialNodeRuntimeClient
+MAY_SKIP := test/e2e\.TestOfficialNodeRuntimeClient|runtimeapi\.TestNodeClient
 
 .PHONY: help
 help: ## list what can be made

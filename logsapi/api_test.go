@@ -58,7 +58,7 @@ func start(t testing.TB) *fixture {
 
 func client(url, key string) *cloudwatchlogs.Client {
 	return cloudwatchlogs.New(cloudwatchlogs.Options{Region: "us-east-1", BaseEndpoint: &url,
-		Credentials: credentials.NewStaticCredentialsProvider(key, "secret", ""), RetryMaxAttempts: 1})
+		Credentials: credentials.NewStaticCredentialsProvider(key, "secret", "")})
 }
 
 // fill writes what two tenants' environments and an Init would, and a hostile
