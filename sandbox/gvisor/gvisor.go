@@ -41,7 +41,7 @@ type Config struct {
 	Cgroups *cgroup.Root
 	Log     *slog.Logger
 	// Exe is the program to start as the parts of a sandbox: one whose main
-	// begins with Main. Empty means the running program.
+	// begins with Main. Empty means the embedded one, or else the running one.
 	Exe string
 }
 
@@ -71,43 +71,50 @@ func New(ctx context.Context, conf Config) (*Driver, error) {
 		// Without this, a program that forgets Main would start itself for ever.
 		return nil, errors.New("gvisor: main does not begin with gvisor.Main")
 	}
-	if conf.Exe == "" {
-		conf.Exe = argSelf
-	}
-	findings := Probe(ctx, conf.Exe)
-	if err := usable(findings); err != nil {
-		return nil, err
-	}
 	dir, err := filepath.Abs(conf.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("gvisor: %w", err)
 	}
 	conf.Dir = dir
-	for _, d := range []string{dir, filepath.Join(dir, boxesName)} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, fmt.Errorf("gvisor: %w", err)
-		}
+	if err := usable([]sandbox.Finding{probeBuild(), probeRoot()}); err != nil {
+		return nil, err
 	}
-	d := &Driver{conf: conf, findings: findings, boxes: map[string]*box{}}
+	if err := os.MkdirAll(filepath.Join(dir, boxesName), 0o700); err != nil {
+		return nil, fmt.Errorf("gvisor: %w", err)
+	}
+	d := &Driver{conf: conf, boxes: map[string]*box{}}
 	if d.lock, err = lockDir(ctx, dir); err != nil {
 		return nil, err
 	}
-	if err := d.sweep(ctx); err != nil {
+	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.lock.Close())
+	}
+	return d, nil
+}
+
+// open does what New does once the directory is locked.
+func (d *Driver) open(ctx context.Context) error {
+	if err := d.sweep(ctx); err != nil {
+		return err
+	}
+	d.conf.Exe, d.findings = chooseProgram(ctx, d.conf)
+	if err := usable(d.findings); err != nil {
+		return err
 	}
 	// The starter's children outlive it and must become ours, not those of a
 	// process 1 that may never wait for them. This driver waits for its own
 	// processes by id; nothing else of this program is disturbed.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("gvisor: becoming a subreaper: %w", err), d.lock.Close())
+		return fmt.Errorf("gvisor: becoming a subreaper: %w", err)
 	}
+	var err error
 	if d.netns, err = emptyNetns(); err != nil {
-		return nil, errors.Join(err, d.lock.Close())
+		return err
 	}
-	if d.door, err = os.Open(conf.Exe); err != nil {
-		return nil, errors.Join(fmt.Errorf("gvisor: %w", err), d.netns.Close(), d.lock.Close())
+	if d.door, err = os.Open(d.conf.Exe); err != nil {
+		return errors.Join(fmt.Errorf("gvisor: %w", err), d.netns.Close())
 	}
-	return d, nil
+	return nil
 }
 
 // Name implements sandbox.Driver.

@@ -7,6 +7,8 @@ import "path/filepath"
 const (
 	lockName  = "lock"  // held by the process that uses the directory
 	boxesName = "boxes" // one directory per sandbox, named by its id
+	// The embedded program, if there is one; its digest follows.
+	programPrefix = "program-"
 
 	configName = "config.json" // the OCI spec; gone once the sandbox runs
 	memoryName = "memory"      // what /proc/meminfo inside shall say, in bytes

@@ -17,8 +17,20 @@ import (
 	"github.com/alcove-run/alcove/sandbox"
 )
 
-// argProbe, as its first argument, has a starter do nothing but exist.
+// argProbe, as its first argument, has a starter do nothing but exist and say
+// whether its stamp is the one in the second.
 const argProbe = "probe"
+
+func answerProbe(want string) int {
+	got, err := stamp()
+	if err != nil {
+		return fatal("stamp: %v", err)
+	}
+	if got != want {
+		return fatal("built from other sources than the node")
+	}
+	return 0
+}
 
 // probeTimeout bounds a process that does nothing.
 const probeTimeout = 10 * time.Second
@@ -68,7 +80,11 @@ func probeNamespaces(ctx context.Context, exe string) sandbox.Finding {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, exe)
-	cmd.Args = []string{argStarter, argProbe}
+	mine, err := stamp()
+	if err != nil {
+		mine = err.Error() // which nobody else has
+	}
+	cmd.Args = []string{argStarter, argProbe, mine}
 	cmd.Env = []string{}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
@@ -83,7 +99,7 @@ func probeNamespaces(ctx context.Context, exe string) sandbox.Finding {
 	case errors.As(err, &exit):
 		f.State = sandbox.Missing
 		f.Detail = fmt.Sprintf("the program does not work as a part of a sandbox: %v: %.200s", err, strings.TrimSpace(string(out)))
-		f.Fix = "call gvisor.Main first in main"
+		f.Fix = "build it again: go generate ./sandbox/gvisor/embedded; its main begins with gvisor.Main"
 	default:
 		f.State = sandbox.Missing
 		f.Detail = "they cannot be made: " + err.Error()

@@ -59,8 +59,8 @@ type answer struct {
 
 // starterMain is the life of a starter; it returns its exit code.
 func starterMain() int {
-	if len(os.Args) > 1 && os.Args[1] == argProbe {
-		return 0
+	if len(os.Args) > 2 && os.Args[1] == argProbe {
+		return answerProbe(os.Args[2])
 	}
 	silence()
 	began := time.Now()
