@@ -147,9 +147,20 @@ func (b *box) verdict(said []byte, readErr error) sandbox.Exit {
 		return exit
 	}
 	// Nobody here has killed it.
-	words, _ := os.ReadFile(b.dir.path(panicName)) // there may be none
-	exit.Err = fmt.Errorf("gvisor: sandbox %s: the sentry is gone: %w", b.id, errors.Join(readErr, fmt.Errorf("it said %.2000q", words)))
+	exit.Err = fmt.Errorf("gvisor: sandbox %s: the sentry is gone: %w", b.id, errors.Join(readErr, fmt.Errorf("it said %q", lastWords(b.dir))))
 	return exit
+}
+
+// lastWords is the beginning of what the Go runtime wrote in a sentry that
+// crashed, and no more: a sentry that was taken over writes what it likes.
+func lastWords(dir layout) []byte {
+	f, err := os.Open(dir.path(panicName))
+	if err != nil {
+		return nil // it said nothing
+	}
+	defer f.Close()
+	words, _ := io.ReadAll(io.LimitReader(f, 2000))
+	return words
 }
 
 // Destroy implements sandbox.Sandbox.

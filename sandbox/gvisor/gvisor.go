@@ -1,15 +1,18 @@
 // Package gvisor is the default sandbox driver: gVisor, a kernel of its own
 // around every function, built into this program. No runtime is installed and
-// no daemon runs: the program starts itself again as the parts of a sandbox
-// (see Main), which are, on the host,
+// no daemon runs. The parts of a sandbox are processes that the driver starts
+// from a program which it carries (package embedded) or from its own (Main):
 //
 //   - the starter, which enters the sandbox's cgroup, makes the rest, and exits;
 //   - the sentry, gVisor's kernel, first process of a pid namespace in which
 //     also the stub processes live that carry the function's address spaces;
-//   - the gofer, which opens the sandbox's read-only directories for it.
+//   - the gofer, which opens the sandbox's read-only directories for it;
+//   - inside the sandbox, and only for Spec.TCP, the door (package door).
 //
-// All of a sandbox's host processes are in its cgroup, from before it reads
-// anything that a tenant wrote. The node never is.
+// All of a sandbox's host processes are in its cgroup, from before they read
+// anything that a tenant wrote. The node never is. It learns how the function
+// ended from a FIFO that the sentry holds open, and reaps sentry and gofer,
+// which become its children when the starter exits.
 //
 // The package owns its directory under the node's data directory, the cgroups
 // of its sandboxes, and the processes in them. It makes no mount in the node's

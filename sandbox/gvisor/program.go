@@ -57,6 +57,7 @@ func chooseProgram(ctx context.Context, conf Config) (string, []sandbox.Finding)
 		if err == nil {
 			findings := Probe(ctx, path)
 			if err = usable(findings); err == nil {
+				findings[0].Detail += ", started as a small program of its own"
 				return path, findings
 			}
 		}
