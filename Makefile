@@ -40,7 +40,7 @@ needs:
 .PHONY: build
 build: needs ## build bin/alcove (the first time takes minutes: gVisor is in it)
 	@mkdir -p $(dir $(BIN))
-	go generate ./sandbox/initbin
+	go generate ./sandbox/initbin ./sandbox/gvisor/embedded
 	go build -ldflags '-s -w' -o $(BIN) ./cmd/alcove
 
 .PHONY: demo

@@ -118,6 +118,7 @@ func (e *Environment) bind(r *run) {
 	}
 	if e.output != nil {
 		e.output.drain() // what was written until now is nobody's
+		e.output.publish()
 	}
 	t := r.inv.Tenant
 	e.tenant.Store(&t)

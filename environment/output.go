@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"bytes"
 	"os"
 	"sync"
 	"time"
@@ -28,8 +29,20 @@ type output struct {
 	run   *run   // whose tail is being collected, or nil
 	tail  []byte // the end of its log, at most twice alcove.LogTailBytes
 	buf   []byte // for records
+	early []earlyRecord
+	open  bool // records go to the log stream; before that they wait in early
 	chunk [4096]byte
 }
+
+// earlyRecord is a record from before the environment belonged to anybody.
+type earlyRecord struct {
+	at      time.Time
+	message []byte
+}
+
+// maxEarly bounds the records that wait: an Init that says more than this has
+// its log stream at once.
+const maxEarly = 256
 
 // pipe is one pipe out of the sandbox and the decoder of what comes through it.
 type pipe struct {
@@ -208,7 +221,32 @@ func (o *output) record(at time.Time, message []byte) {
 			o.tail = append(o.tail[:0], lastBytes(o.tail)...)
 		}
 	}
+	if !o.open {
+		if len(o.early) < maxEarly {
+			o.early = append(o.early, earlyRecord{at, bytes.Clone(message)})
+			return
+		}
+		o.release()
+	}
 	o.e.cfg.Stream.Append(tenant, at, message)
+}
+
+// publish opens the log stream. An environment that ends in stock, with nothing
+// wrong, leaves no trace in the function's log.
+func (o *output) publish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.release()
+}
+
+// release writes what has waited; it is nobody's.
+//
+// Preconditions: o.mu is held.
+func (o *output) release() {
+	for _, r := range o.early {
+		o.e.cfg.Stream.Append("", r.at, r.message)
+	}
+	o.early, o.open = nil, true
 }
 
 // begin starts to collect r's tail.

@@ -43,6 +43,7 @@ func (e *Environment) logInitFailed(f *failure) {
 		InitializationType: telemetry.InitOnDemand, Phase: e.phase(), Status: f.status(), ErrorType: f.reportType()})
 	e.output.platform(now, &telemetry.InitReport{Time: now,
 		InitializationType: telemetry.InitOnDemand, Phase: e.phase(), Status: f.status(), ErrorType: f.reportType(), Duration: e.initTook})
+	e.output.publish()
 }
 
 func (e *Environment) logStart(r *run) {

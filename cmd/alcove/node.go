@@ -63,6 +63,10 @@ const (
 	freezeAfter = 5 * time.Millisecond
 )
 
+// stockMax bounds how many environments of one version wait for tenants that
+// nobody knows yet.
+const stockMax = 16
+
 // node is the program while it serves. Its parts are opened in the order of the
 // fields, and closed in the reverse of it.
 type node struct {
@@ -245,6 +249,7 @@ func (n *node) openPool(context.Context) error {
 		KeepAlive:     keepAlive,
 		Memory:        int64(n.cfg.Memory),
 		Creators:      2 * runtime.NumCPU(),
+		StockMax:      stockMax,
 		Log:           n.log,
 	})
 	n.opened(n.pool.Close)

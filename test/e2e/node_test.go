@@ -315,14 +315,14 @@ type environment struct {
 	MemoryBytes                                                int64
 }
 
-// environments lists a function's.
+// environments lists a function's, but for those that wait for a tenant.
 func (n *node) environments(t *testing.T, function string) []environment {
 	t.Helper()
 	var answer struct{ Environments []environment }
 	if err := json.Unmarshal(n.get(t, "/alcove/v1/environments?function="+function), &answer); err != nil {
 		t.Fatal(err)
 	}
-	return answer.Environments
+	return slices.DeleteFunc(answer.Environments, func(e environment) bool { return !e.Bound && e.State != "busy" })
 }
 
 // alcove runs the program's command line against the node.
