@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -52,8 +53,8 @@ func chooseProgram(ctx context.Context, conf Config) (string, []sandbox.Finding)
 	if conf.Exe != "" {
 		return conf.Exe, Probe(ctx, conf.Exe)
 	}
-	if program := embedded.Program(); program != nil {
-		path, err := install(conf.Dir, program)
+	if embedded.Present() {
+		path, err := installApart(ctx, conf.Dir)
 		if err == nil {
 			findings := Probe(ctx, path)
 			if err = usable(findings); err == nil {
@@ -64,6 +65,30 @@ func chooseProgram(ctx context.Context, conf Config) (string, []sandbox.Finding)
 		conf.Log.Warn("the node's own program is started as the parts of sandboxes, which is slower", "err", err)
 	}
 	return argSelf, Probe(ctx, argSelf)
+}
+
+// installApart has another process do what install does, so that the node does
+// not hold the pages of a program that it never runs.
+func installApart(ctx context.Context, dir string) (string, error) {
+	cmd := exec.CommandContext(ctx, argSelf)
+	cmd.Args = []string{argInstaller, dir}
+	cmd.Stderr = os.Stderr
+	path, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("install the embedded program: %w", err)
+	}
+	return string(path), nil
+}
+
+// installerMain is the process that installApart starts. It prints the path.
+func installerMain() int {
+	path, err := install(os.Args[1], embedded.Program())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Print(path)
+	return 0
 }
 
 // install puts the program into dir, unless it is there, and removes others.

@@ -30,6 +30,8 @@ const (
 	argGofer   = "runsc-gofer"
 	argSelf    = "/proc/self/exe" // gVisor's helper that unmounts /proc
 	argStarter = "alcove-gvisor"
+	// argInstaller writes the embedded program to the driver's directory.
+	argInstaller = "alcove-gvisor-install"
 )
 
 // Main must be the first statement of main() in every program that makes
@@ -39,6 +41,8 @@ const (
 // process it looks at one string and returns false.
 func Main() bool {
 	switch {
+	case os.Args[0] == argInstaller && len(os.Args) == 2:
+		os.Exit(installerMain())
 	case os.Args[0] == argStarter:
 		os.Exit(starterMain())
 	case os.Args[0] == argSentry, os.Args[0] == argGofer:

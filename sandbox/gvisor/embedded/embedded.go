@@ -15,6 +15,15 @@ import "runtime"
 // Name is the file in bin that holds the program.
 const Name = "alcove-sandbox-" + runtime.GOARCH
 
+// Present tells whether there is a program, without reading it.
+func Present() bool {
+	f, err := files.Open("bin/" + Name)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
 // Program is the program's executable file, or nil if there is none.
 func Program() []byte {
 	b, err := files.ReadFile("bin/" + Name)
