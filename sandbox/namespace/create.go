@@ -225,6 +225,9 @@ func (b *box) launch() error {
 	if err != nil {
 		return fmt.Errorf("start the launcher: %w", err)
 	}
+	if b.tmp != nil {
+		return b.tmp.handOver()
+	}
 	return nil
 }
 

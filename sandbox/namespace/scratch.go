@@ -17,7 +17,7 @@ import (
 // A scratch is a file system for one sandbox's /tmp. Neither its file nor its
 // mount has a name; both are gone with the last descriptor and the sandbox.
 type scratch struct {
-	mount *os.File // the detached mount
+	mount *os.File // the detached mount, until a launcher has it
 	dir   *os.File // its root directory, open
 }
 
@@ -138,7 +138,17 @@ func (s *scratch) Close() error {
 	if s.dir != nil {
 		err = errors.Join(s.drop(), s.dir.Close())
 	}
-	return errors.Join(err, s.mount.Close())
+	if s.mount != nil {
+		err = errors.Join(err, s.mount.Close())
+	}
+	return err
+}
+
+// handOver closes the mount's descriptor, of which a launcher has its own.
+func (s *scratch) handOver() error {
+	err := s.mount.Close()
+	s.mount = nil
+	return err
 }
 
 // littleUsed is how much of a scratch may be written back when it ends, in
