@@ -17,7 +17,7 @@ import (
 func buildProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "alcove-sandbox")
-	cmd := exec.Command("go", "build", "-tags", "alcove_sandbox", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", path, "./embedded/alcove-sandbox")
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", "alcove_sandbox", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", path, "./embedded/alcove-sandbox")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

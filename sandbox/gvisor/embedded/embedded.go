@@ -10,7 +10,7 @@ package embedded
 
 import "runtime"
 
-//go:generate sh -c "CGO_ENABLED=0 GOOS=linux go build -tags alcove_sandbox -buildvcs=false -ldflags '-s -w -buildid=' -o bin/alcove-sandbox-$GOARCH ./alcove-sandbox"
+//go:generate sh -c "CGO_ENABLED=0 GOOS=linux GOFLAGS= go build -trimpath -tags alcove_sandbox -buildvcs=false -ldflags '-s -w -buildid=' -o bin/alcove-sandbox-$GOARCH ./alcove-sandbox"
 
 // Name is the file in bin that holds the program.
 const Name = "alcove-sandbox-" + runtime.GOARCH
