@@ -147,6 +147,25 @@ func (f *function) newTenants(ctx context.Context, n, clients int) ([]time.Durat
 	return took, failed
 }
 
+// newTenantsApart is newTenants with a pause before each call, in which a stock
+// can be filled.
+func (f *function) newTenantsApart(ctx context.Context, n int, gap time.Duration) ([]time.Duration, error) {
+	var took []time.Duration
+	for range n {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(gap):
+		}
+		d, err := f.newTenants(ctx, 1, 1)
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, d...)
+	}
+	return took, nil
+}
+
 func firstError(a, b error) error {
 	if a != nil {
 		return a

@@ -161,7 +161,13 @@ func (f *function) measure(ctx context.Context, o options, name string) ([]resul
 		p50 = append(p50, percentile(took, 50))
 		p99 = append(p99, percentile(took, 99))
 	}
-	out = append(out, result{fmt.Sprintf("first call of a new tenant, %s, p50 / p99", name), millis(median(p50)) + " / " + millis(median(p99))})
+	out = append(out, result{fmt.Sprintf("first call of a new tenant, %s, one after another, p50 / p99", name), millis(median(p50)) + " / " + millis(median(p99))})
+	apart, err := f.newTenantsApart(ctx, 15, time.Second)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, result{fmt.Sprintf("first call of a new tenant, %s, one a second, p50 / max", name),
+		millis(percentile(apart, 50)) + " / " + millis(percentile(apart, 100))})
 	began, before := time.Now(), availableMB()
 	if _, err := f.newTenants(ctx, o.idle, 4); err != nil {
 		return nil, err
