@@ -12,8 +12,11 @@
 // its Findings.
 //
 // A node's group lies below the group that the node itself runs in, so that
-// whatever bounds the node also bounds its sandboxes. It is found again by its
-// name wherever that was (Sweep), because a node that was killed and started
+// whatever bounds the node also bounds its sandboxes. (On version 2 a group with
+// processes cannot have children with controllers: a node that is alone in its
+// group moves to a leaf of it; one that shares it with the shell it was started
+// from has its sandboxes at the top of the tree.) The group is found again by
+// its name wherever it was (Sweep), because a node that was killed and started
 // anew may run in another group.
 //
 // The first write to cgroup.procs after a pause waits for an RCU grace period of

@@ -308,13 +308,17 @@ func BenchmarkIdle(b *testing.B) {
 				end := []func(){one()} // what all share
 				s.settle(512 << 20)
 				runtime.GC()
-				before, began := available(b), time.Now()
+				before, began := meminfo(b), time.Now()
 				for range n {
 					end = append(end, one())
 				}
 				took := time.Since(began)
 				s.settle(512 << 20)
-				b.ReportMetric(float64(before-available(b))/n, "KB/sandbox")
+				after := meminfo(b)
+				b.ReportMetric(float64(before["MemAvailable"]-after["MemAvailable"])/n, "KB/sandbox")
+				for _, kind := range []string{"AnonPages", "KernelStack", "PageTables", "Slab", "Percpu", "Shmem", "Cached", "Buffers"} {
+					b.Logf("%s: %d KB per sandbox", kind, (after[kind]-before[kind])/n)
+				}
 				b.ReportMetric(n/took.Seconds(), "sandboxes/s")
 				for _, f := range end {
 					f()
@@ -324,17 +328,19 @@ func BenchmarkIdle(b *testing.B) {
 	}
 }
 
-// available is MemAvailable in KB.
-func available(t testing.TB) (kb int64) {
+// meminfo is /proc/meminfo in KB.
+func meminfo(t testing.TB) map[string]int64 {
 	raw, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		t.Fatal(err)
 	}
+	out := map[string]int64{}
 	for line := range strings.Lines(string(raw)) {
-		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); err == nil {
-			return kb
+		var name string
+		var kb int64
+		if _, err := fmt.Sscanf(line, "%s %d kB", &name, &kb); err == nil {
+			out[strings.TrimSuffix(name, ":")] = kb
 		}
 	}
-	t.Fatal("no MemAvailable")
-	return 0
+	return out
 }
