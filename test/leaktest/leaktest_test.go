@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -95,16 +96,32 @@ func (c *careless) leftNothing(t *testing.T) {
 			}
 		}
 	}
+	// The killed may take a moment to be gone.
+	left := c.running(t)
+	for deadline := time.Now().Add(20 * time.Second); len(left) > 0 && time.Now().Before(deadline); left = c.running(t) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if len(left) > 0 {
+		t.Errorf("left running: %q", left)
+	}
+}
+
+// running lists the command lines of processes that bear a mark of this service's
+// functions.
+func (c *careless) running(t *testing.T) []string {
+	t.Helper()
 	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var left []string
 	for _, p := range procs {
 		args, err := os.ReadFile(p)
 		for _, name := range c.deleted {
 			if err == nil && bytes.Contains(args, []byte(name)) {
-				t.Errorf("left running: %q", args)
+				left = append(left, string(args))
 			}
 		}
 	}
+	return left
 }

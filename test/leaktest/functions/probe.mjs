@@ -197,11 +197,14 @@ async function probe(event, answer) {
 }
 
 // stop takes everything back that would outlive the environment somewhere.
-function stop(event) {
+async function stop(event) {
   for (const who of event.everybody) {
     const m = mark(event, who);
     for (const f of channels.files.look(event, m)) attempt(() => fs.unlinkSync(f));
-    for (const pid of processes(m)) attempt(() => process.kill(pid, 'SIGKILL'));
+    for (let i = 0; i < 200 && firstProcess(m) !== undefined; i++) { // the dying take their time
+      for (const pid of processes(m)) attempt(() => process.kill(pid, 'SIGKILL'));
+      await sleep(10);
+    }
   }
   for (const l of listeners) l.close();
 }
@@ -212,7 +215,7 @@ export async function handler(event, context) {
   const answer = { environment, tenant: context.tenantId ?? null, found: {}, planted: {} };
   try {
     if (event.op === 'probe') await probe(event, answer);
-    else if (event.op === 'stop') stop(event);
+    else if (event.op === 'stop') await stop(event);
     await sleep(event.milliseconds ?? 0);
   } finally {
     seen.set(who, (seen.get(who) ?? 0) + 1);
