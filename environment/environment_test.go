@@ -543,3 +543,28 @@ func TestARuntimeThatHangsUpOnNextIsGivenUp(t *testing.T) {
 	}
 	<-b.env.Ended()
 }
+
+func TestAFloodOfOutputDoesNotOutliveTheDeadline(t *testing.T) {
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		rt.next()
+		junk := bytes.Repeat([]byte("flood "), 16<<10)
+		for {
+			select {
+			case <-rt.killed:
+				return sandbox.Exit{}
+			default:
+				if _, err := rt.stdout.Write(junk); err != nil {
+					return sandbox.Exit{}
+				}
+			}
+		}
+	}, func(c *Config) { c.Stream = discard{} })
+	if kind, _ := errorObject(t, b.mustInvoke(t, "blue", "x")); kind != "Sandbox.Timedout" {
+		t.Errorf("the flood ended with %s", kind)
+	}
+	<-b.env.Ended()
+}
+
+type discard struct{}
+
+func (discard) Append(alcove.Tenant, time.Time, []byte) {}

@@ -91,33 +91,46 @@ func (o *output) follow(p *pipe) {
 	// The function answers true when nothing more will come; until then the
 	// runtime's poller waits for the pipe between the calls.
 	_ = c.Read(func(uintptr) bool {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		return o.take(p)
+		for {
+			o.mu.Lock()
+			eof, more := o.take(p)
+			o.mu.Unlock()
+			if eof || !more {
+				return eof
+			}
+		}
 	})
 }
 
-// take reads what p holds now, and tells whether its writers are gone.
+// takeMost bounds how much is read at a time: as much as a pipe holds. A function
+// that writes without end must not keep the environment from its deadline.
+const takeMost = 64 << 10
+
+// take reads what p holds now, up to takeMost, and tells whether its writers are
+// gone, and whether there may be more.
 //
 // Preconditions: o.mu is held.
-func (o *output) take(p *pipe) (eof bool) {
-	for p.fd >= 0 {
+func (o *output) take(p *pipe) (eof, more bool) {
+	for left := takeMost; p.fd >= 0; {
 		n, err := unix.Read(p.fd, o.chunk[:])
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
-			return false
+			return false, false
 		case n <= 0:
 			p.flush()
-			return true
+			return true, false
 		default:
 			p.write(o.chunk[:n])
 			if n < len(o.chunk) {
-				return false // a pipe gives all it has
+				return false, false // a pipe gives all it has
+			}
+			if left -= n; left <= 0 {
+				return false, true
 			}
 		}
 	}
-	return true
+	return true, false
 }
 
 // drain takes what has been written so far, an unfinished line included.
