@@ -34,7 +34,7 @@ func main() {
 	defer stop()
 	err := d.run(ctx)
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && d.endErr == nil:
 		fmt.Fprintln(os.Stderr, "\ninterrupted; nothing was left behind")
 		os.Exit(130)
 	case err != nil:
@@ -47,8 +47,9 @@ func main() {
 type demo struct {
 	program, isolation, code string
 
-	dir  string // throw-away
-	node *node
+	dir    string // throw-away
+	node   *node
+	endErr error // of end
 }
 
 const function = "counter"
@@ -73,13 +74,18 @@ func (d *demo) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// end ends the node and removes its directory, whatever happened before.
+// end ends the node and removes its directory, whatever happened before. What the
+// node left behind is an error.
 func (d *demo) end() error {
-	var err error
 	if d.node != nil {
-		err = d.node.stop()
+		d.endErr = d.node.stop()
 	}
-	return errors.Join(err, os.RemoveAll(d.dir))
+	left, err := leftovers(d.dir)
+	if len(left) > 0 {
+		err = fmt.Errorf("the node left behind: %s", strings.Join(left, ", "))
+	}
+	d.endErr = errors.Join(d.endErr, err, os.RemoveAll(d.dir))
+	return d.endErr
 }
 
 func (d *demo) start(ctx context.Context) (err error) {
@@ -175,7 +181,7 @@ func (d *demo) showLog(ctx context.Context) error {
 }
 
 func (d *demo) showEnvironments(ctx context.Context) error {
-	say("The environments that ran: one for each tenant, kept warm, frozen while idle", "alcove envs")
+	say("The environments: one for each tenant, frozen while idle; those of no tenant wait for the next new one", "alcove envs")
 	out, err := d.alcove(ctx, "envs", function)
 	if err != nil {
 		return err
@@ -202,11 +208,8 @@ func (d *demo) stop(context.Context) error {
 		return err
 	}
 	left, err := leftovers(d.dir)
-	if err != nil {
-		return err
-	}
-	if len(left) > 0 {
-		return fmt.Errorf("the node left behind: %s", strings.Join(left, ", "))
+	if len(left) > 0 || err != nil {
+		return errors.Join(err, errors.New("something of the node is left"))
 	}
 	fmt.Println("     exit status 0; no process, mount or cgroup of it is left")
 	return nil

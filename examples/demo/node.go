@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,7 +139,8 @@ func without(env []string, prefixes ...string) []string {
 	return kept
 }
 
-// leftovers are the processes and mounts that name the directory.
+// leftovers are the processes and mounts that name the directory, and the cgroups
+// that bear the digest of the node's part of it.
 func leftovers(dir string) ([]string, error) {
 	var left []string
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -148,6 +152,14 @@ func leftovers(dir string) ([]string, error) {
 			left = append(left, "mount "+strings.TrimSpace(line))
 		}
 	}
+	sum := sha256.Sum256([]byte(dataDir(dir)))
+	name := hex.EncodeToString(sum[:6])
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.Contains(d.Name(), name) {
+			left = append(left, "cgroup "+path)
+		}
+		return nil // groups of others come and go while this looks
+	})
 	procs, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		return nil, err
