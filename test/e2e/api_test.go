@@ -89,7 +89,7 @@ func TestLifeCycle(t *testing.T) {
 
 // allOf lists environments by the name of a function that may be gone.
 func (n *node) allOf(t *testing.T, function string) []environment {
-	return slices.DeleteFunc(n.environments(t, ""), func(e environment) bool { return e.Function != function })
+	return slices.DeleteFunc(n.all(t, ""), func(e environment) bool { return e.Function != function })
 }
 
 // download gets what anybody who has the address may get.

@@ -89,7 +89,7 @@ def handler(event, context):
 			return false
 		})
 		ids := []string{}
-		for _, e := range n.environments(t, "") {
+		for _, e := range n.all(t, "") {
 			ids = append(ids, e.ID)
 		}
 		before := n.traces()

@@ -318,11 +318,17 @@ type environment struct {
 // environments lists a function's, but for those that wait for a tenant.
 func (n *node) environments(t *testing.T, function string) []environment {
 	t.Helper()
+	return slices.DeleteFunc(n.all(t, function), func(e environment) bool { return !e.Bound && e.State != "busy" })
+}
+
+// all lists all of a function's environments, or of every one's.
+func (n *node) all(t *testing.T, function string) []environment {
+	t.Helper()
 	var answer struct{ Environments []environment }
 	if err := json.Unmarshal(n.get(t, "/alcove/v1/environments?function="+function), &answer); err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(answer.Environments, func(e environment) bool { return !e.Bound && e.State != "busy" })
+	return answer.Environments
 }
 
 // alcove runs the program's command line against the node.
