@@ -70,12 +70,12 @@ func TestOfficialGoRuntimeClient(t *testing.T) {
 }
 
 // TestOfficialNodeRuntimeClient runs npm's aws-lambda-ric. It is compiled when it
-// is installed, so it is not part of what the tests install: ALCOVE_RIC_DIR names
-// a directory with a node_modules that has it.
+// is installed, so it is not part of what the tests install: ALCOVE_AWS_LAMBDA_RIC
+// is the directory of the installed package (…/node_modules/aws-lambda-ric).
 func TestOfficialNodeRuntimeClient(t *testing.T) {
-	dir := os.Getenv("ALCOVE_RIC_DIR")
-	if dir == "" {
-		t.Skip("set ALCOVE_RIC_DIR to a directory in which `npm install aws-lambda-ric` was run")
+	client := os.Getenv("ALCOVE_AWS_LAMBDA_RIC")
+	if client == "" {
+		t.Skip("ALCOVE_AWS_LAMBDA_RIC does not say where npm package aws-lambda-ric is installed")
 	}
 	// A custom runtime brings its interpreter, and what that needs.
 	code := files{
@@ -100,7 +100,6 @@ func TestOfficialNodeRuntimeClient(t *testing.T) {
 			add("lib/"+f[0], f[2])
 		}
 	}
-	client := filepath.Join(dir, "node_modules", "aws-lambda-ric")
 	for _, name := range []string{"package.json", "bin/index.mjs", "dist/index.mjs", "dist/rapid-client.node"} {
 		add("ric/"+name, filepath.Join(client, name))
 	}
