@@ -188,7 +188,6 @@ func TestKilledSandbox(t *testing.T) {
 	ownEach(t, func(t *testing.T, n *node) {
 		f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
 		n.run(t, f, call{tenant: "other"}, nil)
-		bystanders := n.traces()
 		n.run(t, f, call{tenant: "a"}, nil)
 		answered := make(chan *invocation, 1)
 		go func() {
@@ -198,21 +197,17 @@ func TestKilledSandbox(t *testing.T) {
 			}
 			answered <- inv
 		}()
+		id := ""
 		eventually(t, "the invocation runs", func() bool {
 			for _, e := range n.environments(t, f) {
 				if e.State == "busy" {
-					return true
+					id = e.ID
 				}
 			}
-			return false
+			return id != ""
 		})
 		killed := 0
-		for id := range n.traces().processes {
-			if _, bystander := bystanders.processes[id]; bystander {
-				continue
-			}
-			var pid int
-			fmt.Sscan(id, &pid)
+		for _, pid := range n.inside(t, id) {
 			if syscall.Kill(pid, syscall.SIGKILL) == nil {
 				killed++
 			}

@@ -5,10 +5,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 )
 
@@ -76,6 +79,29 @@ func (n *node) cgroups() []string {
 		return nil
 	})
 	return found
+}
+
+// inside lists the processes in an environment's control groups.
+func (n *node) inside(t *testing.T, id string) []int {
+	t.Helper()
+	found := map[int]bool{}
+	for _, g := range n.cgroups() {
+		if !strings.Contains(g, id) {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(g, "cgroup.procs"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range strings.Fields(string(b)) {
+			pid, err := strconv.Atoi(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[pid] = true
+		}
+	}
+	return slices.Collect(maps.Keys(found))
 }
 
 // mounts are those of this machine below the data directory.
