@@ -568,3 +568,22 @@ func TestAFloodOfOutputDoesNotOutliveTheDeadline(t *testing.T) {
 type discard struct{}
 
 func (discard) Append(alcove.Tenant, time.Time, []byte) {}
+
+func TestARuntimeThatAnswersAndStaysAwayIsEnded(t *testing.T) {
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		id, _, _, _ := rt.next()
+		rt.post("invocation/"+id+"/response", "1")
+		<-rt.killed // and never asks for more
+		return sandbox.Exit{}
+	}, func(c *Config) {
+		v := *c.Version
+		v.Config.Timeout = 900
+		c.Version = &v
+	})
+	b.mustInvoke(t, "blue", "1")
+	select {
+	case <-b.env.Ended():
+	case <-time.After(30 * time.Second):
+		t.Error("the environment holds its place long after its answer")
+	}
+}

@@ -13,6 +13,10 @@ import (
 // the one before but not come back to /next; after that it is handed on.
 const settlePatience = 50 * time.Millisecond
 
+// settleLimit is how long a runtime that has answered may stay away from /next
+// before its environment ends.
+const settleLimit = 2 * time.Second
+
 // run is one invocation in this environment.
 type run struct {
 	inv      *alcove.Invocation
@@ -245,6 +249,11 @@ func (e *Environment) responded(requestID string, f *failure, payload []byte) er
 	}
 	e.output.drain()
 	e.become(Settling)
+	// The answer is out, so nobody pays for what runs on: a runtime that stays
+	// away would hold its place for nothing.
+	if left := time.Until(r.deadline); left > settleLimit {
+		e.deadline.Reset(settleLimit)
+	}
 	if !e.closing {
 		// Before the caller hears of it: its next invocation must find this
 		// environment.

@@ -30,6 +30,7 @@ type output struct {
 	tail  []byte // the end of its log, at most twice alcove.LogTailBytes
 	buf   []byte // for records
 	early []earlyRecord
+	held  int  // what early costs, in bytes
 	open  bool // records go to the log stream; before that they wait in early
 	chunk [4096]byte
 }
@@ -40,9 +41,12 @@ type earlyRecord struct {
 	message []byte
 }
 
-// maxEarly bounds the records that wait: an Init that says more than this has
-// its log stream at once.
-const maxEarly = 256
+// maxEarly bounds the bytes of records that wait, each counted with what it costs
+// to hold: an Init that says more than this has its log stream at once.
+const (
+	maxEarly  = 64 << 10
+	earlyCost = 64
+)
 
 // pipe is one pipe out of the sandbox and the decoder of what comes through it.
 type pipe struct {
@@ -235,7 +239,7 @@ func (o *output) record(at time.Time, message []byte) {
 		}
 	}
 	if !o.open {
-		if len(o.early) < maxEarly {
+		if o.held += len(message) + earlyCost; o.held <= maxEarly {
 			o.early = append(o.early, earlyRecord{at, bytes.Clone(message)})
 			return
 		}

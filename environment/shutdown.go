@@ -83,8 +83,13 @@ func (e *Environment) remove() {
 	if e.output != nil {
 		e.output.close()
 	}
-	if err := os.RemoveAll(e.cfg.Dir); err != nil {
-		e.cfg.Log.Error("environment's directory cannot be removed", "environment", e.cfg.ID, "error", err)
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := os.RemoveAll(e.cfg.Dir)
+		if err == nil {
+			return
+		}
+		e.cfg.Log.Error("environment's directory cannot be removed yet", "environment", e.cfg.ID, "error", err, "retry_in", wait)
+		time.Sleep(wait)
 	}
 }
 
