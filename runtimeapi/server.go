@@ -12,13 +12,15 @@ import (
 
 const (
 	// maxConns bounds the connections of one environment, over all listeners.
-	// One too many is closed at once.
-	maxConns = 64
+	// One too many is closed at once. A runtime needs one or two; each costs the
+	// node a descriptor.
+	maxConns = 16
 	// smallHeader is how large a request's header may be on any connection;
 	// beyond it, and up to maxHeader, only on one at a time. Clients put the
-	// X-Ray cause of an error into a header, up to 1 MiB of it.
-	smallHeader = 64 << 10
-	maxHeader   = 1<<20 + smallHeader
+	// X-Ray cause of an error into a header, up to 1 MiB of it. Parsed, a header
+	// of many short lines takes some twenty times its size.
+	smallHeader = 8 << 10
+	maxHeader   = 1<<20 + 64<<10
 )
 
 // Server is the Runtime API of one environment.
