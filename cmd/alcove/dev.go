@@ -140,11 +140,15 @@ func followLog(ctx context.Context, store *logs.Store, group string) {
 	}
 }
 
-// printRecord writes one log record for a reader.
+// printRecord writes one log record for a reader. Every line of it says whose it
+// is, so that none can pass for another tenant's.
 func printRecord(tenant alcove.Tenant, message []byte) {
 	who := ""
 	if tenant != "" {
 		who = string(visible([]byte(tenant))) + " | "
 	}
-	fmt.Printf("%s%s\n", who, strings.TrimRight(string(visible(message)), "\n"))
+	text := strings.TrimRight(string(visible(message)), "\n")
+	for line := range strings.SplitSeq(text, "\n") {
+		fmt.Printf("%s%s\n", who, line)
+	}
 }
