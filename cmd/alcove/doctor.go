@@ -37,7 +37,7 @@ func (doctorCmd) Run(ctx context.Context) error {
 		}},
 	} {
 		fmt.Printf("--isolation %s\n", d.name)
-		groups, err := cgroup.Open(fmt.Sprintf("alcove-doctor-%d", os.Getpid()), log)
+		groups, err := cgroup.Open(fmt.Sprintf("doctor-%d", os.Getpid()), log)
 		if err != nil {
 			return err
 		}

@@ -159,7 +159,7 @@ func (n *node) openSandboxes(ctx context.Context) error {
 		return err
 	}
 	sum := sha256.Sum256([]byte(abs))
-	groups, err := cgroup.Open("alcove-"+hex.EncodeToString(sum[:6]), n.log)
+	groups, err := cgroup.Open(hex.EncodeToString(sum[:6]), n.log)
 	if err != nil {
 		return err
 	}

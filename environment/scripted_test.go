@@ -1,0 +1,250 @@
+package environment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/sandbox"
+)
+
+// script is a runtime without a process: a function that talks to the Runtime
+// API. What it returns is how its process ends.
+type script func(rt *runtimeClient) sandbox.Exit
+
+// scripted is a driver whose sandboxes run scripts.
+type scripted struct {
+	run       script
+	createErr error
+	mu        sync.Mutex
+	alive     int
+	frozen    int
+}
+
+func (d *scripted) Name() string                { return "scripted" }
+func (d *scripted) Findings() []sandbox.Finding { return nil }
+func (d *scripted) Close() error                { return nil }
+
+func (d *scripted) Create(_ context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	if d.createErr != nil {
+		return nil, d.createErr
+	}
+	dup := func(f *os.File) *os.File {
+		fd, err := syscall.Dup(int(f.Fd()))
+		if err != nil {
+			panic(err)
+		}
+		return os.NewFile(uintptr(fd), f.Name())
+	}
+	b := &scriptedBox{id: spec.ID, driver: d, done: make(chan struct{}), kill: make(chan struct{})}
+	rt := &runtimeClient{stdout: dup(spec.Stdout), killed: b.kill}
+	rt.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var nd net.Dialer
+		return nd.DialContext(ctx, "unix", filepath.Join(spec.SocketDir, sandbox.SocketName))
+	}}
+	d.mu.Lock()
+	d.alive++
+	d.mu.Unlock()
+	go func() {
+		exit := d.run(rt)
+		rt.stdout.Close()
+		rt.http.CloseIdleConnections()
+		b.once.Do(func() { b.exit = exit; close(b.done) })
+	}()
+	return b, nil
+}
+
+type scriptedBox struct {
+	id        string
+	driver    *scripted
+	done      chan struct{}
+	kill      chan struct{}
+	once      sync.Once
+	destroyed sync.Once
+	exit      sandbox.Exit
+}
+
+func (b *scriptedBox) ID() string            { return b.id }
+func (b *scriptedBox) Done() <-chan struct{} { return b.done }
+func (b *scriptedBox) Exit() sandbox.Exit    { return b.exit }
+func (b *scriptedBox) Freeze() error         { b.driver.count(&b.driver.frozen, 1); return nil }
+func (b *scriptedBox) Thaw() error           { b.driver.count(&b.driver.frozen, -1); return nil }
+func (b *scriptedBox) Usage() (sandbox.Usage, error) {
+	return sandbox.Usage{Memory: 30 << 20, MemoryPeak: 36 << 20}, nil
+}
+func (b *scriptedBox) Destroy() error {
+	b.destroyed.Do(func() {
+		close(b.kill)
+		b.once.Do(func() { b.exit = sandbox.Exit{Signal: syscall.SIGKILL}; close(b.done) })
+		b.driver.count(&b.driver.alive, -1)
+	})
+	return nil
+}
+
+func (d *scripted) count(what *int, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	*what += n
+}
+
+func (d *scripted) counts() (alive, frozen int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.alive, d.frozen
+}
+
+// runtimeClient is what a runtime does with the Runtime API.
+type runtimeClient struct {
+	http   http.Client
+	stdout *os.File
+	killed <-chan struct{}
+}
+
+func (rt *runtimeClient) next() (id, tenant string, event []byte, ok bool) {
+	resp, err := rt.http.Get("http://runtime/2018-06-01/runtime/invocation/next")
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return "", "", nil, false
+	}
+	defer resp.Body.Close()
+	event, err = io.ReadAll(resp.Body)
+	return resp.Header.Get("Lambda-Runtime-Aws-Request-Id"), resp.Header.Get("Lambda-Runtime-Aws-Tenant-Id"), event, err == nil
+}
+
+func (rt *runtimeClient) post(path, body string) int {
+	resp, err := rt.http.Post("http://runtime/2018-06-01/runtime/"+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// echo answers every event with itself, and prints a line for each.
+func echo(rt *runtimeClient) sandbox.Exit {
+	for {
+		id, _, event, ok := rt.next()
+		if !ok {
+			return sandbox.Exit{Code: 1}
+		}
+		io.WriteString(rt.stdout, "saw "+string(event)+"\n")
+		rt.post("invocation/"+id+"/response", string(event))
+	}
+}
+
+// logLines collects an environment's log.
+type logLines struct {
+	mu    sync.Mutex
+	lines []string
+	who   []alcove.Tenant
+}
+
+func (l *logLines) Append(t alcove.Tenant, _ time.Time, m []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(m))
+	l.who = append(l.who, t)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "")
+}
+
+type bench struct {
+	env    *Environment
+	driver *scripted
+	log    *logLines
+	dir    string
+	freed  chan struct{}
+}
+
+func version() *alcove.Version {
+	return &alcove.Version{FunctionID: "f-1", Name: "f", ARN: "arn:aws:lambda:us-east-1:000000000000:function:f", Number: alcove.Latest, Generation: 1,
+		Config: alcove.Config{Timeout: 1, MemorySize: 128, Tenancy: alcove.PerTenant, Logging: alcove.Logging{Format: "Text"}}}
+}
+
+func start(t *testing.T, run script, change func(*Config)) *bench {
+	t.Helper()
+	b := &bench{driver: &scripted{run: run}, log: &logLines{}, dir: filepath.Join(t.TempDir(), "env"), freed: make(chan struct{}, 100)}
+	cfg := Config{ID: strings.Repeat("ab", 16), Version: version(), Driver: b.driver, Dir: b.dir, Stream: b.log,
+		StreamName: "stream", Log: slog.New(slog.DiscardHandler), OnFree: func() { b.freed <- struct{}{} }}
+	if change != nil {
+		change(&cfg)
+	}
+	b.env = Start(cfg)
+	t.Cleanup(func() {
+		b.env.Kill()
+		<-b.env.Ended()
+		if alive, _ := b.driver.counts(); alive != 0 {
+			t.Errorf("%d sandboxes are left", alive)
+		}
+		if _, err := os.Stat(b.dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the environment's directory is left: %v", err)
+		}
+	})
+	return b
+}
+
+func (b *bench) invoke(t *testing.T, tenant alcove.Tenant, payload string) (*alcove.Result, error) {
+	t.Helper()
+	return b.env.Invoke(t.Context(), &alcove.Invocation{RequestID: "r-" + string(tenant), Version: b.env.Version(), Tenant: tenant,
+		Payload: []byte(payload), InvokedARN: b.env.Version().ARN, Accepted: time.Now()}, InvokeOptions{Tail: true, Waited: true})
+}
+
+func (b *bench) mustInvoke(t *testing.T, tenant alcove.Tenant, payload string) *alcove.Result {
+	t.Helper()
+	res, err := b.invoke(t, tenant, payload)
+	if err != nil {
+		t.Fatalf("Invoke: %v", err)
+	}
+	return res
+}
+
+func errorObject(t *testing.T, res *alcove.Result) (kind, message string) {
+	t.Helper()
+	var o struct{ ErrorType, ErrorMessage string }
+	if res.FunctionError != "Unhandled" {
+		t.Fatalf("FunctionError = %q, payload %s", res.FunctionError, res.Payload)
+	}
+	if err := json.Unmarshal(res.Payload, &o); err != nil {
+		t.Fatalf("payload %s: %v", res.Payload, err)
+	}
+	return o.ErrorType, o.ErrorMessage
+}
+
+// discard is a log stream that keeps nothing.
+type discard struct{}
+
+func (discard) Append(alcove.Tenant, time.Time, []byte) {}
+
+func TestARuntimeThatAnswersAndStaysAwayIsEnded(t *testing.T) {
+	b := start(t, func(rt *runtimeClient) sandbox.Exit {
+		id, _, _, _ := rt.next()
+		rt.post("invocation/"+id+"/response", "1")
+		<-rt.killed // and never asks for more
+		return sandbox.Exit{}
+	}, func(c *Config) {
+		v := *c.Version
+		v.Config.Timeout = 900
+		c.Version = &v
+	})
+	b.mustInvoke(t, "blue", "1")
+	select {
+	case <-b.env.Ended():
+	case <-time.After(30 * time.Second):
+		t.Error("the environment holds its place long after its answer")
+	}
+}
