@@ -66,7 +66,8 @@ type Limits struct {
 	OpenFiles int
 }
 
-// Spec describes one sandbox. It is complete before Create and never changes.
+// Spec describes one sandbox. It is complete before Create and never changes; a
+// blank sandbox, one with Late, is completed once, by Specialise.
 type Spec struct {
 	// ID names the sandbox in paths, cgroups and process arguments: 32 lower
 	// case hexadecimal digits, never anything a client chose.
@@ -76,6 +77,11 @@ type Spec struct {
 	Root string
 	// Mounts are further read-only directories: /var/task, /opt, /var/runtime.
 	Mounts []Mount
+	// Late are the targets of read-only directories that are not known yet
+	// (/var/task, /opt): absolute paths, empty directories of the root tree that
+	// stay empty until Specialise mounts something there. A sandbox with Late
+	// implements Specialiser.
+	Late []string
 	// SocketDir is the host directory that holds the environment's listening
 	// Runtime API socket, SocketName; nothing else is in it.
 	SocketDir string
@@ -128,6 +134,23 @@ type Sandbox interface {
 	// every mount, cgroup, namespace and file of the sandbox. It is idempotent
 	// and returns nil when nothing of the sandbox is left.
 	Destroy() error
+}
+
+// Specialiser is a sandbox that was made before it was known for what: its first
+// process runs, and waits, with a platform's code and nobody else's in it.
+type Specialiser interface {
+	Sandbox
+	// Specialise gives the sandbox its directories and its limits, once. Each
+	// mount's target is one of Spec.Late's; it arrives read-only, nosuid and
+	// nodev (open_tree, mount_setattr, move_mount; never by propagation, which
+	// brings it writable). limits replaces Spec.Limits; Tmp, Shm, Processes and
+	// OpenFiles must be the ones that the sandbox was made with unless the driver
+	// can change them, and an error says so if it cannot.
+	//
+	// It returns when the first process can see all of it, within a few
+	// milliseconds, and moves no process between cgroups. A sandbox for which it
+	// failed is in an unknown state: it must be destroyed.
+	Specialise(mounts []Mount, limits Limits) error
 }
 
 // Driver makes sandboxes of one kind.
