@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -36,22 +37,29 @@ type reply struct {
 }
 
 // handler is an operation as the table has it.
-type handler func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error)
-
-// bare makes a handler of an operation that reads no JSON.
-func bare(f func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error)) handler {
-	return f
+type handler struct {
+	run func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error)
+	in  reflect.Type // of the request; nil for those of bare
 }
 
-// with makes a handler of an operation whose body is a JSON object.
-func with[In any](f func(a *API, ctx context.Context, caller alcove.Caller, c *call, in *In) (reply, error)) handler {
-	return func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
+// bare makes a handler of an operation that reads no JSON.
+func bare(f func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error)) *handler {
+	return &handler{run: f}
+}
+
+// with makes a handler of an operation that reads a request: members of a JSON
+// object, of the path and of the query. The operation gets it when no constraint
+// of it fails.
+func with[In any](f func(a *API, ctx context.Context, caller alcove.Caller, c *call, in *In) (reply, error)) *handler {
+	t := reflect.TypeFor[In]()
+	table := membersOf(t)
+	return &handler{in: t, run: func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
 		in := new(In)
-		if err := decode(c.body, in); err != nil {
+		if err := table.read(c, in); err != nil {
 			return reply{}, err
 		}
 		return f(a, ctx, caller, c, in)
-	}
+	}}
 }
 
 // ServeHTTP answers a request of the Lambda API: everything but what the
@@ -107,7 +115,7 @@ func (a *API) answer(c *call) (reply, error) {
 	if c.route.serve == nil {
 		return reply{}, unsupported("The operation %s is not supported yet.", c.route.operation)
 	}
-	return c.route.serve(a, c.request.Context(), caller, c)
+	return c.route.serve.run(a, c.request.Context(), caller, c)
 }
 
 func send(w http.ResponseWriter, c *call, answer reply) error {

@@ -13,16 +13,12 @@ type concurrencyOutput struct {
 }
 
 type putFunctionConcurrencyInput struct {
-	ReservedConcurrentExecutions *int
+	FunctionName                 *string `from:"path" is:"FunctionName"`
+	ReservedConcurrentExecutions *int    `is:"ReservedConcurrency,required"`
 }
 
-func putFunctionConcurrency(a *API, ctx context.Context, caller alcove.Caller, c *call, in *putFunctionConcurrencyInput) (reply, error) {
-	var f failures
-	check(&f, []rule{{member: "reservedConcurrentExecutions", number: &in.ReservedConcurrentExecutions, required: true}})
-	if err := f.err(); err != nil {
-		return reply{}, err
-	}
-	name, err := a.functionOnly(c.params[0], false)
+func putFunctionConcurrency(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *putFunctionConcurrencyInput) (reply, error) {
+	name, err := a.functionOnly(*in.FunctionName, false)
 	if err != nil {
 		return reply{}, err
 	}

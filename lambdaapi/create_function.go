@@ -11,12 +11,12 @@ import (
 
 type createFunctionInput struct {
 	settings
-	FunctionName         *string
-	Code                 *codeShape
+	FunctionName         *string    `is:"FunctionName,required"`
+	Code                 *codeShape `is:",required"`
 	Publish              *bool
 	PublishTo            *string
-	PackageType          *string
-	Architectures        []string
+	PackageType          *string  `is:"PackageType"`
+	Architectures        []string `is:"ArchitecturesList"`
 	Tags                 map[string]string
 	TenancyConfig        *tenancyShape
 	CodeSigningConfigArn *string
@@ -34,7 +34,7 @@ type codeShape struct {
 }
 
 func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *createFunctionInput) (reply, error) {
-	name, err := in.check(a)
+	name, err := in.refuse(a)
 	if err != nil {
 		return reply{}, err
 	}
@@ -67,29 +67,19 @@ func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, 
 	return reply{status: http.StatusCreated, body: a.configuration(v, v.ARN)}, nil
 }
 
-// check refuses what is wrong with the request itself; it gives the bare name.
-func (in *createFunctionInput) check(a *API) (string, error) {
-	var f failures
-	check(&f, []rule{
-		{member: "functionName", text: &in.FunctionName, required: true, min: 1, max: maxFunctionName, pattern: namePattern},
-		{member: "packageType", text: &in.PackageType, enum: []string{"Zip", "Image"}},
-		architectures(&in.Architectures),
-	})
+// check is the part of the table that tags cannot say: a function is created
+// with a role, and updated without.
+func (in *createFunctionInput) check(f *failures) {
 	if in.Role == nil {
 		f.null("role")
 	}
-	if in.Code == nil {
-		f.null("code")
-	}
-	if t := in.TenancyConfig; t != nil {
-		check(&f, []rule{{member: "tenancyConfig.tenantIsolationMode", text: &t.TenantIsolationMode, required: true, enum: []string{alcove.PerTenant}}})
-	}
-	check(&f, in.rules())
-	in.checkEnvironment(&f)
-	checkTags(&f, in.Tags)
-	if err := f.err(); err != nil {
-		return "", err
-	}
+	in.checkEnvironment(f)
+	checkTags(f, in.Tags)
+}
+
+// refuse gives the error for what this program or AWS does not take; without one
+// it gives the bare name.
+func (in *createFunctionInput) refuse(a *API) (string, error) {
 	name, err := newName(a, *in.FunctionName)
 	if err != nil {
 		return "", err
@@ -112,7 +102,7 @@ func (in *createFunctionInput) checkKind() error {
 	if in.PackageType != nil && *in.PackageType == "Image" || in.Code.ImageUri != nil && *in.Code.ImageUri != "" {
 		return alcove.InvalidParameter("PackageType Image is not supported yet. Send a deployment package as Code.ZipFile.")
 	}
-	if err := in.Code.check(); err != nil {
+	if err := in.Code.refuse(); err != nil {
 		return err
 	}
 	if in.Runtime == nil || in.Handler == nil {
@@ -127,8 +117,8 @@ func (in *createFunctionInput) checkKind() error {
 	return nil
 }
 
-// check sees that there is a zip file and nothing else.
-func (c *codeShape) check() error {
+// refuse sees that there is a zip file and nothing else.
+func (c *codeShape) refuse() error {
 	given := func(texts ...*string) bool {
 		for _, text := range texts {
 			if text != nil && *text != "" {
@@ -156,7 +146,7 @@ func (c *codeShape) check() error {
 func newName(a *API, s string) (string, error) {
 	if !strings.Contains(s, ":") && len(s) > alcove.MaxNameLength {
 		var f failures
-		check(&f, []rule{{member: "functionName", text: ptr(&s), max: alcove.MaxNameLength}})
+		(&constraint{max: alcove.MaxNameLength}).text(&f, "functionName", s)
 		return "", alcove.InvalidParameter("%s", alcove.AsError(f.err()).Message)
 	}
 	return a.functionOnly(s, false)

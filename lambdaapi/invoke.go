@@ -118,13 +118,6 @@ func tenantOf(h http.Header) (alcove.Tenant, error) {
 	}
 }
 
-func clip(s string) string {
-	if len(s) <= maxEcho {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxEcho], "") + "…"
-}
-
 // readClientContext decodes a client context to JSON on one line: it goes on in
 // a header.
 func readClientContext(text string) (string, error) {

@@ -3,7 +3,6 @@ package lambdaapi
 import (
 	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/alcove-run/alcove"
 )
@@ -13,19 +12,15 @@ type listFunctionsOutput struct {
 	NextMarker string `json:",omitempty"`
 }
 
+type listFunctionsInput struct {
+	FunctionVersion *string `from:"query" is:"FunctionVersion"`
+	listInput
+}
+
 // listFunctions ignores MasterRegion, which is about Lambda@Edge.
-func listFunctions(a *API, _ context.Context, _ alcove.Caller, c *call) (reply, error) {
-	var f failures
-	all := c.query.Has("FunctionVersion")
-	if all {
-		version := c.query.Get("FunctionVersion")
-		check(&f, []rule{{member: "functionVersion", text: ptr(&version), enum: []string{"ALL"}}})
-	}
-	max := maxItems(&f, c)
-	if err := f.err(); err != nil {
-		return reply{}, err
-	}
-	versions, next, err := a.Catalog.List(c.query.Get("Marker"), max, all)
+func listFunctions(a *API, _ context.Context, _ alcove.Caller, _ *call, in *listFunctionsInput) (reply, error) {
+	all := in.FunctionVersion != nil
+	versions, next, err := a.Catalog.List(in.marker(), in.max(), all)
 	if err != nil {
 		return reply{}, err
 	}
@@ -36,18 +31,22 @@ func listFunctions(a *API, _ context.Context, _ alcove.Caller, c *call) (reply, 
 // was asked for.
 const pageSize = 50
 
-// maxItems reads the MaxItems of a list.
-func maxItems(f *failures, c *call) int {
-	if !c.query.Has("MaxItems") {
+// listInput is what all lists take.
+type listInput struct {
+	Marker   *string `from:"query"`
+	MaxItems *int    `from:"query" is:"MaxListItems"`
+}
+
+func (in *listInput) marker() string {
+	if in.Marker == nil {
+		return ""
+	}
+	return *in.Marker
+}
+
+func (in *listInput) max() int {
+	if in.MaxItems == nil {
 		return pageSize
 	}
-	text := c.query.Get("MaxItems")
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		f.add("maxItems", text, "Member must be an integer")
-		return 0
-	}
-	number := &n
-	check(f, []rule{{member: "maxItems", number: &number, min: 1, max: 10000}})
-	return min(n, pageSize)
+	return min(*in.MaxItems, pageSize)
 }

@@ -12,17 +12,17 @@ type listVersionsOutput struct {
 	NextMarker string `json:",omitempty"`
 }
 
-func listVersionsByFunction(a *API, _ context.Context, _ alcove.Caller, c *call) (reply, error) {
-	var f failures
-	max := maxItems(&f, c)
-	if err := f.err(); err != nil {
-		return reply{}, err
-	}
-	ref, err := a.ref(c.params[0], "", maxNamespacedName)
+type listVersionsInput struct {
+	FunctionName *string `from:"path" is:"NamespacedFunctionName"`
+	listInput
+}
+
+func listVersionsByFunction(a *API, _ context.Context, _ alcove.Caller, _ *call, in *listVersionsInput) (reply, error) {
+	ref, err := a.ref(*in.FunctionName, "", maxNamespacedName)
 	if err != nil {
 		return reply{}, err
 	}
-	versions, next, err := a.Catalog.ListVersions(ref.Name, c.query.Get("Marker"), max)
+	versions, next, err := a.Catalog.ListVersions(ref.Name, in.marker(), in.max())
 	if err != nil {
 		return reply{}, err
 	}

@@ -20,7 +20,7 @@ func (a *API) ref(name, qualifier string, max int) (alcove.Ref, error) {
 	}
 	var f failures
 	if len(name) > max {
-		check(&f, []rule{{member: "functionName", text: ptr(&name), max: max}})
+		(&constraint{max: max}).text(&f, "functionName", name)
 		return alcove.Ref{}, f.err()
 	}
 	return a.Place.ParseRef(name, qualifier)
@@ -47,7 +47,7 @@ func (a *API) qualified(c *call) (alcove.Ref, error) {
 	qualifier := c.query.Get("Qualifier")
 	if qualifier == "" && c.query.Has("Qualifier") {
 		var f failures
-		check(&f, []rule{{member: "qualifier", text: ptr(&qualifier), min: 1}})
+		(&constraint{min: 1}).text(&f, "qualifier", qualifier)
 		return alcove.Ref{}, f.err()
 	}
 	return a.ref(c.params[0], qualifier, maxNamespacedName)
@@ -69,11 +69,6 @@ func (a *API) functionOnly(name string, latest bool) (string, error) {
 
 // tagged reads the ARN of a function that tags are asked of.
 func (a *API) tagged(resource string) (string, error) {
-	var f failures
-	check(&f, []rule{{member: "resource", text: ptr(&resource), min: 1, max: maxNamespacedName, pattern: resourcePattern}})
-	if err := f.err(); err != nil {
-		return "", err
-	}
 	parts := strings.Split(resource, ":")
 	if parts[5] != "function" {
 		return "", alcove.ClientError(alcove.CodeResourceNotFound, "The resource you requested does not exist.")
@@ -87,6 +82,3 @@ func (a *API) tagged(resource string) (string, error) {
 	}
 	return ref.Name, nil
 }
-
-// ptr is the address of a pointer to v: how a rule takes a text that is there.
-func ptr[T any](v *T) **T { return &v }

@@ -9,19 +9,15 @@ import (
 )
 
 type publishVersionInput struct {
-	CodeSha256  *string
-	Description *string
-	RevisionId  *string
-	PublishTo   *string
+	FunctionName *string `from:"path" is:"FunctionName"`
+	CodeSha256   *string
+	Description  *string `is:"Description"`
+	RevisionId   *string
+	PublishTo    *string
 }
 
-func publishVersion(a *API, ctx context.Context, caller alcove.Caller, c *call, in *publishVersionInput) (reply, error) {
-	var f failures
-	check(&f, []rule{{member: "description", text: &in.Description, max: 256}})
-	if err := f.err(); err != nil {
-		return reply{}, err
-	}
-	name, err := a.functionOnly(c.params[0], true)
+func publishVersion(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *publishVersionInput) (reply, error) {
+	name, err := a.functionOnly(*in.FunctionName, true)
 	if err != nil {
 		return reply{}, err
 	}

@@ -16,7 +16,7 @@ type route struct {
 	query     string
 	operation string
 	maxBody   int64
-	serve     handler // nil if the operation is not there yet
+	serve     *handler // nil if the operation is not there yet
 }
 
 // table lists every operation of the Lambda API (aws-sdk-go-v2, service/lambda
@@ -80,12 +80,12 @@ func table() []route {
 		{"GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config/list", "", "ListFunctionEventInvokeConfigs", maxBody, nil},
 		{"GET", "/2021-10-31/functions/{FunctionName}/urls", "", "ListFunctionUrlConfigs", maxBody, nil},
 		{"GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", "", "ListFunctionVersionsByCapacityProvider", maxBody, nil},
-		{"GET", "/2015-03-31/functions", "", "ListFunctions", maxBody, bare(listFunctions)},
+		{"GET", "/2015-03-31/functions", "", "ListFunctions", maxBody, with(listFunctions)},
 		{"GET", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}/functions", "", "ListFunctionsByCodeSigningConfig", maxBody, nil},
 		{"GET", "/2018-10-31/layers/{LayerName}/versions", "", "ListLayerVersions", maxBody, nil},
 		{"GET", "/2018-10-31/layers", "", "ListLayers", maxBody, nil},
-		{"GET", "/2017-03-31/tags/{Resource}", "", "ListTags", maxBody, bare(listTags)},
-		{"GET", "/2015-03-31/functions/{FunctionName}/versions", "", "ListVersionsByFunction", maxBody, bare(listVersionsByFunction)},
+		{"GET", "/2017-03-31/tags/{Resource}", "", "ListTags", maxBody, with(listTags)},
+		{"GET", "/2015-03-31/functions/{FunctionName}/versions", "", "ListVersionsByFunction", maxBody, with(listVersionsByFunction)},
 		{"POST", "/2018-10-31/layers/{LayerName}/versions", "", "PublishLayerVersion", maxUpload, nil},
 		{"POST", "/2015-03-31/functions/{FunctionName}/versions", "", "PublishVersion", maxBody, with(publishVersion)},
 		{"PUT", "/2020-06-30/functions/{FunctionName}/code-signing-config", "", "PutFunctionCodeSigningConfig", maxBody, nil},
@@ -103,7 +103,7 @@ func table() []route {
 		{"POST", "/2025-12-01/durable-execution-callbacks/{CallbackId}/succeed", "", "SendDurableExecutionCallbackSuccess", maxInvocation, nil},
 		{"POST", "/2025-12-01/durable-executions/{DurableExecutionArn}/stop", "", "StopDurableExecution", maxBody, nil},
 		{"POST", "/2017-03-31/tags/{Resource}", "", "TagResource", maxBody, with(tagResource)},
-		{"DELETE", "/2017-03-31/tags/{Resource}", "", "UntagResource", maxBody, bare(untagResource)},
+		{"DELETE", "/2017-03-31/tags/{Resource}", "", "UntagResource", maxBody, with(untagResource)},
 		{"PUT", "/2015-03-31/functions/{FunctionName}/aliases/{Name}", "", "UpdateAlias", maxBody, nil},
 		{"PUT", "/2025-11-30/capacity-providers/{CapacityProviderName}", "", "UpdateCapacityProvider", maxBody, nil},
 		{"PUT", "/2020-04-22/code-signing-configs/{CodeSigningConfigArn}", "", "UpdateCodeSigningConfig", maxBody, nil},

@@ -5,12 +5,12 @@ package lambdaapi
 
 // settings are the members that both take.
 type settings struct {
-	Runtime          *string
-	Role             *string
-	Handler          *string
-	Description      *string
-	Timeout          *int
-	MemorySize       *int
+	Runtime          *string `is:"Runtime"`
+	Role             *string `is:"RoleArn"`
+	Handler          *string `is:"Handler"`
+	Description      *string `is:"Description"`
+	Timeout          *int    `is:"Timeout"`
+	MemorySize       *int    `is:"MemorySize"`
 	Environment      *environmentShape
 	TracingConfig    *tracingShape
 	EphemeralStorage *storageShape
@@ -30,18 +30,24 @@ type settings struct {
 
 type environmentShape struct{ Variables map[string]string }
 
-type tracingShape struct{ Mode *string }
-
-type storageShape struct{ Size *int }
-
-type loggingShape struct {
-	LogFormat           *string
-	ApplicationLogLevel *string
-	SystemLogLevel      *string
-	LogGroup            *string
+type tracingShape struct {
+	Mode *string `is:"TracingMode"`
 }
 
-type snapStartShape struct{ ApplyOn *string }
+type storageShape struct {
+	Size *int `is:"EphemeralStorageSize,required"`
+}
+
+type loggingShape struct {
+	LogFormat           *string `is:"LogFormat"`
+	ApplicationLogLevel *string `is:"ApplicationLogLevel"`
+	SystemLogLevel      *string `is:"SystemLogLevel"`
+	LogGroup            *string `is:"LogGroup"`
+}
+
+type snapStartShape struct {
+	ApplyOn *string `is:"SnapStartApplyOn"`
+}
 
 type vpcShape struct {
 	SubnetIds               []string
@@ -57,7 +63,9 @@ type imageShape struct {
 	WorkingDirectory *string
 }
 
-type tenancyShape struct{ TenantIsolationMode *string }
+type tenancyShape struct {
+	TenantIsolationMode *string `is:"TenantIsolationMode,required"`
+}
 
 // unsupported gives an error for the first member with a value that this
 // program cannot honour yet. Empty ones are what tools send that always send

@@ -10,45 +10,15 @@ import (
 	"github.com/alcove-run/alcove/runtimes"
 )
 
-// rules is the table of constraints of the shared members.
-func (s *settings) rules() []rule {
-	table := []rule{
-		{member: "runtime", text: &s.Runtime, max: maxEcho}, // its values are the runtimes' business
-		{member: "role", text: &s.Role, pattern: rolePattern},
-		{member: "handler", text: &s.Handler, max: 128, pattern: handlerPattern},
-		{member: "description", text: &s.Description, max: 256},
-		{member: "timeout", number: &s.Timeout, min: 1, max: alcove.MaxTimeout},
-		{member: "memorySize", number: &s.MemorySize, min: alcove.MinMemorySize, max: alcove.MaxMemorySize},
-	}
-	if t := s.TracingConfig; t != nil {
-		table = append(table, rule{member: "tracingConfig.mode", text: &t.Mode, enum: []string{"Active", "PassThrough"}})
-	}
-	if e := s.EphemeralStorage; e != nil {
-		table = append(table, rule{member: "ephemeralStorage.size", number: &e.Size, required: true, min: alcove.MinEphemeral, max: alcove.MaxEphemeral})
-	}
-	if t := s.SnapStart; t != nil {
-		table = append(table, rule{member: "snapStart.applyOn", text: &t.ApplyOn, enum: []string{"PublishedVersions", "None"}})
-	}
-	if l := s.LoggingConfig; l != nil {
-		table = append(table,
-			rule{member: "loggingConfig.logFormat", text: &l.LogFormat, enum: []string{"JSON", "Text"}},
-			rule{member: "loggingConfig.applicationLogLevel", text: &l.ApplicationLogLevel, enum: []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}},
-			rule{member: "loggingConfig.systemLogLevel", text: &l.SystemLogLevel, enum: []string{"DEBUG", "INFO", "WARN"}},
-			rule{member: "loggingConfig.logGroup", text: &l.LogGroup, min: 1, max: 512, pattern: groupPattern},
-		)
-	}
-	return table
-}
-
 // checkEnvironment is the part of the table that a map needs.
 func (s *settings) checkEnvironment(f *failures) {
 	if s.Environment == nil {
 		return
 	}
 	for _, name := range sortedKeys(s.Environment.Variables) {
-		if !variablePattern.MatchString(name) {
+		if !variablePattern.match(name) {
 			f.add("environment.variables", "{"+name+"=…}", // values are secrets
-				"Map keys must satisfy constraint: [Member must satisfy regular expression pattern: "+bareExpression(variablePattern)+"]")
+				"Map keys must satisfy constraint: [Member must satisfy regular expression pattern: "+variablePattern.text+"]")
 		}
 		if strings.Contains(s.Environment.Variables[name], "\x00") {
 			f.add("environment.variables", "{"+name+"=…}", "Map values must not contain the character U+0000")
@@ -86,7 +56,7 @@ func variablesText(variables map[string]string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func sortedKeys(m map[string]string) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)
@@ -160,9 +130,4 @@ func (a *API) checkArchitecture(list []string) (string, error) {
 		return "", alcove.InvalidParameter("Architecture %s is not available here: this node runs %s.", list[0], a.Architecture)
 	}
 	return list[0], nil
-}
-
-// architectures is the row for that member.
-func architectures(list *[]string) rule {
-	return rule{member: "architectures", list: list, min: 1, max: 1, enum: []string{"x86_64", "arm64"}}
 }

@@ -16,18 +16,15 @@ const (
 	maxTagValue = 256
 )
 
-type tagResourceInput struct{ Tags map[string]string }
+type tagResourceInput struct {
+	Resource *string           `from:"path" is:"TaggableResource"`
+	Tags     map[string]string `is:",required"`
+}
 
-func tagResource(a *API, ctx context.Context, caller alcove.Caller, c *call, in *tagResourceInput) (reply, error) {
-	var f failures
-	if in.Tags == nil {
-		f.null("tags")
-	}
-	checkTags(&f, in.Tags)
-	if err := f.err(); err != nil {
-		return reply{}, err
-	}
-	name, err := a.tagged(c.params[0])
+func (in *tagResourceInput) check(f *failures) { checkTags(f, in.Tags) }
+
+func tagResource(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *tagResourceInput) (reply, error) {
+	name, err := a.tagged(*in.Resource)
 	if err != nil {
 		return reply{}, err
 	}
@@ -44,18 +41,17 @@ func tagResource(a *API, ctx context.Context, caller alcove.Caller, c *call, in 
 	return reply{status: http.StatusNoContent}, nil
 }
 
-func untagResource(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
-	keys := c.query["tagKeys"]
-	if len(keys) == 0 {
-		var f failures
-		f.null("tagKeys")
-		return reply{}, f.err()
-	}
-	name, err := a.tagged(c.params[0])
+type untagResourceInput struct {
+	Resource *string  `from:"path" is:"TaggableResource"`
+	TagKeys  []string `from:"query=tagKeys" is:",required"`
+}
+
+func untagResource(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *untagResourceInput) (reply, error) {
+	name, err := a.tagged(*in.Resource)
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.Catalog.SetTags(ctx, caller, name, nil, keys); err != nil {
+	if err := a.Catalog.SetTags(ctx, caller, name, nil, in.TagKeys); err != nil {
 		return reply{}, err
 	}
 	return reply{status: http.StatusNoContent}, nil
@@ -63,8 +59,12 @@ func untagResource(a *API, ctx context.Context, caller alcove.Caller, c *call) (
 
 type listTagsOutput struct{ Tags map[string]string }
 
-func listTags(a *API, _ context.Context, _ alcove.Caller, c *call) (reply, error) {
-	name, err := a.tagged(c.params[0])
+type listTagsInput struct {
+	Resource *string `from:"path" is:"TaggableResource"`
+}
+
+func listTags(a *API, _ context.Context, _ alcove.Caller, _ *call, in *listTagsInput) (reply, error) {
+	name, err := a.tagged(*in.Resource)
 	if err != nil {
 		return reply{}, err
 	}

@@ -10,27 +10,23 @@ import (
 
 type updateFunctionCodeInput struct {
 	codeShape
-	Architectures []string
+	FunctionName  *string  `from:"path" is:"FunctionName"`
+	Architectures []string `is:"ArchitecturesList"`
 	Publish       *bool
 	PublishTo     *string
 	DryRun        *bool
 	RevisionId    *string
 }
 
-func updateFunctionCode(a *API, ctx context.Context, caller alcove.Caller, c *call, in *updateFunctionCodeInput) (reply, error) {
-	var f failures
-	check(&f, []rule{architectures(&in.Architectures)})
-	if err := f.err(); err != nil {
-		return reply{}, err
-	}
-	name, err := a.functionOnly(c.params[0], true)
+func updateFunctionCode(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *updateFunctionCodeInput) (reply, error) {
+	name, err := a.functionOnly(*in.FunctionName, true)
 	if err != nil {
 		return reply{}, err
 	}
 	if in.ImageUri != nil && *in.ImageUri != "" {
 		return reply{}, alcove.InvalidParameter("Please don't provide ImageUri when updating a function with packageType Zip.")
 	}
-	if err := in.codeShape.check(); err != nil {
+	if err := in.codeShape.refuse(); err != nil {
 		return reply{}, err
 	}
 	if in.PublishTo != nil && *in.PublishTo != "" {

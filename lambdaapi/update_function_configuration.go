@@ -10,20 +10,17 @@ import (
 
 type updateFunctionConfigurationInput struct {
 	settings
-	RevisionId *string
+	FunctionName *string `from:"path" is:"FunctionName"`
+	RevisionId   *string
 	// TenancyConfig is no member of AWS's request. It is read to be refused:
 	// who sends it believes that isolation changed.
 	TenancyConfig json.RawMessage
 }
 
-func updateFunctionConfiguration(a *API, ctx context.Context, caller alcove.Caller, c *call, in *updateFunctionConfigurationInput) (reply, error) {
-	var f failures
-	check(&f, in.rules())
-	in.checkEnvironment(&f)
-	if err := f.err(); err != nil {
-		return reply{}, err
-	}
-	name, err := a.functionOnly(c.params[0], true)
+func (in *updateFunctionConfigurationInput) check(f *failures) { in.checkEnvironment(f) }
+
+func updateFunctionConfiguration(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *updateFunctionConfigurationInput) (reply, error) {
+	name, err := a.functionOnly(*in.FunctionName, true)
 	if err != nil {
 		return reply{}, err
 	}

@@ -2,7 +2,6 @@ package lambdaapi
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,15 +17,19 @@ type failures struct{ list []string }
 // maxEcho is how much of a value a message repeats, in bytes.
 const maxEcho = 1 << 10
 
-func (f *failures) add(member, value, constraint string) {
-	if len(value) > maxEcho {
-		value = strings.ToValidUTF8(value[:maxEcho], "") + "…"
-	}
-	f.list = append(f.list, fmt.Sprintf("Value '%s' at '%s' failed to satisfy constraint: %s", value, member, constraint))
+func (f *failures) add(member, value, failed string) {
+	f.list = append(f.list, fmt.Sprintf("Value '%s' at '%s' failed to satisfy constraint: %s", clip(value), member, failed))
 }
 
 func (f *failures) null(member string) {
 	f.list = append(f.list, fmt.Sprintf("Value null at '%s' failed to satisfy constraint: Member must not be null", member))
+}
+
+func clip(s string) string {
+	if len(s) <= maxEcho {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxEcho], "") + "…"
 }
 
 const oneDetected = "1 validation error detected: "
@@ -57,105 +60,106 @@ func (f *failures) err() error {
 	}
 }
 
-// rule is one row of a table of constraints: a member, its value in the request
-// at hand, and what the value has to satisfy. Exactly one of text, number and
-// list is given; a nil pointer in it is an absent member.
-type rule struct {
-	member   string // as AWS's messages spell it: vpcConfig.subnetIds
-	required bool
+// The words of constraints.
 
-	text    **string
-	min     int // of a text's length in characters, or a number
-	max     int // likewise; 0 is none
-	pattern *regexp.Regexp
-	enum    []string
-
-	number **int
-
-	list *[]string // each element satisfies enum; min and max bound their number
+func atLeast(n int) string {
+	return "Member must have length greater than or equal to " + strconv.Itoa(n)
 }
-
-// check compares every row with its constraints.
-func check(f *failures, table []rule) {
-	for _, r := range table {
-		switch {
-		case r.text != nil:
-			r.checkText(f)
-		case r.number != nil:
-			r.checkNumber(f)
-		case r.list != nil:
-			r.checkList(f)
-		}
-	}
-}
-
-func (r *rule) checkText(f *failures) {
-	if *r.text == nil {
-		if r.required {
-			f.null(r.member)
-		}
-		return
-	}
-	value := **r.text
-	length := utf8.RuneCountInString(value)
-	if length < r.min {
-		f.add(r.member, value, "Member must have length greater than or equal to "+strconv.Itoa(r.min))
-	}
-	if r.max > 0 && length > r.max {
-		f.add(r.member, value, "Member must have length less than or equal to "+strconv.Itoa(r.max))
-	}
-	if r.pattern != nil && !r.pattern.MatchString(value) {
-		f.add(r.member, value, "Member must satisfy regular expression pattern: "+bareExpression(r.pattern))
-	}
-	if r.enum != nil && !slices.Contains(r.enum, value) {
-		f.add(r.member, value, enumText(r.enum))
-	}
-}
-
-func (r *rule) checkNumber(f *failures) {
-	if *r.number == nil {
-		if r.required {
-			f.null(r.member)
-		}
-		return
-	}
-	value := **r.number
-	if value < r.min {
-		f.add(r.member, strconv.Itoa(value), "Member must have value greater than or equal to "+strconv.Itoa(r.min))
-	}
-	if r.max > 0 && value > r.max {
-		f.add(r.member, strconv.Itoa(value), "Member must have value less than or equal to "+strconv.Itoa(r.max))
-	}
-}
-
-func (r *rule) checkList(f *failures) {
-	list := *r.list
-	if list == nil {
-		return
-	}
-	echo := "[" + strings.Join(list, ", ") + "]"
-	if len(list) < r.min {
-		f.add(r.member, echo, "Member must have length greater than or equal to "+strconv.Itoa(r.min))
-	}
-	if r.max > 0 && len(list) > r.max {
-		f.add(r.member, echo, "Member must have length less than or equal to "+strconv.Itoa(r.max))
-	}
-	if r.enum != nil && slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(r.enum, s) }) {
-		f.add(r.member, echo, "Member must satisfy constraint: ["+enumText(r.enum)+", Member must not be null]")
-	}
-}
+func atMost(n int) string { return "Member must have length less than or equal to " + strconv.Itoa(n) }
 
 func enumText(values []string) string {
 	return "Member must satisfy enum value set: [" + strings.Join(values, ", ") + "]"
 }
 
-// whole compiles a pattern of AWS's model, which always stands for the whole
-// value.
-func whole(expression string) *regexp.Regexp {
-	return regexp.MustCompile("^(?:" + expression + ")$")
+func (p *pattern) words() string { return "Member must satisfy regular expression pattern: " + p.text }
+
+// text compares a text with c.
+func (c *constraint) text(f *failures, member, value string) {
+	for _, failed := range c.broken(value) {
+		f.add(member, value, failed)
+	}
 }
 
-// bareExpression is what was given to whole.
-func bareExpression(p *regexp.Regexp) string {
-	return strings.TrimSuffix(strings.TrimPrefix(p.String(), "^(?:"), ")$")
+// broken gives the words of every constraint that a text breaks.
+func (c *constraint) broken(value string) (list []string) {
+	length := utf8.RuneCountInString(value)
+	if length < c.min {
+		list = append(list, atLeast(c.min))
+	}
+	if c.max > 0 && length > c.max {
+		list = append(list, atMost(c.max))
+	}
+	if c.pattern != nil && !c.pattern.match(value) {
+		list = append(list, c.pattern.words())
+	}
+	if c.enum != nil && !slices.Contains(c.enum, value) {
+		list = append(list, enumText(c.enum))
+	}
+	return list
+}
+
+// number compares a number with c.
+func (c *constraint) number(f *failures, member string, value int) {
+	if value < c.min {
+		f.add(member, strconv.Itoa(value), "Member must have value greater than or equal to "+strconv.Itoa(c.min))
+	}
+	if c.max > 0 && value > c.max {
+		f.add(member, strconv.Itoa(value), "Member must have value less than or equal to "+strconv.Itoa(c.max))
+	}
+}
+
+// texts compares a list with c, and what it holds with c.elem: of those that
+// fail, one failure for the whole list.
+func (c *constraint) texts(f *failures, member string, list []string) {
+	echo := "[" + strings.Join(list, ", ") + "]"
+	if len(list) < c.min {
+		f.add(member, echo, atLeast(c.min))
+	}
+	if c.max > 0 && len(list) > c.max {
+		f.add(member, echo, atMost(c.max))
+	}
+	if c.elem != nil && slices.ContainsFunc(list, func(s string) bool { return c.elem.broken(s) != nil }) {
+		f.add(member, echo, "Member must satisfy constraint: ["+c.elem.all()+"]")
+	}
+}
+
+// weights compares a map of numbers with c.key and c.value.
+func (c *constraint) weights(f *failures, member string, m map[string]float64) {
+	var all, keys, values []string
+	for _, k := range sortedKeys(m) {
+		text := strconv.FormatFloat(m[k], 'f', -1, 64)
+		if !strings.Contains(text, ".") {
+			text += ".0"
+		}
+		all = append(all, k+"="+text)
+		if c.key.broken(k) != nil {
+			keys = append(keys, k)
+		}
+		if m[k] < float64(c.value.min) || m[k] > float64(c.value.max) {
+			values = append(values, k)
+		}
+	}
+	echo := "{" + strings.Join(all, ", ") + "}"
+	if keys != nil {
+		f.add(member, echo, "Map keys must satisfy constraint: ["+strings.TrimSuffix(c.key.all(), ", Member must not be null")+"]")
+	}
+	if values != nil {
+		f.add(member, echo, fmt.Sprintf("Map value must satisfy constraint: [Member must have value less than or equal to %d.0, "+
+			"Member must have value greater than or equal to %d.0, Member must not be null]", c.value.max, c.value.min))
+	}
+}
+
+// all gives the words of everything that c asks of a text, in AWS's order.
+func (c *constraint) all() string {
+	var words []string
+	if c.max > 0 {
+		words = append(words, atMost(c.max), atLeast(c.min))
+	}
+	if c.pattern != nil {
+		words = append(words, c.pattern.words())
+	}
+	if c.enum != nil {
+		words = append(words, enumText(c.enum))
+	}
+	return strings.Join(append(words, "Member must not be null"), ", ")
 }

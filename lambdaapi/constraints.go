@@ -1,0 +1,89 @@
+package lambdaapi
+
+import (
+	"math"
+	"regexp"
+	"strings"
+)
+
+// constraint is what the values of a shape of AWS's model satisfy. A zero member
+// is no constraint.
+type constraint struct {
+	min, max int // of a text's length in characters, of a list's, or of a number
+	pattern  *pattern
+	enum     []string
+	// list and map constrain what lists and maps hold.
+	elem       *constraint
+	key, value *constraint
+}
+
+// unbounded is the max of numbers that have only a least.
+const unbounded = math.MaxInt
+
+// pattern is a regular expression of AWS's model, which always stands for the
+// whole value.
+type pattern struct {
+	text  string // as messages quote it
+	match func(string) bool
+}
+
+// whole compiles a pattern.
+func whole(expression string) *pattern {
+	return &pattern{expression, regexp.MustCompile("^(?:" + expression + ")$").MatchString}
+}
+
+// but makes a pattern that AWS writes with a look-ahead or look-behind, which Go
+// has not: text is how AWS writes it, expression what remains without it.
+func but(text, expression string, refused func(string) bool) *pattern {
+	rest := regexp.MustCompile("^(?:" + expression + ")$")
+	return &pattern{text, func(s string) bool { return rest.MatchString(s) && !refused(s) }}
+}
+
+func allDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
+
+// Parts of patterns.
+const (
+	region     = `(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}`
+	layer      = `arn:(aws[a-zA-Z-]*)?:lambda:` + region + `:\d{12}:layer:[a-zA-Z0-9-_]+`
+	layerEntry = `(` + layer + `:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+)`
+)
+
+// Patterns of AWS's model (botocore, lambda 2015-03-31) that are used by name.
+var (
+	namePattern     = whole(`(arn:(aws[a-zA-Z-]*)?:lambda:)?(` + region + `:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?`)
+	variablePattern = whole(`[a-zA-Z]([a-zA-Z0-9_])+`)
+	arnPattern      = whole(`arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:(` + region + `)?:(\d{12})?:(.*)`)
+)
+
+// constraints are those of AWS's model (botocore, lambda 2015-03-31), by its
+// names of shapes. Timeout and MemorySize are those of ordinary functions.
+var constraints = map[string]constraint{
+	"Alias":                      {min: 1, max: 128, pattern: but(`(?!^[0-9]+$)([a-zA-Z0-9-_]+)`, `[a-zA-Z0-9-_]+`, allDigits)},
+	"AdditionalVersionWeights":   {key: &constraint{min: 1, max: 1024, pattern: whole(`[0-9]+`)}, value: &constraint{min: 0, max: 1}},
+	"ApplicationLogLevel":        {enum: []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}},
+	"ArchitecturesList":          {min: 1, max: 1, elem: &constraint{enum: architectureNames}},
+	"Description":                {max: 256},
+	"EphemeralStorageSize":       {min: 512, max: 10240},
+	"FunctionName":               {min: 1, max: maxFunctionName, pattern: namePattern},
+	"FunctionVersion":            {enum: []string{"ALL"}},
+	"Handler":                    {max: 128, pattern: whole(`[^\s]+`)},
+	"LogFormat":                  {enum: []string{"JSON", "Text"}},
+	"LogGroup":                   {min: 1, max: 512, pattern: whole(`[\.\-_/#A-Za-z0-9]+`)},
+	"MaxListItems":               {min: 1, max: 10000},
+	"MemorySize":                 {min: 128, max: 10240},
+	"NamespacedFunctionName":     {min: 1, max: maxNamespacedName, pattern: whole(`(arn:(aws[a-zA-Z-]*)?:lambda:` + region + `:\d{12}:|((` + region + `:)?(\d{12}:)?))(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?`)},
+	"PackageType":                {enum: []string{"Zip", "Image"}},
+	"Qualifier":                  {min: 1, max: 128, pattern: whole(`\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+`)},
+	"ReservedConcurrency":        {min: 0, max: unbounded},
+	"RoleArn":                    {max: 10000, pattern: whole(`arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+`)},
+	"Runtime":                    {max: maxEcho}, // its values are the runtimes' business
+	"SnapStartApplyOn":           {enum: []string{"PublishedVersions", "None"}},
+	"SystemLogLevel":             {enum: []string{"DEBUG", "INFO", "WARN"}},
+	"TaggableResource":           {min: 1, max: maxNamespacedName, pattern: whole(`arn:(aws[a-zA-Z-]*):lambda:` + region + `:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|capacity-provider:[a-zA-Z0-9-_]+)`)},
+	"TenantIsolationMode":        {enum: []string{"PER_TENANT"}},
+	"Timeout":                    {min: 1, max: 900},
+	"TracingMode":                {enum: []string{"Active", "PassThrough"}},
+	"VersionWithLatestPublished": {min: 1, max: 1024, pattern: whole(`(\$LATEST(\.PUBLISHED)?|[0-9]+)`)},
+}
+
+var architectureNames = []string{"x86_64", "arm64"}
