@@ -1,10 +1,10 @@
 // Package catalog holds the desired state: functions, their versions,
-// concurrency and tags. It owns the records in a [store.Store] and says which
+// aliases, concurrency and tags. It owns the records in a [store.Store] and says which
 // packages of an [artifact.Store] are still wanted; it runs nothing.
 //
 // Every record is in one bucket:
 //
-//	function/<name>            the function, its $LATEST and its counters
+//	function/<name>            the function, its $LATEST, its counters and its aliases
 //	version/<id>/<number>      a published version
 //
 // A function's key changes by compare-and-swap on its revision. A version's

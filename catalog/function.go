@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -104,6 +105,10 @@ func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.R
 	if ref.Qualifier != "" {
 		if _, ok := e.versions[ref.Qualifier]; !ok {
 			return nil
+		}
+		if names := e.record.pointing(ref.Qualifier); names != nil {
+			return alcove.ClientError(alcove.CodeResourceConflict,
+				"The version %s of function %s cannot be deleted: these aliases refer to it: %s", ref.Qualifier, ref.Name, strings.Join(names, ", "))
 		}
 		numbers = []string{ref.Qualifier}
 	} else {

@@ -101,6 +101,18 @@ func (p *page) result() ([]*alcove.Version, string, error) {
 	return vs, makeMarker(last.Name, placeOf(last.Number)), nil
 }
 
+// firstPage gives the first max of a list, and the marker of the page after it if
+// there is more.
+func firstPage[T any](list []T, max int, name func(T) string) ([]T, string, error) {
+	if max <= 0 {
+		max = defaultPage
+	}
+	if len(list) <= max {
+		return list, "", nil
+	}
+	return list[:max], makeMarker(name(list[max-1]), 0), nil
+}
+
 // placeOf is where a version stands among those of its function.
 func placeOf(number string) int {
 	n, _ := strconv.Atoi(number) // $LATEST is 0

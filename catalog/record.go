@@ -37,6 +37,9 @@ type record struct {
 		Description string `json:"description,omitempty"`
 	} `json:"published"`
 
+	// Aliases are the function's, by name.
+	Aliases map[string]alcove.Alias `json:"aliases,omitempty"`
+
 	// publishedNow is the version that the edit under way has published.
 	publishedNow *alcove.Version
 }
@@ -133,10 +136,14 @@ func inState(s alcove.State) error {
 // checkRevision compares the revision that a client sent, if it sent one.
 func (r *record) checkRevision(sent string) error {
 	if sent != "" && sent != r.Latest.RevisionID {
-		return alcove.ClientError(alcove.CodePreconditionFailed,
-			"The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id")
+		return errRevision()
 	}
 	return nil
+}
+
+func errRevision() error {
+	return alcove.ClientError(alcove.CodePreconditionFailed,
+		"The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id")
 }
 
 // runsAlike says whether environments of one serve for the other: nothing that a

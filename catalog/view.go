@@ -27,6 +27,7 @@ type entry struct {
 	running  *alcove.Version // as invocations run it
 	versions map[string]published
 	numbers  []string // of versions, ascending
+	aliases  map[string]*target
 }
 
 // published is a published version.
@@ -56,8 +57,9 @@ func (e *entry) codeBytes() int64 {
 	return n
 }
 
-// Resolve gives the version that an invocation of ref runs: while an update of
-// $LATEST is under way, and after one that failed, the content before it, which
+// Resolve gives the version that an invocation of ref runs; for an alias of two
+// versions it is drawn anew each time. While an update of
+// $LATEST is under way, and after one that failed, the content before it runs, which
 // tells of the update in its Update members. It takes no lock and allocates
 // nothing. The version is shared: it must not be changed.
 func (c *Catalog) Resolve(ref alcove.Ref) (*alcove.Version, error) {
@@ -68,17 +70,33 @@ func (c *Catalog) Resolve(ref alcove.Ref) (*alcove.Version, error) {
 		if v, ok := e.versions[ref.Qualifier]; ok {
 			return v.Version, nil
 		}
+		if t, ok := e.aliases[ref.Qualifier]; ok {
+			if v := t.pick(); v != nil {
+				return v, nil
+			}
+		}
 	}
 	return nil, c.notFound(ref)
 }
 
 // Describe gives the version as clients see it: $LATEST with what an update that
-// is under way or failed has set. The version is shared: it must not be changed.
+// is under way or failed has set, an alias as the version that it stands for. The version is shared: it must not be changed.
 func (c *Catalog) Describe(ref alcove.Ref) (*alcove.Version, error) {
-	if e := c.view.Load().functions[ref.Name]; e != nil && (ref.Qualifier == "" || ref.Qualifier == alcove.Latest) {
+	e := c.view.Load().functions[ref.Name]
+	if e == nil {
+		return nil, c.notFound(ref)
+	}
+	number := ref.Qualifier
+	if t, ok := e.aliases[number]; ok {
+		number = t.alias.Version
+	}
+	if number == "" || number == alcove.Latest {
 		return e.latest, nil
 	}
-	return c.Resolve(ref)
+	if v, ok := e.versions[number]; ok {
+		return v.Version, nil
+	}
+	return nil, c.notFound(ref)
 }
 
 // Function gives what belongs to the function as a whole. It is shared: it must
@@ -309,6 +327,7 @@ func (f *follower) entry(name string) *entry {
 		e.numbers[i] = strconv.Itoa(n)
 		e.versions[e.numbers[i]] = published{all[n].value, all[n].revision}
 	}
+	e.aliases = e.targets()
 	return e
 }
 

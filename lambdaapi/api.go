@@ -38,6 +38,11 @@ type Catalog interface {
 	Function(name string) (*alcove.Function, error)
 	List(marker string, max int, allVersions bool) ([]*alcove.Version, string, error)
 	ListVersions(name, marker string, max int) ([]*alcove.Version, string, error)
+	CreateAlias(ctx context.Context, caller alcove.Caller, function string, in catalog.AliasInput) (*alcove.Alias, error)
+	UpdateAlias(ctx context.Context, caller alcove.Caller, function, name string, in catalog.AliasUpdate) (*alcove.Alias, error)
+	DeleteAlias(ctx context.Context, caller alcove.Caller, function, name string) error
+	Alias(function, name string) (*alcove.Alias, error)
+	Aliases(function, version, marker string, max int) ([]*alcove.Alias, string, error)
 	SetReserved(ctx context.Context, caller alcove.Caller, name string, reserved *int) error
 	SetTags(ctx context.Context, caller alcove.Caller, name string, set map[string]string, remove []string) error
 	Totals() (codeBytes int64, functions int)

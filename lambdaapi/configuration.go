@@ -107,6 +107,9 @@ func answerARN(v *alcove.Version, ref alcove.Ref) string {
 	if ref.Qualifier == "" && v.Number == alcove.Latest {
 		return v.ARN
 	}
+	if ref.Qualifier != "" {
+		return v.ARN + ":" + ref.Qualifier // it may be an alias
+	}
 	return v.QualifiedARN()
 }
 

@@ -63,7 +63,8 @@ type fakeFunction struct {
 // fakeCatalog holds functions in memory, in AWS's life cycle: a change is under
 // way until it was looked at once.
 type fakeCatalog struct {
-	dir string
+	Catalog // nil: what is newer is tested with the real one
+	dir     string
 
 	mu        sync.Mutex
 	functions map[string]*fakeFunction

@@ -19,7 +19,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/2015-03-31/functions/f:1", "Qualifier=%24LATEST&MaxItems=9&Marker=2&FunctionVersion=ALL&tagKeys=a", "", "a  b", "Event", "None", "")
 	f.Add("PUT", "/2015-03-31/functions/f/configuration", "", `{"LoggingConfig":{"LogFormat":"JSON"},"Environment":{"Variables":{"AB":"c"}},"VpcConfig":{},"TenancyConfig":{}}`, "", "DryRun", "", "")
 	f.Add("POST", "/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:f", "", `{"Tags":{"a":"b"}}`, "", "", "", "")
-	n := newNode(f)
+	n := newRealNode(f)
 	f.Fuzz(func(t *testing.T, method, path, query, text, tenant, kind, log, clientContext string) {
 		r, err := http.NewRequest(method, "http://127.0.0.1/", bytes.NewReader([]byte(text)))
 		if err != nil {

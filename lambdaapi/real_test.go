@@ -1,0 +1,143 @@
+package lambdaapi
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
+	"github.com/alcove-run/alcove/catalog"
+	"github.com/alcove-run/alcove/invoke"
+	"github.com/alcove-run/alcove/store"
+)
+
+// realNode is an API over the real catalog, which keeps its records on disk. It
+// runs nothing: invocations answer with what they resolve to.
+type realNode struct {
+	*lambda.Client
+	api     *API
+	catalog *catalog.Catalog
+	log     *bytes.Buffer
+}
+
+// resolving invokes by resolving.
+type resolving struct{ catalog *catalog.Catalog }
+
+func (r resolving) Invoke(_ context.Context, _ alcove.Caller, req invoke.Request) (*alcove.Result, error) {
+	v, err := r.catalog.Resolve(req.Ref)
+	if err != nil {
+		return nil, err
+	}
+	return &alcove.Result{Payload: []byte("{}"), Report: alcove.Report{RequestID: "r", Version: v.Number}}, nil
+}
+
+func newRealNode(t testing.TB) *realNode {
+	t.Helper()
+	dir := t.TempDir()
+	st, err := store.Open(context.Background(), store.Config{Dir: filepath.Join(dir, "state")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	art, err := artifact.Open(filepath.Join(dir, "artifact"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	art.SetReserve(0)
+	cat, err := catalog.Open(context.Background(), catalog.Config{Store: st, Artifacts: art, Place: place, Concurrency: 1000,
+		Prepare: func(context.Context, *alcove.Version) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(cat.Close(), st.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	log := &bytes.Buffer{}
+	api := New(Config{Place: place, Auth: fakeAuth{}, Catalog: cat, Invoker: resolving{cat}, Artifacts: art, Runtimes: fakeRuntimes{},
+		Architecture: "x86_64", Concurrency: 1000, Log: slog.New(slog.NewTextHandler(log, nil))})
+	return &realNode{api: api, catalog: cat, log: log}
+}
+
+func startReal(t testing.TB) *realNode {
+	t.Helper()
+	n := newRealNode(t)
+	srv := httptest.NewServer(n.api)
+	t.Cleanup(srv.Close)
+	n.Client = lambda.New(lambda.Options{Region: place.Region, BaseEndpoint: aws.String(srv.URL), HTTPClient: srv.Client(),
+		Retryer: aws.NopRetryer{}, Credentials: credentials.NewStaticCredentialsProvider(root.AccessKeyID, "secret", "")})
+	return n
+}
+
+// zipOf makes a package of one file.
+func zipOf(t testing.TB, name, body string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	f, err := w.Create(name)
+	if err == nil {
+		_, err = f.Write([]byte(body))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// function makes a function and waits until it is active.
+func (n *realNode) function(t testing.TB, name string, change func(*lambda.CreateFunctionInput)) {
+	t.Helper()
+	in := createInput(name, change)
+	in.Code = &types.FunctionCode{ZipFile: zipOf(t, "index.py", name)}
+	if _, err := n.CreateFunction(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	n.ready(t, name)
+}
+
+// ready waits until a function can be changed.
+func (n *realNode) ready(t testing.TB, name string) {
+	t.Helper()
+	w := lambda.NewFunctionUpdatedV2Waiter(n, func(o *lambda.FunctionUpdatedV2WaiterOptions) {
+		o.MinDelay, o.MaxDelay = time.Millisecond, 10*time.Millisecond
+	})
+	if err := w.Wait(t.Context(), &lambda.GetFunctionInput{FunctionName: &name}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// publish gives $LATEST another description and makes a version of it.
+func (n *realNode) publish(t testing.TB, name, description string) string {
+	t.Helper()
+	if _, err := n.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: &name, Description: &description}); err != nil {
+		t.Fatal(err)
+	}
+	n.ready(t, name)
+	v, err := n.PublishVersion(t.Context(), &lambda.PublishVersionInput{FunctionName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *v.Version
+}
+
+// refused sees that an error has AWS's code and text.
+func refused(t testing.TB, err error, code, text string) {
+	t.Helper()
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok || api.ErrorCode() != code || api.ErrorMessage() != text {
+		t.Errorf("%v\nwant %s: %s", err, code, text)
+	}
+}
