@@ -61,6 +61,9 @@ const (
 const (
 	ReasonConcurrency         = "ConcurrentInvocationLimitExceeded"
 	ReasonReservedConcurrency = "ReservedFunctionConcurrentInvocationLimitExceeded"
+	// ReasonTenantEnvironments is alcove's own: the tenant has its share of the
+	// function's environments.
+	ReasonTenantEnvironments = "TenantEnvironmentLimitExceeded"
 )
 
 // ClientError is an [Error] that the caller can mend.

@@ -194,7 +194,7 @@ func (p *Pool) unlist(e *entry) {
 func (p *Pool) drop(e *entry) {
 	e.group.entries--
 	if e.counts {
-		e.group.fn.tenants--
+		e.group.fn.count(e.group.key.tenant, -1)
 	}
 	p.forget(e.group)
 }

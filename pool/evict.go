@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -19,7 +20,11 @@ var errEndedEarly = errors.New("pool: the environment ended before its Init did"
 // Preconditions: p.mu is held.
 func (p *Pool) admit(v *alcove.Version, g *group, stocked bool) error {
 	if v.Isolated() {
-		if limit := p.cfg.Cap(v); g.fn.tenants >= limit {
+		limit := p.cfg.Cap(v)
+		if own := policy.TenantCap(limit, p.cfg.TenantShare); own < limit && !p.withinShare(g, own) {
+			return tooManyOfTenant(own)
+		}
+		if g.fn.tenants >= limit {
 			victims := policy.Victims(time.Now(), p.idleOf(g.fn), g.fn.tenants-limit+1, p.cfg.TenantIdleMin)
 			p.evict(victims)
 			// Those that are on their way out count no more: what they still
@@ -40,9 +45,28 @@ func (p *Pool) admit(v *alcove.Version, g *group, stocked bool) error {
 		}
 	}
 	if v.Isolated() {
-		g.fn.tenants++
+		g.fn.count(g.key.tenant, 1)
 	}
 	return nil
+}
+
+// withinShare tells whether g's tenant may have one more environment of its own.
+// Those that it has idle, of other versions, make room whenever they were used.
+func (p *Pool) withinShare(g *group, own int) bool {
+	tenant := g.key.tenant
+	if g.fn.byTenant[tenant] < own {
+		return true
+	}
+	var idle []policy.Idle
+	for k, other := range g.fn.groups {
+		for _, e := range other.idle {
+			if k.tenant == tenant {
+				idle = append(idle, policy.Idle{ID: e.env.ID(), Since: e.since})
+			}
+		}
+	}
+	p.evict(policy.Victims(time.Now(), idle, g.fn.byTenant[tenant]-own+1, 0))
+	return g.fn.byTenant[tenant] < own
 }
 
 // tooManyTenants is Lambda's answer at the cap of tenant environments. AWS
@@ -50,6 +74,14 @@ func (p *Pool) admit(v *alcove.Version, g *group, stocked bool) error {
 func tooManyTenants() error {
 	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
 		Message: "Rate exceeded", Reason: alcove.ReasonConcurrency, RetryAfter: time.Second}
+}
+
+// tooManyOfTenant is the answer to a tenant that has its share of the cap. AWS
+// documents no such limit; the reason is alcove's own.
+func tooManyOfTenant(own int) error {
+	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
+		Message: fmt.Sprintf("Rate exceeded. One tenant may have %d execution environments of this function.", own),
+		Reason:  alcove.ReasonTenantEnvironments, RetryAfter: time.Second}
 }
 
 func outOfMemory() error {
@@ -91,7 +123,7 @@ func (p *Pool) retire(e *entry) {
 	p.unlist(e)
 	if e.counts {
 		e.counts = false
-		e.group.fn.tenants--
+		e.group.fn.count(e.group.key.tenant, -1)
 	}
 	e.memory = 0
 	go e.env.Close()

@@ -67,7 +67,7 @@ func errShuttingDown() error {
 func (p *Pool) group(v *alcove.Version, tenant alcove.Tenant) *group {
 	f := p.functions[v.FunctionID]
 	if f == nil {
-		f = &function{groups: make(map[groupKey]*group), stocks: make(map[stockKey]*stock)}
+		f = &function{groups: make(map[groupKey]*group), stocks: make(map[stockKey]*stock), byTenant: make(map[alcove.Tenant]int)}
 		p.functions[v.FunctionID] = f
 	}
 	k := groupKey{v.Number, v.Generation, tenant}
@@ -127,7 +127,7 @@ func (p *Pool) settle(w *waiter) {
 // release gives back what admit took.
 func (p *Pool) release(g *group) {
 	if g.version.Isolated() {
-		g.fn.tenants--
+		g.fn.count(g.key.tenant, -1)
 	}
 	p.forget(g)
 }

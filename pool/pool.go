@@ -48,6 +48,9 @@ type Config struct {
 	Current func(v *alcove.Version) bool
 	// Cap is how many tenant environments v's function may have.
 	Cap func(v *alcove.Version) int
+	// TenantShare is how much of Cap one tenant may have, from 0 to 1; zero is
+	// taken for 1.
+	TenantShare float64
 	// TenantIdleMin is how long an environment must have been idle before it may
 	// go for another tenant's sake.
 	TenantIdleMin time.Duration
@@ -93,6 +96,16 @@ type function struct {
 	stocks map[stockKey]*stock
 	// tenants counts tenant environments that exist, are being made, or are promised.
 	tenants int
+	// byTenant counts the same for each tenant that has any.
+	byTenant map[alcove.Tenant]int
+}
+
+// count adds n to what tenant has of f.
+func (f *function) count(tenant alcove.Tenant, n int) {
+	f.tenants += n
+	if f.byTenant[tenant] += n; f.byTenant[tenant] == 0 {
+		delete(f.byTenant, tenant)
+	}
 }
 
 type groupKey struct {
@@ -152,6 +165,9 @@ const newEnvironmentMemory = 24 << 20
 
 // New makes an empty pool.
 func New(cfg Config) *Pool {
+	if cfg.TenantShare == 0 {
+		cfg.TenantShare = 1
+	}
 	p := &Pool{
 		cfg:       cfg,
 		stop:      make(chan struct{}),

@@ -245,6 +245,7 @@ func (n *node) openPool(context.Context) error {
 		Start:         n.startEnvironment,
 		Current:       n.current,
 		Cap:           n.tenantCap,
+		TenantShare:   n.cfg.TenantShare,
 		TenantIdleMin: n.cfg.TenantIdleMin,
 		KeepAlive:     keepAlive,
 		Memory:        int64(n.cfg.Memory),

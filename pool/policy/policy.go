@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -21,6 +22,16 @@ func Cap(reserved *int, account int) int {
 		n = *reserved
 	}
 	return n * 5 / 2
+}
+
+// TenantCap is how many of a function's limit environments one tenant may have,
+// whatever they are doing: its share of them, rounded up, at least one, and never
+// the last, which is left for somebody else. A share of 1 bounds nothing.
+func TenantCap(limit int, share float64) int {
+	if share >= 1 || limit <= 1 {
+		return limit
+	}
+	return min(max(1, int(math.Ceil(float64(limit)*share))), limit-1)
 }
 
 // Idle is an environment that waits for work, as the decisions see it.

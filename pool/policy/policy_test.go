@@ -108,3 +108,33 @@ func TestExpiredAgainstNaive(t *testing.T) {
 		}
 	})
 }
+
+// One tenant has what share promises, and never keeps everybody else out.
+func TestTenantCapLeavesRoomForOthers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limit := rapid.IntRange(0, 5000).Draw(t, "limit")
+		share := rapid.Float64Range(0.001, 1).Draw(t, "share")
+		own := TenantCap(limit, share)
+		switch {
+		case share == 1 || limit <= 1:
+			if own != limit {
+				t.Fatalf("TenantCap(%d, %v) = %d where nothing is to be bounded", limit, share, own)
+			}
+		case own < 1 || own >= limit:
+			t.Fatalf("TenantCap(%d, %v) = %d: none for the tenant, or none for others", limit, share, own)
+		case own < limit-1 && float64(own) < float64(limit)*share:
+			t.Fatalf("TenantCap(%d, %v) = %d is less than the share", limit, share, own)
+		case float64(own-1) >= float64(limit)*share && own > 1:
+			t.Fatalf("TenantCap(%d, %v) = %d is more than the share", limit, share, own)
+		}
+	})
+}
+
+// At the default of a half, a tenant alone may use all of the concurrency.
+func TestHalfTheCapIsAllTheConcurrency(t *testing.T) {
+	for concurrency := 1; concurrency < 3000; concurrency++ {
+		if own := TenantCap(Cap(nil, concurrency), 0.5); own < concurrency {
+			t.Fatalf("concurrency %d: one tenant may have %d environments", concurrency, own)
+		}
+	}
+}
