@@ -24,6 +24,9 @@ type Error struct {
 	Message string
 	// Reason is TooManyRequestsException's Reason member, else empty.
 	Reason string
+	// Limit names the limit that a TooManyRequestsException is about, where
+	// AWS's reasons do not tell: the X-Alcove-Limit header.
+	Limit Limit
 	// RetryAfter is the value of a Retry-After header, else zero.
 	RetryAfter time.Duration
 	// Err is what happened, for the operator's log only.
@@ -64,6 +67,18 @@ const (
 	// ReasonTenantEnvironments is alcove's own: the tenant has its share of the
 	// function's environments.
 	ReasonTenantEnvironments = "TenantEnvironmentLimitExceeded"
+)
+
+// Limit is alcove's own name of a limit that invocations meet.
+type Limit string
+
+// The limits.
+const (
+	LimitConcurrency         Limit = "concurrency"          // the account's
+	LimitReservedConcurrency Limit = "reserved-concurrency" // the function's own
+	LimitTenantEnvironments  Limit = "tenant-environments"  // how many tenants a function may have at once
+	LimitTenantShare         Limit = "tenant-share"         // how many of those one tenant may have
+	LimitMemory              Limit = "memory"               // the node's budget for environments
 )
 
 // ClientError is an [Error] that the caller can mend.

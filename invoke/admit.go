@@ -28,14 +28,14 @@ func (i *Invoker) admit(v *alcove.Version) (release func(), err error) {
 	defer g.mu.Unlock()
 	if f.Reserved == nil {
 		if g.unreserved >= i.cfg.Catalog.Unreserved() {
-			return nil, throttled(alcove.ReasonConcurrency)
+			return nil, throttled(alcove.ReasonConcurrency, alcove.LimitConcurrency)
 		}
 		g.unreserved++
 		return g.releaseUnreserved, nil
 	}
 	id := v.FunctionID
 	if g.reserved[id] >= *f.Reserved {
-		return nil, throttled(alcove.ReasonReservedConcurrency)
+		return nil, throttled(alcove.ReasonReservedConcurrency, alcove.LimitReservedConcurrency)
 	}
 	g.reserved[id]++
 	return func() { g.releaseReserved(id) }, nil
@@ -57,7 +57,7 @@ func (g *gauge) releaseReserved(id string) {
 
 // throttled is Lambda's answer when a concurrency limit is reached, with the
 // text recorded from the service.
-func throttled(reason string) error {
+func throttled(reason string, limit alcove.Limit) error {
 	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
-		Message: "Rate Exceeded.", Reason: reason, RetryAfter: time.Second}
+		Message: "Rate Exceeded.", Reason: reason, Limit: limit, RetryAfter: time.Second}
 }

@@ -128,12 +128,12 @@ func TestConcurrencyLimitsAndTheirReasons(t *testing.T) {
 		})
 		<-began
 	}
-	if e := alcove.AsError(call()); e.Code != alcove.CodeTooManyRequests || e.Reason != alcove.ReasonConcurrency || e.Message != "Rate Exceeded." {
+	if e := alcove.AsError(call()); e.Code != alcove.CodeTooManyRequests || e.Reason != alcove.ReasonConcurrency || e.Limit != alcove.LimitConcurrency || e.Message != "Rate Exceeded." {
 		t.Errorf("at the account's limit: %v", e)
 	}
 	zero := 0
 	d.function.Reserved = &zero
-	if e := alcove.AsError(call()); e.Reason != alcove.ReasonReservedConcurrency {
+	if e := alcove.AsError(call()); e.Reason != alcove.ReasonReservedConcurrency || e.Limit != alcove.LimitReservedConcurrency {
 		t.Errorf("at a reserved concurrency of 0: %v", e)
 	}
 	d.function.Reserved = nil

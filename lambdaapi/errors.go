@@ -96,6 +96,9 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, requestID, oper
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
 	}
+	if e.Limit != "" {
+		h["X-Alcove-Limit"] = []string{string(e.Limit)}
+	}
 	h["X-Amzn-Errortype"] = []string{e.Code}
 	text, err := json.Marshal(body)
 	if err != nil { // a map of strings

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -47,6 +48,17 @@ func TestErrorShapes(t *testing.T) {
 		if w.Code != c.status || w.Body.String() != c.body || w.Header().Get("X-Amzn-Errortype") != c.err.Code || w.Header().Get("X-Amzn-Requestid") != "id" {
 			t.Errorf("%s: %d %s %v", c.err.Code, w.Code, w.Body, w.Header())
 		}
+	}
+}
+
+func TestTooManyRequestsSaysWhichLimit(t *testing.T) {
+	n := newNode(t)
+	w := httptest.NewRecorder()
+	n.api.writeError(w, httptest.NewRequest("GET", "/", nil), "id", "Invoke", &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
+		Message: "Rate Exceeded.", Reason: alcove.ReasonConcurrency, Limit: alcove.LimitMemory, RetryAfter: 1500 * time.Millisecond})
+	want := `{"Reason":"ConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}`
+	if h := w.Header(); h.Get("X-Alcove-Limit") != "memory" || h.Get("Retry-After") != "2" || w.Body.String() != want {
+		t.Errorf("%s %v", w.Body, h)
 	}
 }
 

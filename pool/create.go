@@ -6,56 +6,6 @@ import (
 	"github.com/alcove-run/alcove"
 )
 
-// creationQueue orders the waiting calls so that no tenant's many delay
-// another's first: groups that have no environment yet come before those that
-// have, every group has one turn at a time, and within a group the first come is
-// first. A group that has one is not starved: its calls are served by it.
-type creationQueue struct {
-	firsts []*group // groups that had no environment when they came
-	turns  []*group
-	queued map[*group][]*waiter
-}
-
-func (q *creationQueue) push(w *waiter) {
-	if q.queued == nil {
-		q.queued = make(map[*group][]*waiter)
-	}
-	g := w.group
-	switch {
-	case len(q.queued[g]) > 0: // it has its turn
-	case g.entries == 0:
-		q.firsts = append(q.firsts, g)
-	default:
-		q.turns = append(q.turns, g)
-	}
-	q.queued[g] = append(q.queued[g], w)
-}
-
-// pop gives the next call that still waits, or nil.
-func (q *creationQueue) pop() *waiter {
-	for {
-		var g *group
-		switch {
-		case len(q.firsts) > 0:
-			g, q.firsts = q.firsts[0], q.firsts[1:]
-		case len(q.turns) > 0:
-			g, q.turns = q.turns[0], q.turns[1:]
-		default:
-			return nil
-		}
-		w := q.queued[g][0]
-		if rest := q.queued[g][1:]; len(rest) > 0 {
-			q.queued[g] = rest
-			q.turns = append(q.turns, g)
-		} else {
-			delete(q.queued, g)
-		}
-		if !w.done {
-			return w
-		}
-	}
-}
-
 // makeMore starts environments for waiting calls while creators are free.
 //
 // Preconditions: p.mu is held.
@@ -68,8 +18,10 @@ func (p *Pool) makeMore() {
 		p.making++
 		w.began = true
 		e := &entry{version: w.group.version, group: w.group, made: w, began: time.Now(),
-			counts: w.group.version.Isolated(), memory: newEnvironmentMemory}
+			counts: w.group.version.Isolated()}
 		w.group.entries++
+		w.group.holder.entries++
+		p.charge(e, p.unpromise(w))
 		// In a goroutine of its own: making one reads files and takes locks of
 		// its own.
 		go p.create(e)
@@ -152,6 +104,7 @@ func (p *Pool) initDone(e *entry) {
 	if e.made != nil {
 		e.made = nil
 		p.making--
+		p.refillSoon()
 	}
 }
 
@@ -175,24 +128,11 @@ func (p *Pool) ended(e *entry) {
 	p.makeMore()
 }
 
-// unlist takes e out of its group's idle list.
-func (p *Pool) unlist(e *entry) {
-	if !e.idle {
-		return
-	}
-	e.idle = false
-	g := e.group
-	for i, other := range g.idle {
-		if other == e {
-			g.idle = append(g.idle[:i], g.idle[i+1:]...)
-			return
-		}
-	}
-}
-
 // drop takes e out of its group's counts.
 func (p *Pool) drop(e *entry) {
+	p.charge(e, 0)
 	e.group.entries--
+	e.group.holder.entries--
 	if e.counts {
 		e.group.fn.count(e.group.key.tenant, -1)
 	}

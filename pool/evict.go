@@ -15,7 +15,7 @@ const sweepEvery = time.Second
 var errEndedEarly = errors.New("pool: the environment ended before its Init did")
 
 // admit makes room for one more environment of g, or refuses it. What it takes
-// is given back by release, or with the environment.
+// is given back by settle, or with the environment.
 //
 // Preconditions: p.mu is held.
 func (p *Pool) admit(v *alcove.Version, g *group, stocked bool) error {
@@ -25,8 +25,7 @@ func (p *Pool) admit(v *alcove.Version, g *group, stocked bool) error {
 			return tooManyOfTenant(own)
 		}
 		if g.fn.tenants >= limit {
-			victims := policy.Victims(time.Now(), p.idleOf(g.fn), g.fn.tenants-limit+1, p.cfg.TenantIdleMin)
-			p.evict(victims)
+			p.evictOldest(g.fn, g.fn.tenants-limit+1)
 			// Those that are on their way out count no more: what they still
 			// hold is bounded by how fast they end.
 			if g.fn.tenants >= limit {
@@ -34,15 +33,8 @@ func (p *Pool) admit(v *alcove.Version, g *group, stocked bool) error {
 			}
 		}
 	}
-	if p.cfg.Memory > 0 && !stocked { // what is in stock has its memory
-		used := p.memoryUsed()
-		if need := used + newEnvironmentMemory - p.cfg.Memory; need > 0 {
-			need -= p.giveBackStock(need) // nobody's goes before anybody's
-			p.evict(policy.VictimsFor(p.idleOf(nil), need))
-			if p.memoryUsed()+newEnvironmentMemory > p.cfg.Memory {
-				return outOfMemory()
-			}
-		}
+	if !stocked && !p.makeRoom(g.fn.expected()) { // what is in stock has its memory
+		return outOfMemory()
 	}
 	if v.Isolated() {
 		g.fn.count(g.key.tenant, 1)
@@ -58,22 +50,27 @@ func (p *Pool) withinShare(g *group, own int) bool {
 		return true
 	}
 	var idle []policy.Idle
-	for k, other := range g.fn.groups {
+	var entries []*entry
+	for other := range g.holder.groups {
+		if other.fn != g.fn {
+			continue
+		}
 		for _, e := range other.idle {
-			if k.tenant == tenant {
-				idle = append(idle, policy.Idle{ID: e.env.ID(), Since: e.since})
-			}
+			idle = append(idle, snapshot(e))
+			entries = append(entries, e)
 		}
 	}
-	p.evict(policy.Victims(time.Now(), idle, g.fn.byTenant[tenant]-own+1, 0))
+	for _, i := range policy.Victims(time.Now(), idle, g.fn.byTenant[tenant]-own+1, 0) {
+		p.retire(entries[i])
+	}
 	return g.fn.byTenant[tenant] < own
 }
 
 // tooManyTenants is Lambda's answer at the cap of tenant environments. AWS
 // documents the exception and the words "Rate exceeded", and no reason of its own.
 func tooManyTenants() error {
-	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
-		Message: "Rate exceeded", Reason: alcove.ReasonConcurrency, RetryAfter: time.Second}
+	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests, Message: "Rate exceeded",
+		Reason: alcove.ReasonConcurrency, Limit: alcove.LimitTenantEnvironments, RetryAfter: time.Second}
 }
 
 // tooManyOfTenant is the answer to a tenant that has its share of the cap. AWS
@@ -81,41 +78,56 @@ func tooManyTenants() error {
 func tooManyOfTenant(own int) error {
 	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
 		Message: fmt.Sprintf("Rate exceeded. One tenant may have %d execution environments of this function.", own),
-		Reason:  alcove.ReasonTenantEnvironments, RetryAfter: time.Second}
+		Reason:  alcove.ReasonTenantEnvironments, Limit: alcove.LimitTenantShare, RetryAfter: time.Second}
 }
 
+// outOfMemory is the answer when the node's budget is used up by environments
+// that all are at work. No account of AWS's ends like that, so no reason fits
+// exactly.
 func outOfMemory() error {
-	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
-		Message: "Rate Exceeded.", Reason: alcove.ReasonConcurrency, RetryAfter: time.Second,
+	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests, Message: "Rate Exceeded.",
+		Reason: alcove.ReasonConcurrency, Limit: alcove.LimitMemory, RetryAfter: time.Second,
 		Err: errors.New("pool: the memory budget for environments is used up")}
 }
 
-// idleOf is the snapshot that policy decides on: f's idle environments, or
-// everybody's if f is nil.
-func (p *Pool) idleOf(f *function) []policy.Idle {
-	var out []policy.Idle
-	for _, e := range p.entries {
-		if e.idle && (f == nil || e.group.fn == f) {
-			out = append(out, policy.Idle{ID: e.env.ID(), Since: e.since, Memory: e.memory})
+// evictOldest ends n of f's idle environments, of those that may go for another
+// tenant's sake.
+func (p *Pool) evictOldest(f *function, n int) {
+	var idle []policy.Idle
+	var entries []*entry
+	for e := range f.idle.all() {
+		if len(idle) == n {
+			break
 		}
+		idle = append(idle, snapshot(e))
+		entries = append(entries, e)
 	}
-	return out
+	for _, i := range policy.Victims(time.Now(), idle, n, p.cfg.TenantIdleMin) {
+		p.retire(entries[i])
+	}
 }
 
-// evict ends the idle environments named.
-func (p *Pool) evict(ids []string) {
-	if len(ids) == 0 {
-		return
+// evictFor ends idle environments, anybody's, until need bytes come free.
+func (p *Pool) evictFor(need int64) {
+	idle, entries := p.idle()
+	for _, i := range policy.VictimsFor(idle, need) {
+		p.retire(entries[i])
 	}
-	gone := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		gone[id] = true
-	}
-	for env, e := range p.entries {
-		if e.idle && gone[env.ID()] {
-			p.retire(e)
+}
+
+// idle is the snapshot that policy decides on, with what is behind it.
+func (p *Pool) idle() (idle []policy.Idle, entries []*entry) {
+	for _, f := range p.functions {
+		for e := range f.idle.all() {
+			idle = append(idle, snapshot(e))
+			entries = append(entries, e)
 		}
 	}
+	return idle, entries
+}
+
+func snapshot(e *entry) policy.Idle {
+	return policy.Idle{ID: e.env.ID(), Since: e.since, Memory: e.memory}
 }
 
 // retire ends an idle environment; it counts no more from here on.
@@ -125,17 +137,8 @@ func (p *Pool) retire(e *entry) {
 		e.counts = false
 		e.group.fn.count(e.group.key.tenant, -1)
 	}
-	e.memory = 0
+	p.charge(e, 0)
 	go e.env.Close()
-}
-
-// memoryUsed is what the environments are charged, in bytes.
-func (p *Pool) memoryUsed() int64 {
-	var sum int64
-	for _, e := range p.entries {
-		sum += e.memory
-	}
-	return sum
 }
 
 // Retire ends the idle environments that are no longer current: their function
@@ -147,12 +150,12 @@ func (p *Pool) Retire(functionID string) {
 	if f == nil {
 		return
 	}
-	p.retireStock(f)
-	for _, e := range p.entries {
-		if e.idle && e.group.fn == f && !p.cfg.Current(e.group.version) {
+	for e := range f.idle.all() {
+		if !p.cfg.Current(e.group.version) {
 			p.retire(e)
 		}
 	}
+	p.retireStock(f)
 }
 
 // sweepLoop ends what has been idle for too long and refreshes what each
@@ -173,11 +176,13 @@ func (p *Pool) sweepLoop() {
 func (p *Pool) sweep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.evict(policy.Expired(time.Now(), p.idleOf(nil), p.cfg.KeepAlive))
-	p.sweepStock()
-	for env, e := range p.entries {
-		if m := env.Status().Memory; m > 0 && (e.idle || e.stock != nil || m > e.memory) {
-			e.memory = m
-		}
+	idle, entries := p.idle()
+	for _, i := range policy.Expired(time.Now(), idle, p.cfg.KeepAlive) {
+		p.retire(entries[i])
 	}
+	for env, e := range p.entries {
+		p.measure(e, env.Status().Memory)
+	}
+	p.makeRoom(0) // environments grow
+	p.sweepStock()
 }

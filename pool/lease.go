@@ -21,11 +21,7 @@ func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenan
 	}
 	g := p.group(v, tenant)
 	if !o.Suppressed {
-		if n := len(g.idle); n > 0 {
-			e := g.idle[n-1]
-			g.idle[n-1] = nil
-			g.idle = g.idle[:n-1]
-			e.idle = false
+		if e := p.wake(g); e != nil {
 			p.mu.Unlock()
 			return Lease{Environment: e.env}, nil
 		}
@@ -44,6 +40,7 @@ func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenan
 		return Lease{Environment: stocked.env}, nil
 	}
 	w := &waiter{group: g, reply: make(chan leased, 1), opts: o}
+	p.promise(w)
 	g.waiters = append(g.waiters, w)
 	p.queue.push(w)
 	p.makeMore()
@@ -65,18 +62,39 @@ func errShuttingDown() error {
 
 // group finds or makes the group of v and tenant.
 func (p *Pool) group(v *alcove.Version, tenant alcove.Tenant) *group {
-	f := p.functions[v.FunctionID]
-	if f == nil {
-		f = &function{groups: make(map[groupKey]*group), stocks: make(map[stockKey]*stock), byTenant: make(map[alcove.Tenant]int)}
-		p.functions[v.FunctionID] = f
-	}
+	f := p.function(v.FunctionID)
 	k := groupKey{v.Number, v.Generation, tenant}
 	g := f.groups[k]
 	if g == nil {
-		g = &group{fn: f, fnID: v.FunctionID, key: k, version: v}
+		g = &group{fn: f, fnID: v.FunctionID, key: k, version: v, holder: p.holder(v, tenant)}
+		g.holder.groups[g] = true
 		f.groups[k] = g
 	}
 	return g
+}
+
+// function finds or makes what the pool knows of a function.
+func (p *Pool) function(id string) *function {
+	f := p.functions[id]
+	if f == nil {
+		f = &function{groups: make(map[groupKey]*group), stocks: make(map[string]*stock), byTenant: make(map[alcove.Tenant]int)}
+		p.functions[id] = f
+	}
+	return f
+}
+
+// holder finds or makes whom environments of v for tenant belong to.
+func (p *Pool) holder(v *alcove.Version, tenant alcove.Tenant) *holder {
+	key := "tenant " + string(tenant)
+	if !v.Isolated() {
+		key = "function " + v.FunctionID
+	}
+	h := p.holders[key]
+	if h == nil {
+		h = &holder{key: key, groups: make(map[*group]bool)}
+		p.holders[key] = h
+	}
+	return h
 }
 
 // forget drops a group that nobody uses.
@@ -84,7 +102,14 @@ func (p *Pool) forget(g *group) {
 	if g.entries > 0 || len(g.waiters) > 0 {
 		return
 	}
+	if g.fn.groups[g.key] != g {
+		return // forgotten already
+	}
 	delete(g.fn.groups, g.key)
+	delete(g.holder.groups, g)
+	if len(g.holder.groups) == 0 {
+		delete(p.holders, g.holder.key)
+	}
 	p.forgetFunction(g.fnID, g.fn)
 }
 
@@ -120,16 +145,28 @@ func (p *Pool) settle(w *waiter) {
 		}
 	}
 	if !w.began { // the environment that admit promised will not be made
-		p.release(g)
+		w.began = true
+		p.queue.gone()
+		p.unpromise(w)
+		if g.version.Isolated() {
+			g.fn.count(g.key.tenant, -1)
+		}
+		p.forget(g)
 	}
 }
 
-// release gives back what admit took.
-func (p *Pool) release(g *group) {
-	if g.version.Isolated() {
-		g.fn.count(g.key.tenant, -1)
-	}
-	p.forget(g)
+// promise sets memory aside for the environment that w waits for.
+func (p *Pool) promise(w *waiter) {
+	w.memory = w.group.fn.expected()
+	p.promised += w.memory
+}
+
+// unpromise gives back what was set aside, and tells how much it was.
+func (p *Pool) unpromise(w *waiter) int64 {
+	bytes := w.memory
+	w.memory = 0
+	p.promised -= bytes
+	return bytes
 }
 
 // freed is an environment that could take an invocation: it goes to whoever of
@@ -143,7 +180,7 @@ func (p *Pool) freed(env Environment) {
 		return
 	}
 	if e.stock != nil {
-		stale = !p.stocked(e)
+		stale = !p.shelve(e)
 		p.mu.Unlock()
 		if stale {
 			go env.Close()
@@ -169,8 +206,8 @@ func (p *Pool) freed(env Environment) {
 	case !p.cfg.Current(g.version):
 		stale = true
 	default:
-		e.idle, e.since = true, time.Now()
-		g.idle = append(g.idle, e)
+		e.since = time.Now()
+		p.rest(e)
 	}
 	p.makeMore()
 	p.mu.Unlock()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/pool/policy"
 )
 
 // Environment is what the pool and the invoke path need of an
@@ -58,12 +59,17 @@ type Config struct {
 	KeepAlive time.Duration
 	// Memory is the budget for all environments in bytes; zero means none.
 	Memory int64
-	// StockMax bounds how many environments of a version wait for tenants they
-	// do not know yet; zero keeps none.
-	StockMax int
-	// Creators is how many environments may be in Init at once.
+	// Stock bounds how many environments of v wait for tenants they do not know
+	// yet; nil keeps none.
+	Stock func(v *alcove.Version) policy.Bounds
+	// Creators is how many environments may be in Init at once for calls that
+	// wait.
 	Creators int
-	Log      *slog.Logger
+	// Refillers is how many environments may be in Init at once, those that
+	// calls wait for included, for one more to be begun that nobody waits for;
+	// half of Creators if zero.
+	Refillers int
+	Log       *slog.Logger
 }
 
 // StartOptions are an environment's that belong to the invocation it is made for.
@@ -85,19 +91,29 @@ type Pool struct {
 	closed    bool
 	entries   map[Environment]*entry
 	functions map[string]*function // by function id
+	holders   map[string]*holder   // by holder.key
 	making    int                  // environments in Init for a waiting call
-	stocking  int                  // environments in Init for a stock
 	queue     creationQueue
+	stocking  int // environments in Init for a stock
+	stocked   int // environments that wait in stocks
+	short     []*stock
+	refilling bool  // refill is about to be called
+	memory    int64 // bytes that all environments are charged
+	promised  int64 // bytes for environments that calls wait for and that are not begun
 }
 
 // function is what the pool knows of one function.
 type function struct {
 	groups map[groupKey]*group
-	stocks map[stockKey]*stock
+	stocks map[string]*stock // by version number
 	// tenants counts tenant environments that exist, are being made, or are promised.
 	tenants int
 	// byTenant counts the same for each tenant that has any.
 	byTenant map[alcove.Tenant]int
+	idle     idleList
+	// typical is what an environment of the function was last seen to use, in
+	// bytes; zero before one was measured.
+	typical int64
 }
 
 // count adds n to what tenant has of f.
@@ -106,6 +122,16 @@ func (f *function) count(tenant alcove.Tenant, n int) {
 	if f.byTenant[tenant] += n; f.byTenant[tenant] == 0 {
 		delete(f.byTenant, tenant)
 	}
+}
+
+// holder is for whom environments are made and held: a tenant, whichever
+// functions it uses, or a function without tenants. Between holders the pool is
+// fair.
+type holder struct {
+	key     string
+	groups  map[*group]bool
+	entries int   // environments that exist or are being made
+	memory  int64 // bytes that they are charged
 }
 
 type groupKey struct {
@@ -119,6 +145,7 @@ type group struct {
 	fn      *function
 	fnID    string
 	key     groupKey
+	holder  *holder
 	version *alcove.Version
 	idle    []*entry  // most recently used last
 	waiters []*waiter // first come first
@@ -137,15 +164,19 @@ type entry struct {
 	since   time.Time // when it became idle, or ready in stock
 	counts  bool      // against the function's cap
 	memory  int64     // bytes charged to the budget
+	// measured says that typical has learnt from it.
+	measured   bool
+	prev, next *entry // in the function's idle list
 }
 
 // waiter is an invocation that waits for an environment.
 type waiter struct {
-	group *group
-	reply chan leased // has room for one
-	done  bool        // replied to, or gone
-	began bool        // an environment is being made for it
-	opts  StartOptions
+	group  *group
+	reply  chan leased // has room for one
+	done   bool        // replied to, or gone
+	began  bool        // an environment is being made for it
+	opts   StartOptions
+	memory int64 // bytes promised
 }
 
 type leased struct {
@@ -160,7 +191,8 @@ type Lease struct {
 	Waited bool
 }
 
-// newEnvironmentMemory is what an environment is charged before it was measured.
+// newEnvironmentMemory is what an environment is charged before any of its
+// function was measured.
 const newEnvironmentMemory = 24 << 20
 
 // New makes an empty pool.
@@ -168,11 +200,18 @@ func New(cfg Config) *Pool {
 	if cfg.TenantShare == 0 {
 		cfg.TenantShare = 1
 	}
+	if cfg.Stock == nil {
+		cfg.Stock = func(*alcove.Version) policy.Bounds { return policy.Bounds{} }
+	}
+	if cfg.Refillers == 0 {
+		cfg.Refillers = max(1, cfg.Creators/2)
+	}
 	p := &Pool{
 		cfg:       cfg,
 		stop:      make(chan struct{}),
 		entries:   make(map[Environment]*entry),
 		functions: make(map[string]*function),
+		holders:   make(map[string]*holder),
 	}
 	p.done.Go(p.sweepLoop)
 	return p

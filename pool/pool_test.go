@@ -82,8 +82,11 @@ func (fs *fakes) start(v *alcove.Version, tenant alcove.Tenant, o StartOptions, 
 	fs.made = append(fs.made, f)
 	go func() {
 		time.Sleep(fs.initTook)
-		if fs.initErr != nil {
-			h.OnInit(fs.initErr)
+		fs.mu.Lock()
+		failed := fs.initErr
+		fs.mu.Unlock()
+		if failed != nil {
+			h.OnInit(failed)
 			f.Close()
 			return
 		}
@@ -243,6 +246,85 @@ func TestOneTenantsManyDelayAnothersFirstByOneCreation(t *testing.T) {
 	})
 }
 
+// A tenant that floods through many functions is still one tenant, and a stock
+// that fills up meanwhile does not serve it first.
+func TestATenantOfManyFunctionsIsOneTenant(t *testing.T) {
+	for _, stock := range []int{0, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			fs := &fakes{t: t, initTook: 100 * time.Millisecond}
+			p := newPool(fs, 1000, func(c *Config) { c.Creators = 1; c.Stock = upTo(stock) })
+			ctx, cancel := context.WithCancel(t.Context())
+			var flood sync.WaitGroup
+			for i := range 500 {
+				flood.Go(func() { p.Lease(ctx, isolated(fmt.Sprint("f", i%20)), "flood", StartOptions{}) })
+			}
+			time.Sleep(time.Second)
+			for i := range 20 {
+				began := time.Now()
+				lease(t, p, isolated(fmt.Sprint("f", i)), alcove.Tenant(fmt.Sprint("quiet", i)))
+				if waited := time.Since(began); waited > 200*time.Millisecond {
+					t.Errorf("the quiet tenant waited %s, more than one creation besides its own", waited)
+				}
+			}
+			cancel()
+			flood.Wait()
+			closePool(t, p)
+		})
+	}
+}
+
+func TestWhatIsRefusedSaysByWhichLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t}
+		p := newPool(fs, 2, func(c *Config) { c.Memory = 3 * newEnvironmentMemory })
+		refused := func(v *alcove.Version, want alcove.Limit) {
+			t.Helper()
+			_, err := p.Lease(t.Context(), v, "one more", StartOptions{})
+			var e *alcove.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("Lease = %v, want TooManyRequestsException", err)
+			}
+			if e.Code != alcove.CodeTooManyRequests || e.Limit != want || e.Reason != alcove.ReasonConcurrency {
+				t.Errorf("Lease = %v, limit %q; want TooManyRequestsException by %q", err, e.Limit, want)
+			}
+		}
+		f, g := isolated("f"), isolated("g")
+		lease(t, p, f, "a")
+		lease(t, p, f, "b")
+		refused(f, alcove.LimitTenantEnvironments)
+		lease(t, p, g, "c")
+		refused(g, alcove.LimitMemory)
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Calls that wait have their memory promised, so that they cannot all be
+// admitted into the same room.
+func TestMemoryIsPromisedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t, initTook: time.Second}
+		p := newPool(fs, 1000, func(c *Config) { c.Memory = 5 * newEnvironmentMemory; c.Creators = 1 })
+		var refused atomic.Int64
+		for i := range 50 {
+			go func() {
+				if _, err := p.Lease(t.Context(), isolated("f"), alcove.Tenant(fmt.Sprint(i)), StartOptions{}); err != nil {
+					refused.Add(1)
+				}
+			}()
+		}
+		synctest.Wait()
+		if n := refused.Load(); n != 45 {
+			t.Errorf("%d of 50 calls were refused with room for 5", n)
+		}
+		time.Sleep(time.Minute)
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestAFailedInitIsToldToItsCallerAndLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := &fakes{t: t, initErr: &environment.InitError{Type: "Runtime.ImportModuleError"}}
@@ -260,12 +342,66 @@ func TestAFailedInitIsToldToItsCallerAndLeavesNothing(t *testing.T) {
 	})
 }
 
+// checkCounts counts again what the pool keeps count of.
+func checkCounts(t testing.TB, p *Pool, limit int) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := p.functions["f"]; f != nil && (f.tenants > limit || f.tenants < 0) {
+		t.Errorf("%d tenant environments, cap %d", f.tenants, limit)
+	}
+	var promised, waiting, stocked = int64(0), 0, 0
+	idle := map[*entry]bool{}
+	held := map[string]int64{}
+	for _, f := range p.functions {
+		for _, g := range f.groups {
+			for _, w := range g.waiters {
+				promised += w.memory
+				if !w.began {
+					waiting++
+				}
+			}
+			if p.holders[g.holder.key] != g.holder {
+				t.Errorf("holder %q of a group is not the pool's", g.holder.key)
+			}
+		}
+		for _, st := range f.stocks {
+			stocked += len(st.waiting)
+		}
+		for e := range f.idle.all() {
+			idle[e] = true
+		}
+	}
+	least := int64(0) // what is about to be made is charged and not listed
+	for _, e := range p.entries {
+		least += e.memory
+		if e.group != nil {
+			held[e.group.holder.key] += e.memory
+		}
+		if e.idle != idle[e] {
+			t.Errorf("environment %s is idle: %v, and listed as idle: %v", e.env.ID(), e.idle, idle[e])
+		}
+	}
+	if p.promised != promised || p.queue.waiting != waiting || p.stocked != stocked || p.memory < least {
+		t.Errorf("promised %d, %d wait, %d in stock, %d bytes; counted again %d, %d, %d, at least %d",
+			p.promised, p.queue.waiting, p.stocked, p.memory, promised, waiting, stocked, least)
+	}
+	for key, h := range p.holders {
+		if h.memory < held[key] {
+			t.Errorf("holder %q has %d bytes, counted again at least %d", key, h.memory, held[key])
+		}
+	}
+}
+
 func checkEmpty(t testing.TB, p *Pool) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.entries) != 0 || p.making != 0 || p.stocking != 0 {
 		t.Errorf("%d environments, %d creators and %d stockers are left", len(p.entries), p.making, p.stocking)
+	}
+	if p.memory != 0 || p.promised != 0 || len(p.holders) != 0 || p.queue.waiting != 0 {
+		t.Errorf("%d bytes, %d promised, %d holders and %d waiting are left", p.memory, p.promised, len(p.holders), p.queue.waiting)
 	}
 	for id, f := range p.functions {
 		if f.tenants != 0 {
@@ -298,7 +434,7 @@ func randomTenants(t *testing.T, seed uint64, stock int) {
 	p := newPool(fs, limit, func(c *Config) {
 		c.TenantIdleMin = 5 * time.Millisecond
 		c.KeepAlive = 5 * time.Second
-		c.StockMax = stock
+		c.Stock = upTo(stock)
 	})
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var calls sync.WaitGroup
@@ -329,15 +465,14 @@ func randomTenants(t *testing.T, seed uint64, stock int) {
 		if rng.IntN(3) == 0 {
 			time.Sleep(time.Duration(rng.IntN(3)) * time.Millisecond)
 		}
+		if rng.IntN(20) == 0 { // time for stock
+			time.Sleep(30 * time.Millisecond)
+		}
 		if rng.IntN(200) == 0 {
 			generation.Add(1)
 			p.Retire("f")
 		}
-		p.mu.Lock()
-		if f := p.functions["f"]; f != nil && (f.tenants > limit || f.tenants < 0) {
-			t.Errorf("%d tenant environments, cap %d", f.tenants, limit)
-		}
-		p.mu.Unlock()
+		checkCounts(t, p, limit)
 	}
 	calls.Wait()
 	if served.Load() == 0 || refused.Load() == 0 {
@@ -349,7 +484,13 @@ func randomTenants(t *testing.T, seed uint64, stock int) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if fs.count() == 0 {
-		t.Error("nothing was made")
+	fromStock := 0
+	for _, f := range fs.made {
+		if f.tenant == "" && f.bound.Load() != nil {
+			fromStock++
+		}
+	}
+	if fromStock == 0 && stock > 0 {
+		t.Errorf("of %d environments none was from stock", fs.count())
 	}
 }

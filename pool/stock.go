@@ -11,18 +11,15 @@ import (
 // that the invocation that took it has the processors to itself.
 const refillDelay = 5 * time.Millisecond
 
-type stockKey struct {
-	number     string
-	generation int64
-}
-
 // stock is the environments of one version that have finished Init and wait for
 // a tenant. What is taken never comes back: from then on it is its tenant's.
+//
+// It belongs to a function and a version number: when code or configuration
+// change, what waits goes, and what tenants ask for stays known.
 //
 // A nil *stock is that of a version that has none.
 type stock struct {
 	fn      *function
-	key     stockKey
 	version *alcove.Version
 
 	waiting  []*entry // ready, oldest first
@@ -30,26 +27,60 @@ type stock struct {
 	demand   policy.Demand
 	failures int       // of Init, in a row
 	retry    time.Time // not before
-	refill   *time.Timer
+	short    bool      // it is in the pool's list
 }
 
 // stockOf finds or makes v's stock; nil if v has none, or o asks for an
 // environment that no stock has.
 func (p *Pool) stockOf(v *alcove.Version, o StartOptions) *stock {
-	if p.cfg.StockMax <= 0 || !v.Isolated() || o.Suppressed {
+	if !v.Isolated() || o.Suppressed || p.cfg.Stock(v).Max <= 0 {
 		return nil
 	}
 	f := p.functions[v.FunctionID]
 	if f == nil {
 		return nil
 	}
-	k := stockKey{v.Number, v.Generation}
-	st := f.stocks[k]
-	if st == nil {
-		st = &stock{fn: f, key: k, version: v}
-		f.stocks[k] = st
+	st := f.stocks[v.Number]
+	switch {
+	case st == nil:
+		st = &stock{fn: f, version: v}
+		f.stocks[v.Number] = st
+	case st.version.Generation < v.Generation:
+		p.turnOver(st, v)
+	case st.version.Generation > v.Generation:
+		return nil
 	}
 	return st
+}
+
+// Expect says that v is what its number of its function runs from now on: a
+// stock that there was before the change is made again of it, and one with a
+// minimum begins without waiting for the first tenant.
+func (p *Pool) Expect(v *alcove.Version) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || !v.Isolated() {
+		return
+	}
+	f := p.functions[v.FunctionID]
+	if p.cfg.Stock(v).Min > 0 {
+		f = p.function(v.FunctionID)
+	}
+	if f == nil || f.stocks[v.Number] == nil && p.cfg.Stock(v).Min <= 0 {
+		return
+	}
+	if st := p.stockOf(v, StartOptions{}); st != nil {
+		p.topUp(st)
+	}
+}
+
+// turnOver makes st the stock of the version's next generation.
+func (p *Pool) turnOver(st *stock, v *alcove.Version) {
+	for len(st.waiting) > 0 {
+		p.discard(st.waiting[0])
+	}
+	st.version = v
+	st.failures, st.retry = 0, time.Time{}
 }
 
 // ready is the environment that a new tenant gets, or nil: the youngest, whose
@@ -68,12 +99,14 @@ func (st *stock) demanded(p *Pool) {
 		return
 	}
 	st.demand = st.demand.Arrived(time.Now())
-	p.refillSoon(st, refillDelay)
+	p.lacks(st)
+	p.refillSoon()
 }
 
+// took learns from an environment that took so long to make.
 func (st *stock) took(d time.Duration) {
 	if st != nil {
-		st.demand = st.demand.Took(d)
+		st.demand = st.demand.Took(d + refillDelay)
 		st.failures = 0
 	}
 }
@@ -85,6 +118,8 @@ func (p *Pool) bind(e *entry, g *group) {
 	e.group = g
 	e.counts = true
 	g.entries++
+	g.holder.entries++
+	g.holder.memory += e.memory
 }
 
 // takeOut removes e from its stock's list.
@@ -93,44 +128,77 @@ func (p *Pool) takeOut(e *entry) {
 	for i, other := range st.waiting {
 		if other == e {
 			st.waiting = append(st.waiting[:i], st.waiting[i+1:]...)
+			p.stocked--
 			return
 		}
 	}
 }
 
-// refillSoon has fill look at st after d.
-func (p *Pool) refillSoon(st *stock, d time.Duration) {
-	if st.refill != nil {
+// lack is how many environments st should have and neither has nor is making.
+// Those that will soon have waited for too long are as good as gone.
+func (p *Pool) lack(st *stock, now time.Time) int {
+	fresh := 0
+	for _, e := range st.waiting {
+		if now.Sub(e.since) < policy.StockAge-policy.StockRenewal {
+			fresh++
+		}
+	}
+	return policy.Stock(now, st.demand, p.cfg.Stock(st.version)) - fresh - st.making
+}
+
+// lacks puts st into the list of those that want more, if it does.
+func (p *Pool) lacks(st *stock) {
+	now := time.Now()
+	if st.short || now.Before(st.retry) || p.lack(st, now) <= 0 || !p.cfg.Current(st.version) {
+		return // the next demand, or sweep, looks again
+	}
+	st.short = true
+	p.short = append(p.short, st)
+}
+
+// refillSoon has refill called when the invocation that begins now has had the
+// processors to itself for a while.
+func (p *Pool) refillSoon() {
+	if p.refilling || len(p.short) == 0 {
 		return
 	}
-	st.refill = time.AfterFunc(d, func() {
+	p.refilling = true
+	time.AfterFunc(refillDelay, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		st.refill = nil
-		p.fill(st)
+		p.refilling = false
+		p.refill()
 	})
 }
 
-// fill starts one environment for st, if it should have more and no call waits
-// for an environment: a stock never takes a creator from anybody who waits.
+// refill starts environments for the stocks that are short, in turn, as far as
+// nobody is kept waiting by that: calls that wait have creators of their own and
+// come first, a version whose new tenants come one by one leaves the processors
+// to them altogether, and one whose new tenants come faster than they can be
+// served one by one uses what creators are left.
 //
 // Preconditions: p.mu is held.
-func (p *Pool) fill(st *stock) {
-	now := time.Now()
-	want := policy.Stock(now, st.demand, p.cfg.StockMax)
-	switch {
-	case p.closed, len(st.waiting)+st.making >= want, !p.cfg.Current(st.version):
-		return
-	case p.making > 0 || p.stocking > 0 || now.Before(st.retry):
-		p.refillSoon(st, max(refillDelay, st.retry.Sub(now)))
-		return
-	case p.cfg.Memory > 0 && p.memoryUsed()+newEnvironmentMemory > p.cfg.Memory:
-		return // the next demand, or sweep, asks again
+func (p *Pool) refill() {
+	for n := len(p.short); n > 0 && !p.closed && p.queue.waiting == 0 && p.making+p.stocking < p.cfg.Refillers; n-- {
+		st := p.short[0]
+		p.short = p.short[1:]
+		st.short = false
+		now := time.Now()
+		switch {
+		case p.making > 0 && !st.demand.Steady(now):
+			st.short = true
+			p.short = append(p.short, st) // another time
+			continue
+		case p.lack(st, now) <= 0, now.Before(st.retry), !p.cfg.Current(st.version), !p.roomForStock(st.fn.expected()):
+			continue
+		}
+		st.making++
+		p.stocking++
+		e := &entry{version: st.version, stock: st, began: now}
+		p.charge(e, st.fn.expected())
+		go p.createStock(e)
+		p.lacks(st)
 	}
-	st.making++
-	p.stocking++
-	e := &entry{version: st.version, stock: st, began: now, memory: newEnvironmentMemory}
-	go p.createStock(e)
 }
 
 // createStock starts the environment of e, which nobody waits for.
@@ -142,6 +210,7 @@ func (p *Pool) createStock(e *entry) {
 	defer close(ready)
 	if err != nil {
 		p.cfg.Log.Warn("stock cannot be made", "function", e.version.Name, "error", err)
+		p.charge(e, 0)
 		p.stockFailed(e)
 		return
 	}
@@ -152,53 +221,47 @@ func (p *Pool) createStock(e *entry) {
 	}
 }
 
-// stocked puts e, whose Init is done, on its shelf. It tells whether e is wanted.
-func (p *Pool) stocked(e *entry) bool {
+// shelve puts e, whose Init is done, on its shelf. It tells whether e is wanted.
+func (p *Pool) shelve(e *entry) bool {
 	st := e.stock
+	if st.version == e.version {
+		st.took(time.Since(e.began))
+	}
 	p.stockMade(e)
-	st.took(time.Since(e.began))
-	if p.closed || !p.cfg.Current(st.version) {
-		e.memory = 0
+	defer p.topUp(st)
+	if p.closed || st.version != e.version || !p.cfg.Current(st.version) {
+		p.charge(e, 0)
 		return false
 	}
 	// Whoever waits for the first environment of a tenant need not wait for
 	// the one that is being made.
-	if w := p.firstWaiter(st); w != nil {
+	if w := p.queue.popFor(st.version); w != nil {
 		p.bind(e, w.group)
 		w.began = true // this is the environment that admit promised
+		p.unpromise(w)
 		p.settle(w)
 		w.reply <- leased{lease: Lease{Environment: e.env}}
 		return true
 	}
-	e.since = time.Now()
 	st.waiting = append(st.waiting, e)
-	p.fill(st)
+	p.stocked++
 	return true
-}
-
-// firstWaiter is a call for st's version that waits and has no environment on
-// its way, or nil.
-func (p *Pool) firstWaiter(st *stock) *waiter {
-	for k, g := range st.fn.groups {
-		if k.number != st.key.number || k.generation != st.key.generation {
-			continue
-		}
-		for _, w := range g.waiters {
-			if !w.began && !w.opts.Suppressed {
-				return w
-			}
-		}
-	}
-	return nil
 }
 
 // stockMade gives e's place among those being made back, once.
 func (p *Pool) stockMade(e *entry) {
-	if !e.began.IsZero() && e.since.IsZero() {
-		e.since = time.Now()
-		e.stock.making--
-		p.stocking--
+	if e.stock == nil || !e.since.IsZero() {
+		return
 	}
+	e.since = time.Now()
+	e.stock.making--
+	p.stocking--
+}
+
+// topUp has st, and whoever else is short, filled up as far as may be.
+func (p *Pool) topUp(st *stock) {
+	p.lacks(st)
+	p.refill()
 }
 
 // stockFailed is an Init that failed with nobody waiting: it is tried again
@@ -208,13 +271,17 @@ func (p *Pool) stockFailed(e *entry) {
 	if st == nil {
 		return
 	}
+	if st.version == e.version {
+		st.failures++
+		st.retry = time.Now().Add(policy.Backoff(st.failures))
+	}
 	p.stockMade(e)
-	st.failures++
-	st.retry = time.Now().Add(policy.Backoff(st.failures))
+	p.topUp(st)
 }
 
 // unstock forgets an environment that ended in stock.
 func (p *Pool) unstock(e *entry) {
+	p.charge(e, 0)
 	p.stockMade(e)
 	p.takeOut(e)
 	p.forgetStock(e.stock)
@@ -222,15 +289,11 @@ func (p *Pool) unstock(e *entry) {
 
 // forgetStock drops a stock that has nothing and wants nothing.
 func (p *Pool) forgetStock(st *stock) {
-	if len(st.waiting) > 0 || st.making > 0 || p.cfg.Current(st.version) && policy.Stock(time.Now(), st.demand, p.cfg.StockMax) > 0 {
+	if len(st.waiting) > 0 || st.making > 0 || p.cfg.Current(st.version) && policy.Stock(time.Now(), st.demand, p.cfg.Stock(st.version)) > 0 {
 		return
 	}
-	if st.refill != nil {
-		st.refill.Stop()
-		st.refill = nil
-	}
-	if st.fn.stocks[st.key] == st {
-		delete(st.fn.stocks, st.key)
+	if st.fn.stocks[st.version.Number] == st {
+		delete(st.fn.stocks, st.version.Number)
 		p.forgetFunction(st.version.FunctionID, st.fn)
 	}
 }
@@ -238,7 +301,7 @@ func (p *Pool) forgetStock(st *stock) {
 // discard ends an environment in stock; its memory counts no more from here on.
 func (p *Pool) discard(e *entry) {
 	p.takeOut(e)
-	e.memory = 0
+	p.charge(e, 0)
 	go e.env.Close()
 }
 
@@ -259,20 +322,28 @@ func (p *Pool) discardAll(st *stock, keep int) {
 	p.forgetStock(st)
 }
 
-// sweepStock ends what is too much, and fills up what is too little.
+// sweepStock ends what is too much or has waited for too long, and fills up what
+// is too little.
 func (p *Pool) sweepStock() {
 	now := time.Now()
 	for _, f := range p.functions {
 		for _, st := range f.stocks {
-			p.discardAll(st, policy.Stock(now, st.demand, p.cfg.StockMax))
-			p.fill(st)
+			for len(st.waiting) > 0 && now.Sub(st.waiting[0].since) >= policy.StockAge {
+				p.discard(st.waiting[0])
+			}
+			p.discardAll(st, policy.Stock(now, st.demand, p.cfg.Stock(st.version)))
+			p.lacks(st)
 		}
 	}
+	p.refill()
 }
 
 // giveBackStock ends environments in stock, oldest first, until need bytes come
 // free, and tells how many did.
 func (p *Pool) giveBackStock(need int64) (freed int64) {
+	if p.stocked == 0 {
+		return 0
+	}
 	for _, f := range p.functions {
 		for _, st := range f.stocks {
 			for len(st.waiting) > 0 && freed < need {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,9 +10,14 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/pool/policy"
 )
 
-func stocked(c *Config) { c.StockMax = 4 }
+func stocked(c *Config) { c.Stock = upTo(4) }
+
+func upTo(n int) func(*alcove.Version) policy.Bounds {
+	return func(*alcove.Version) policy.Bounds { return policy.Bounds{Max: n} }
+}
 
 func closePool(t *testing.T, p *Pool) {
 	t.Helper()
@@ -119,7 +125,7 @@ func TestFailingInitOfStockBacksOff(t *testing.T) {
 func TestStockIsGivenBackBeforeAnythingBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := &fakes{t: t}
-		p := newPool(fs, 100, func(c *Config) { stocked(c); c.Memory = 2*newEnvironmentMemory + 1<<20 })
+		p := newPool(fs, 100, func(c *Config) { stocked(c); c.Memory = 2*newEnvironmentMemory + 5<<20 })
 		v, w := isolated("f"), isolated("g")
 		bound := lease(t, p, v, "a")
 		invoke(t, bound, v, "a")
@@ -148,6 +154,133 @@ func TestAStockDoesNotLiftTheCap(t *testing.T) {
 		var e *alcove.Error
 		if !errors.As(err, &e) || e.Code != alcove.CodeTooManyRequests {
 			t.Errorf("Lease at the cap with stock at hand: %v", err)
+		}
+		closePool(t, p)
+	})
+}
+
+// New tenants come faster than environments can be made one after another: the
+// stock keeps up all the same, and nobody waits once it has seen them coming.
+func TestStockKeepsUpWithManyNewTenants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t, initTook: 7 * time.Millisecond}
+		p := newPool(fs, 100_000, func(c *Config) { c.Stock = upTo(16); c.Creators = 4; c.Refillers = 2 })
+		v := isolated("f")
+		waited := 0
+		for i := range 2500 { // 250 a second for 10 s
+			tenant := alcove.Tenant(fmt.Sprint("t", i))
+			began := time.Now()
+			env := lease(t, p, v, tenant)
+			if time.Since(began) > 0 && i > 500 {
+				waited++
+			}
+			go env.Invoke(t.Context(), &alcove.Invocation{Version: v, Tenant: tenant}, environment.InvokeOptions{})
+			time.Sleep(4*time.Millisecond - time.Since(began))
+		}
+		if waited > 20 {
+			t.Errorf("%d of the last 2000 tenants found the stock empty", waited)
+		}
+		time.Sleep(time.Second)
+		closePool(t, p)
+	})
+}
+
+// While a call waits for an environment, none is begun for a stock that can wait.
+func TestRefillLeavesTheProcessorsToCallsThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t, initTook: 50 * time.Millisecond}
+		p := newPool(fs, 100, func(c *Config) { stocked(c); c.Creators, c.Refillers = 4, 2 })
+		f, g := isolated("f"), isolated("g")
+		invoke(t, lease(t, p, f, "a"), f, "a")
+		go p.Lease(t.Context(), g, "b", StartOptions{})
+		time.Sleep(40 * time.Millisecond)
+		if n := fs.count(); n != 2 {
+			t.Errorf("%d environments were begun, want f's first and g's alone", n)
+		}
+		time.Sleep(300 * time.Millisecond)
+		if n := fs.count(); n != 4 {
+			t.Errorf("%d environments were begun, want one more in stock of each", n)
+		}
+		closePool(t, p)
+	})
+}
+
+func TestAStockIsMadeAgainOfNewCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var generation atomic.Int64
+		generation.Store(1)
+		fs := &fakes{t: t, current: func(v *alcove.Version) bool { return v.Generation == generation.Load() }}
+		p := newPool(fs, 100, stocked)
+		v1 := isolated("f")
+		invoke(t, lease(t, p, v1, "a"), v1, "a")
+		time.Sleep(time.Second)
+
+		v2 := *v1
+		v2.Generation = 2
+		generation.Store(2)
+		p.Expect(&v2)
+		p.Retire("f")
+		time.Sleep(time.Second)
+		old, fresh := 0, 0
+		for _, f := range fs.made {
+			switch {
+			case f.closed.Load():
+			case f.version == v1:
+				old++
+			default:
+				fresh++
+			}
+		}
+		if old != 0 || fresh != 1 {
+			t.Errorf("%d environments of the old code and %d of the new one, want none and one", old, fresh)
+		}
+		closePool(t, p)
+	})
+}
+
+func TestStockWithAMinimumNeedsNobodyToCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		least := atomic.Int64{}
+		least.Store(3)
+		fs := &fakes{t: t}
+		p := newPool(fs, 100, func(c *Config) {
+			c.Stock = func(*alcove.Version) policy.Bounds { return policy.Bounds{Min: int(least.Load()), Max: 4} }
+		})
+		p.Expect(isolated("f"))
+		time.Sleep(time.Second)
+		if n := len(p.Status()); n != 3 {
+			t.Errorf("%d environments wait, want the 3 that are asked for", n)
+		}
+		first := fs.made[0]
+		time.Sleep(2 * policy.StockAge)
+		if n := len(p.Status()); n != 3 || !first.closed.Load() {
+			t.Errorf("%d environments wait, the first of them still: %v; want 3 that were made anew", n, !first.closed.Load())
+		}
+		least.Store(0)
+		time.Sleep(2 * time.Second)
+		checkEmpty(t, p)
+		closePool(t, p)
+	})
+}
+
+func TestStockThatWaitedForTooLongGoesEvenIfNoneReplacesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t}
+		p := newPool(fs, 100, func(c *Config) {
+			c.Stock = func(*alcove.Version) policy.Bounds { return policy.Bounds{Min: 1, Max: 4} }
+		})
+		p.Expect(isolated("f"))
+		time.Sleep(time.Second)
+		fs.mu.Lock()
+		fs.initErr = &environment.InitError{Type: "Runtime.ImportModuleError"}
+		fs.mu.Unlock()
+		time.Sleep(policy.StockAge - 2*time.Second)
+		if fs.made[0].closed.Load() {
+			t.Error("it went before its time")
+		}
+		time.Sleep(5 * time.Second)
+		if !fs.made[0].closed.Load() {
+			t.Error("it is still there")
 		}
 		closePool(t, p)
 	})

@@ -250,11 +250,17 @@ func (n *node) openPool(context.Context) error {
 		KeepAlive:     keepAlive,
 		Memory:        int64(n.cfg.Memory),
 		Creators:      2 * runtime.NumCPU(),
-		StockMax:      stockMax,
+		Refillers:     runtime.NumCPU(),
+		Stock:         n.stockBounds,
 		Log:           n.log,
 	})
 	n.opened(n.pool.Close)
-	cancel := n.catalog.Subscribe(func(c catalog.Change) { n.pool.Retire(c.FunctionID) })
+	cancel := n.catalog.Subscribe(func(c catalog.Change) {
+		if v, err := n.catalog.Resolve(alcove.Ref{Name: c.Name, Qualifier: c.Number}); err == nil && !c.Deleted {
+			n.pool.Expect(v)
+		}
+		n.pool.Retire(c.FunctionID)
+	})
 	n.opened(func(context.Context) error { cancel(); return nil })
 	n.invoker = invoke.New(invoke.Config{Catalog: n.catalog, Pool: n.pool, Journal: n.journal, Log: n.log})
 	return nil
@@ -283,6 +289,9 @@ func (n *node) tenantCap(v *alcove.Version) int {
 	}
 	return policy.Cap(f.Reserved, n.cfg.Concurrency)
 }
+
+// stockBounds are how many environments of v may wait for tenants.
+func (n *node) stockBounds(*alcove.Version) policy.Bounds { return policy.Bounds{Max: stockMax} }
 
 // openListener listens and puts the APIs behind the listener.
 func (n *node) openListener(context.Context) (err error) {

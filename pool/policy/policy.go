@@ -6,6 +6,7 @@ package policy
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -42,67 +43,60 @@ type Idle struct {
 	Memory int64
 }
 
-// Victims picks n environments to end so that others can be made: those idle for
-// at least min, least recently used first; ties go by ID, so that a plan depends
-// on the snapshot alone. It answers with fewer than n if there are no more.
+// Victims picks n environments to end so that others can be made, by their
+// places in idle: those idle for at least min, least recently used first; ties
+// go by ID, so that a plan depends on the snapshot alone. It answers with fewer
+// than n if there are no more.
 //
 // The minimum is what keeps a spray of tenant ids from driving everybody else's
 // warm environment out.
-func Victims(now time.Time, idle []Idle, n int, min time.Duration) []string {
-	var old []Idle
-	for _, e := range idle {
+func Victims(now time.Time, idle []Idle, n int, min time.Duration) []int {
+	var old []int
+	for i, e := range idle {
 		if now.Sub(e.Since) >= min {
-			old = append(old, e)
+			old = append(old, i)
 		}
 	}
-	sortLRU(old)
-	return ids(old[:clamp(n, len(old))])
+	sortLRU(idle, old)
+	return old[:clamp(n, len(old))]
 }
 
 // VictimsFor picks environments to end, least recently used first, until at
 // least need bytes come free. It answers with all of them if that is not enough.
-func VictimsFor(idle []Idle, need int64) []string {
-	old := slices.Clone(idle)
-	sortLRU(old)
-	for i := range old {
-		if need <= 0 {
-			return ids(old[:i])
-		}
-		need -= old[i].Memory
+func VictimsFor(idle []Idle, need int64) []int {
+	old := make([]int, len(idle))
+	for i := range idle {
+		old[i] = i
 	}
-	return ids(old)
+	sortLRU(idle, old)
+	for n, i := range old {
+		if need <= 0 {
+			return old[:n]
+		}
+		need -= idle[i].Memory
+	}
+	return old
 }
 
 // Expired picks the environments that have been idle for longer than keep.
-func Expired(now time.Time, idle []Idle, keep time.Duration) []string {
-	var out []Idle
-	for _, e := range idle {
+func Expired(now time.Time, idle []Idle, keep time.Duration) []int {
+	var out []int
+	for i, e := range idle {
 		if now.Sub(e.Since) > keep {
-			out = append(out, e)
+			out = append(out, i)
 		}
 	}
-	sortLRU(out)
-	return ids(out)
+	sortLRU(idle, out)
+	return out
 }
 
-func sortLRU(es []Idle) {
-	slices.SortFunc(es, func(a, b Idle) int {
-		if c := a.Since.Compare(b.Since); c != 0 {
+func sortLRU(idle []Idle, places []int) {
+	slices.SortFunc(places, func(a, b int) int {
+		if c := idle[a].Since.Compare(idle[b].Since); c != 0 {
 			return c
 		}
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
+		return strings.Compare(idle[a].ID, idle[b].ID)
 	})
-}
-
-func ids(es []Idle) []string {
-	out := make([]string, len(es))
-	for i, e := range es {
-		out[i] = e.ID
-	}
-	return out
 }
 
 func clamp(n, most int) int { return max(0, min(n, most)) }

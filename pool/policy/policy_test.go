@@ -58,6 +58,22 @@ func naiveOldest(idle []Idle, ok func(Idle) bool, more func(taken []Idle) bool) 
 	return ids(taken)
 }
 
+func ids(es []Idle) []string {
+	out := make([]string, len(es))
+	for i, e := range es {
+		out[i] = e.ID
+	}
+	return out
+}
+
+func idsAt(idle []Idle, places []int) []string {
+	out := make([]string, len(places))
+	for i, p := range places {
+		out[i] = idle[p].ID
+	}
+	return out
+}
+
 func TestVictimsAgainstNaive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		idle := idleSet(t)
@@ -65,7 +81,7 @@ func TestVictimsAgainstNaive(t *testing.T) {
 		n := rapid.IntRange(-1, 14).Draw(t, "want")
 		min := time.Duration(rapid.IntRange(0, 10).Draw(t, "min")) * time.Second
 		before := slices.Clone(idle)
-		got := Victims(now, idle, n, min)
+		got := idsAt(idle, Victims(now, idle, n, min))
 		want := naiveOldest(idle, func(e Idle) bool { return now.Sub(e.Since) >= min },
 			func(taken []Idle) bool { return len(taken) < n })
 		if !slices.Equal(got, want) {
@@ -81,7 +97,7 @@ func TestVictimsForAgainstNaive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		idle := idleSet(t)
 		need := int64(rapid.IntRange(-1, 40).Draw(t, "need"))
-		got := VictimsFor(idle, need)
+		got := idsAt(idle, VictimsFor(idle, need))
 		want := naiveOldest(idle, func(Idle) bool { return true }, func(taken []Idle) bool {
 			left := need
 			for _, e := range taken {
@@ -100,7 +116,7 @@ func TestExpiredAgainstNaive(t *testing.T) {
 		idle := idleSet(t)
 		now := epoch.Add(10 * time.Second)
 		keep := time.Duration(rapid.IntRange(0, 12).Draw(t, "keep")) * time.Second
-		got := Expired(now, idle, keep)
+		got := idsAt(idle, Expired(now, idle, keep))
 		want := naiveOldest(idle, func(e Idle) bool { return now.Sub(e.Since) > keep },
 			func([]Idle) bool { return true })
 		if !slices.Equal(got, want) {

@@ -5,31 +5,49 @@ import (
 	"time"
 )
 
-// StockIdle is how long after the last new tenant a version keeps its floor of
-// one environment in stock.
-const StockIdle = 10 * time.Minute
+// How long environments wait in stock.
+const (
+	// StockIdle is how long after the last new tenant a version keeps its floor
+	// of one environment in stock.
+	StockIdle = 10 * time.Minute
+	// StockAge is how long an environment waits for a tenant before it is ended:
+	// what its Init found out about the world ages.
+	StockAge = time.Hour
+	// StockRenewal is how long before that its successor is made.
+	StockRenewal = time.Minute
+)
 
-// stockSpread is how much more than the mean demand during one creation is kept:
-// tenants do not come evenly.
-const stockSpread = 2
+// stockMisses is the share of new tenants that may find the stock empty while
+// they come steadily.
+const stockMisses = 0.01
+
+// Bounds are how many environments of a version wait for tenants nobody knows
+// yet: at least Min, whether anybody comes or not, and at most Max.
+type Bounds struct{ Min, Max int }
 
 // Demand is what new tenants ask of a version.
 type Demand struct {
-	// Rate is how many come in a second, averaged over the last ones.
-	Rate float64
-	// Make is how long it takes to make an environment.
+	// fast and slow are how many came in a second, averaged over the last ones:
+	// fast sees that more come, slow remembers that they did.
+	fast, slow float64
+	// Make is how long it takes to make an environment, from the moment that it
+	// is wanted.
 	Make time.Duration
 	// Last is when the last one came; zero if none has.
 	Last time.Time
 }
 
-// rateWindow is how fast Rate forgets.
-const rateWindow = 10 * time.Second
+// How fast the rates forget.
+const (
+	fastWindow = 10 * time.Second
+	slowWindow = time.Minute
+)
 
 // Arrived is d after a new tenant came at now: an exponentially weighted rate of
-// events, each of which weighs 1/rateWindow and fades with that time constant.
+// events, each of which weighs one by the window and fades with that time constant.
 func (d Demand) Arrived(now time.Time) Demand {
-	d.Rate = d.rateAt(now) + 1/rateWindow.Seconds()
+	d.fast = d.faded(d.fast, now, fastWindow) + 1/fastWindow.Seconds()
+	d.slow = d.faded(d.slow, now, slowWindow) + 1/slowWindow.Seconds()
 	d.Last = now
 	return d
 }
@@ -44,22 +62,57 @@ func (d Demand) Took(made time.Duration) Demand {
 	return d
 }
 
-func (d Demand) rateAt(now time.Time) float64 {
-	if d.Last.IsZero() || d.Rate == 0 {
-		return 0
-	}
-	return d.Rate * math.Exp(-now.Sub(d.Last).Seconds()/rateWindow.Seconds())
+// Rate is how many new tenants come in a second.
+func (d Demand) Rate(now time.Time) float64 {
+	return max(d.faded(d.fast, now, fastWindow), d.faded(d.slow, now, slowWindow))
 }
 
-// Stock is how many environments should wait for tenants nobody knows yet: what
-// comes while one is made, with some to spare, at least one while the version is
-// in use, at most limit.
-func Stock(now time.Time, d Demand, limit int) int {
-	if d.Last.IsZero() || now.Sub(d.Last) > StockIdle {
+func (d Demand) faded(rate float64, now time.Time, window time.Duration) float64 {
+	if d.Last.IsZero() || rate == 0 {
 		return 0
 	}
-	n := 1 + int(math.Ceil(d.rateAt(now)*d.Make.Seconds()*stockSpread))
-	return clamp(n, limit)
+	return rate * math.Exp(-now.Sub(d.Last).Seconds()/window.Seconds())
+}
+
+// pending is how many new tenants come, on average, while one environment is made.
+func (d Demand) pending(now time.Time) float64 { return d.Rate(now) * d.Make.Seconds() }
+
+// Steady says that new tenants come about as fast as environments are made one
+// after another, or faster: a stock that waited for a pause would stay empty.
+func (d Demand) Steady(now time.Time) bool { return d.pending(now) >= 0.5 }
+
+// Stock is how many environments should wait for tenants nobody knows yet, within
+// b: so many that of tenants who come at random at d's rate only one in a hundred
+// comes when all are taken and not yet replaced; at least one while the version
+// is in use.
+//
+// What is on order replaces what was taken, so the stock lasts unless as many as
+// it holds come while one is made, and how many do is Poisson distributed (the
+// base-stock rule of inventory theory, orders of one).
+func Stock(now time.Time, d Demand, b Bounds) int {
+	if b.Max <= 0 {
+		return 0
+	}
+	if d.Last.IsZero() || now.Sub(d.Last) > StockIdle {
+		return clamp(b.Min, b.Max)
+	}
+	return clamp(max(b.Min, enough(d.pending(now), b.Max)), b.Max)
+}
+
+// enough is the least number that a Poisson variable of that mean reaches with a
+// probability of stockMisses at most; one at least, and limit at most.
+func enough(mean float64, limit int) int {
+	if mean >= float64(limit) {
+		return limit
+	}
+	p := math.Exp(-mean) // of exactly n-1
+	below := p           // of less than n
+	n := 1
+	for ; n < limit && 1-below > stockMisses; n++ {
+		p *= mean / float64(n)
+		below += p
+	}
+	return n
 }
 
 // Backoff is how long to wait before a stock is tried again after so many

@@ -1,0 +1,114 @@
+package pool
+
+import (
+	"slices"
+
+	"github.com/alcove-run/alcove"
+)
+
+// creationQueue orders the waiting calls so that no holder's many delay
+// another's first: holders that have no environment yet come before those that
+// have, every holder has one turn at a time, and within a holder the first come
+// is first. A holder that has one is not starved: its calls are served by it.
+type creationQueue struct {
+	firsts []*line // of holders that had no environment when they came
+	turns  []*line
+	lines  map[*holder]*line
+	// waiting counts the calls in it that still wait, and for which none is
+	// being made.
+	waiting int
+}
+
+// line is the calls of one holder; it stands in firsts or in turns.
+type line struct {
+	holder  *holder
+	waiters []*waiter
+}
+
+func (q *creationQueue) push(w *waiter) {
+	if q.lines == nil {
+		q.lines = make(map[*holder]*line)
+	}
+	q.waiting++
+	h := w.group.holder
+	l := q.lines[h]
+	if l == nil {
+		l = &line{holder: h}
+		q.lines[h] = l
+		if h.entries == 0 {
+			q.firsts = append(q.firsts, l)
+		} else {
+			q.turns = append(q.turns, l)
+		}
+	}
+	l.waiters = append(l.waiters, w)
+}
+
+// pop gives the next call that still waits, or nil.
+func (q *creationQueue) pop() *waiter {
+	for {
+		var l *line
+		switch {
+		case len(q.firsts) > 0:
+			l, q.firsts = q.firsts[0], q.firsts[1:]
+		case len(q.turns) > 0:
+			l, q.turns = q.turns[0], q.turns[1:]
+		default:
+			return nil
+		}
+		var w *waiter
+		for len(l.waiters) > 0 && w == nil {
+			if first := l.waiters[0]; !first.done {
+				w = first
+			}
+			l.waiters = l.waiters[1:]
+		}
+		q.again(l)
+		if w != nil {
+			q.waiting--
+			return w
+		}
+	}
+}
+
+// popFor gives the next call for v that an environment of its stock can serve, in
+// the same order, or nil. The holder has had its turn with that.
+func (q *creationQueue) popFor(v *alcove.Version) *waiter {
+	if q.waiting == 0 {
+		return nil
+	}
+	for _, list := range []*[]*line{&q.firsts, &q.turns} {
+		for i, l := range *list {
+			j := slices.IndexFunc(l.waiters, func(w *waiter) bool {
+				return !w.done && !w.opts.Suppressed && sameCode(w.group.version, v)
+			})
+			if j < 0 {
+				continue
+			}
+			w := l.waiters[j]
+			l.waiters = slices.Delete(l.waiters, j, j+1)
+			*list = slices.Delete(*list, i, i+1)
+			q.again(l)
+			q.waiting--
+			return w
+		}
+	}
+	return nil
+}
+
+// again puts l, whose holder has had its turn, behind the others.
+func (q *creationQueue) again(l *line) {
+	if len(l.waiters) == 0 {
+		delete(q.lines, l.holder)
+		return
+	}
+	q.turns = append(q.turns, l)
+}
+
+// gone is a call that waits no more; pop passes over it.
+func (q *creationQueue) gone() { q.waiting-- }
+
+// sameCode says whether an environment of one version is one of the other's.
+func sameCode(a, b *alcove.Version) bool {
+	return a.FunctionID == b.FunctionID && a.Number == b.Number && a.Generation == b.Generation
+}
