@@ -166,6 +166,7 @@ func (c *Catalog) DeleteAlias(ctx context.Context, caller alcove.Caller, functio
 		}
 		r.Aliases = maps.Clone(r.Aliases)
 		delete(r.Aliases, name)
+		r.forget(name)
 		return nil
 	})
 	if err == errUnchanged {
@@ -186,7 +187,7 @@ func (c *Catalog) Alias(function, name string) (*alcove.Alias, error) {
 	if t, ok := e.aliases[name]; ok {
 		return t.alias, nil
 	}
-	return nil, alcove.ClientError(alcove.CodeResourceNotFound, "Cannot find alias arn: %s:%s", e.latest.ARN, name)
+	return nil, noAlias(e.latest.ARN + ":" + name)
 }
 
 // Aliases gives a function's aliases by name, up to max of them after the one

@@ -163,6 +163,9 @@ func fault(doing string, err error) error {
 	if e, ok := errors.AsType[*alcove.Error](err); ok {
 		return e
 	}
+	if errors.Is(err, store.ErrTooLarge) {
+		return alcove.InvalidParameter("What is kept for the function, with its aliases and policies, exceeds %d bytes. Remove some of it and try again.", store.MaxValue)
+	}
 	return alcove.PlatformError(fmt.Errorf("catalog: %s: %w", doing, err))
 }
 

@@ -4,7 +4,8 @@
 //
 // Every record is in one bucket:
 //
-//	function/<name>            the function, its $LATEST, its counters and its aliases
+//	function/<name>            the function, its $LATEST, its counters, its aliases and what
+//	                           belongs to each of those: policies and more
 //	version/<id>/<number>      a published version
 //
 // A function's key changes by compare-and-swap on its revision. A version's

@@ -110,6 +110,12 @@ func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.R
 			return alcove.ClientError(alcove.CodeResourceConflict,
 				"The version %s of function %s cannot be deleted: these aliases refer to it: %s", ref.Qualifier, ref.Name, strings.Join(names, ", "))
 		}
+		if _, has := e.record.Qualified[ref.Qualifier]; has {
+			if err := c.edit(ctx, ref.Name, func(_ *entry, r *record) error { r.forget(ref.Qualifier); return nil }); err != nil {
+				return err
+			}
+			e = c.view.Load().functions[ref.Name] // edit has waited for it
+		}
 		numbers = []string{ref.Qualifier}
 	} else {
 		// The function first: once it is gone its versions are nobody's, and what

@@ -39,6 +39,8 @@ type record struct {
 
 	// Aliases are the function's, by name.
 	Aliases map[string]alcove.Alias `json:"aliases,omitempty"`
+	// Qualified is what belongs to $LATEST, to versions and to aliases, by those.
+	Qualified map[string]qualified `json:"qualified,omitempty"`
 
 	// publishedNow is the version that the edit under way has published.
 	publishedNow *alcove.Version

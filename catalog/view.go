@@ -324,8 +324,14 @@ func (f *follower) entry(name string) *entry {
 	e.versions = make(map[string]published, len(numbers))
 	e.numbers = make([]string, len(numbers))
 	for i, n := range numbers {
-		e.numbers[i] = strconv.Itoa(n)
-		e.versions[e.numbers[i]] = published{all[n].value, all[n].revision}
+		number := strconv.Itoa(n)
+		v := all[n].value
+		if id := rec.Qualified[number].Revision; id != "" {
+			revised := *v
+			revised.RevisionID = id
+			v = &revised
+		}
+		e.numbers[i], e.versions[number] = number, published{v, all[n].revision}
 	}
 	e.aliases = e.targets()
 	return e

@@ -3,6 +3,7 @@ package lambdaapi
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"os"
@@ -43,6 +44,11 @@ type Catalog interface {
 	DeleteAlias(ctx context.Context, caller alcove.Caller, function, name string) error
 	Alias(function, name string) (*alcove.Alias, error)
 	Aliases(function, version, marker string, max int) ([]*alcove.Alias, string, error)
+	AddPermission(ctx context.Context, caller alcove.Caller, ref alcove.Ref, in catalog.PermissionInput) (json.RawMessage, error)
+	RemovePermission(ctx context.Context, caller alcove.Caller, ref alcove.Ref, sid, revisionID string) error
+	Policy(ref alcove.Ref) (catalog.Policy, error)
+	PutPolicy(ctx context.Context, caller alcove.Caller, ref alcove.Ref, text, policyRevisionID string) (catalog.Policy, error)
+	DeletePolicy(ctx context.Context, caller alcove.Caller, ref alcove.Ref, policyRevisionID string) error
 	SetReserved(ctx context.Context, caller alcove.Caller, name string, reserved *int) error
 	SetTags(ctx context.Context, caller alcove.Caller, name string, set map[string]string, remove []string) error
 	Totals() (codeBytes int64, functions int)
