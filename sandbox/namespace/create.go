@@ -61,6 +61,11 @@ func check(spec *sandbox.Spec) error {
 			return fmt.Errorf("mount %s at %s: not absolute", m.Source, m.Target)
 		}
 	}
+	for _, target := range spec.Late {
+		if err := checkLate(spec, target); err != nil {
+			return err
+		}
+	}
 	for _, s := range append(slices.Clone(spec.Args), spec.Env...) {
 		if strings.ContainsRune(s, 0) {
 			return errors.New("an argument or variable contains a zero byte")
@@ -77,6 +82,9 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 	if err := check(&spec); err != nil {
 		return nil, fmt.Errorf("namespace: %w", err)
 	}
+	if len(spec.Late) > 0 && !d.root {
+		return nil, errNoLate
+	}
 	b := newBox(d, spec)
 	if err := d.admit(b); err != nil {
 		return nil, fmt.Errorf("namespace: %w", err)
@@ -86,6 +94,9 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 	b.mu.Unlock()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("namespace: %w", err), b.Destroy())
+	}
+	if len(spec.Late) > 0 {
+		return &blank{box: b}, nil
 	}
 	return b, nil
 }
@@ -100,14 +111,12 @@ func (b *box) start(ctx context.Context) error {
 		}
 	}
 	l := spec.Limits
-	shm := max(l.Shm, minShm)
-	memory := l.Memory + shm + ownMemory
-	b.group, err = d.conf.Cgroups.New(spec.ID, cgroup.Limits{Memory: memory, CPU: l.CPU, Processes: l.Processes + ownProcesses})
+	b.group, err = d.conf.Cgroups.New(spec.ID, cgroup.Limits{Memory: memoryOf(l), CPU: l.CPU, Processes: l.Processes + ownProcesses})
 	if err != nil {
 		return err
 	}
 	order := d.order(b)
-	order.Shm = uint64(shm)
+	order.Shm = uint64(shmOf(l))
 	if d.scratch != nil {
 		if b.tmp, err = d.scratch.Take(l.Tmp); err != nil {
 			return fmt.Errorf("/tmp: %w", err)
@@ -126,6 +135,12 @@ func (b *box) start(ctx context.Context) error {
 	}
 	return b.await(ctx, order, nil)
 }
+
+// shmOf is the size of /dev/shm in bytes.
+func shmOf(l sandbox.Limits) int64 { return max(l.Shm, minShm) }
+
+// memoryOf is the group's limit in bytes.
+func memoryOf(l sandbox.Limits) int64 { return l.Memory + shmOf(l) + ownMemory }
 
 // order fills in what a launcher is told.
 func (d *Driver) order(b *box) *launch.Order {

@@ -40,6 +40,7 @@ func (d *Driver) probe(ctx context.Context) error {
 	}
 	add(sandbox.Finding{Name: "namespaces", State: sandbox.OK, Detail: "user, mount, pid, network, ipc, uts and cgroup namespaces for each sandbox"})
 	add(d.userFinding())
+	add(d.lateFinding())
 	add(sandbox.Finding{Name: "seccomp", State: sandbox.OK, Detail: "a list of allowed system calls, all others refused"})
 	add(landlockFinding())
 	add(tmp)
@@ -67,6 +68,17 @@ func (d *Driver) userFinding() sandbox.Finding {
 	return sandbox.Finding{
 		Name: "user ids", State: sandbox.Degraded,
 		Detail: "every sandbox runs as the user who runs the node",
+		Fix:    "run as root",
+	}
+}
+
+func (d *Driver) lateFinding() sandbox.Finding {
+	if d.root {
+		return sandbox.Finding{Name: "made ahead", State: sandbox.OK, Detail: "sandboxes can be made before their function is known"}
+	}
+	return sandbox.Finding{
+		Name: "made ahead", State: sandbox.Degraded,
+		Detail: "sandboxes are made for one function each, from the start: entering their mount namespaces afterwards needs root's rights",
 		Fix:    "run as root",
 	}
 }

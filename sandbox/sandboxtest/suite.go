@@ -191,6 +191,7 @@ func Run(t *testing.T, o Options) {
 	t.Run("door", s.doors)
 	t.Run("limits", s.limits)
 	s.run(t, "posture", s.posture)
+	s.run(t, "late", s.late)
 	t.Run("pair", s.pair)
 	s.run(t, "findings", s.findings)
 

@@ -201,7 +201,7 @@ var weaknesses = strings.Fields(`
 	posture/denied/socket_netlink_audit posture/denied/socket_vsock posture/denied/i386_abi posture/denied/kcmp
 	posture/host/namespaces posture/host/privileges posture/host/cgroup
 	pair/traces pair/traces_of_the_host pair/same_addresses
-	findings leaks crash leaks_after_crash`)
+	late/arrives findings leaks crash leaks_after_crash`)
 
 // strengths are subtests that weakDriver passes: the suite does not fail for
 // everything.

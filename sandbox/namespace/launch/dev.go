@@ -86,8 +86,10 @@ func buildDev(o *Order, borrowed [len(devices)]int) error {
 	return fail("/dev", unix.MountSetattr(unix.AT_FDCWD, "/dev", 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}))
 }
 
-func makeFile(path, content string) error {
-	fd, err := unix.Open(path, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o444)
+func makeFile(path, content string) error { return makeFileAt(unix.AT_FDCWD, path, content) }
+
+func makeFileAt(dir int, path, content string) error {
+	fd, err := unix.Openat(dir, path, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o444)
 	if err != nil {
 		return err
 	}

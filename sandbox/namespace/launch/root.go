@@ -24,13 +24,13 @@ func buildRoot(o *Order, tmpFD int) error {
 	}
 	// Everything that is on the host is opened before the root changes, and put
 	// in its place afterwards, so that no link in the tree leads out of it.
-	root, err := layer(o.Root, o.Empty)
+	root, err := Layer(o.Root, o.Empty, sendNote)
 	if err != nil {
 		return fail("root "+o.Root, err)
 	}
 	trees := make([]int, len(o.Mounts))
 	for i, m := range o.Mounts {
-		if trees[i], err = layer(m.Source, o.Empty); err != nil {
+		if trees[i], err = Layer(m.Source, o.Empty, sendNote); err != nil {
 			return fail("mount "+m.Source, err)
 		}
 	}
@@ -73,9 +73,10 @@ func buildRoot(o *Order, tmpFD int) error {
 	return buildDev(o, borrowed)
 }
 
-// layer makes a read-only overlay of a directory, or a bind mount where the
-// kernel makes no such overlay.
-func layer(dir, empty string) (int, error) {
+// Layer makes a detached, read-only mount of a directory: an overlay, or a bind
+// mount where the kernel makes no such overlay, which note is told. empty is an
+// empty directory, the overlay's second layer. The caller closes the descriptor.
+func Layer(dir, empty string, note func(string)) (int, error) {
 	here, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
@@ -92,9 +93,11 @@ func layer(dir, empty string) (int, error) {
 	if err == nil {
 		return fd, nil
 	}
-	send(string(MsgNote) + "shared inodes: no overlay: " + err.Error())
+	note("shared inodes: no overlay: " + err.Error())
 	return bind(dir, attrReadOnly)
 }
+
+func sendNote(text string) { send(string(MsgNote) + text) }
 
 // bind makes a detached mount of a directory.
 func bind(path string, attrs uint64) (int, error) {
