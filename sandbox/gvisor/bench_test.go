@@ -56,10 +56,10 @@ func BenchmarkIdle(b *testing.B) {
 					all = append(all, s)
 				}
 				b.ReportMetric(float64(before-available(b))/number/(1<<20), "available-MB/sandbox")
-				charged, cpu := usage(b, all)
+				charged, cpu := usageOf(b, all)
 				b.ReportMetric(float64(charged)/number/(1<<20), "charged-MB/sandbox")
 				time.Sleep(2 * time.Second)
-				_, later := usage(b, all)
+				_, later := usageOf(b, all)
 				b.ReportMetric(float64(later-cpu)/2e9/number*1000, "idle-millicores/sandbox")
 				for _, s := range all {
 					if err := s.Destroy(); err != nil {
@@ -71,7 +71,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 }
 
-func usage(b *testing.B, all []sandbox.Sandbox) (memory, cpu int64) {
+func usageOf(b *testing.B, all []sandbox.Sandbox) (memory, cpu int64) {
 	b.Helper()
 	for _, s := range all {
 		u, err := s.Usage()
@@ -139,14 +139,8 @@ func benchmarkCreate(b *testing.B, tcp bool) {
 		destroyed = append(destroyed, time.Since(began))
 		conn.Close()
 	}
-	report := func(name string, all []time.Duration) {
-		slices.Sort(all)
-		b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, name+"-p50-ms")
-		b.ReportMetric(float64(all[len(all)*95/100].Microseconds())/1000, name+"-p95-ms")
-		b.ReportMetric(float64(all[0].Microseconds())/1000, name+"-min-ms")
-	}
-	report("connect", connected)
-	report("destroy", destroyed)
+	report(b, "connect", connected)
+	report(b, "destroy", destroyed)
 	for name, get := range map[string]func(Trace) time.Duration{
 		"prepare": func(t Trace) time.Duration { return t.Prepare },
 		"cgroup":  func(t Trace) time.Duration { return t.Cgroup },
@@ -161,4 +155,42 @@ func benchmarkCreate(b *testing.B, tcp bool) {
 		slices.Sort(all)
 		b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, name+"-ms")
 	}
+}
+
+// BenchmarkSpecialise measures from the call of Specialise until the program of
+// a blank sandbox has read a file of the code.
+func BenchmarkSpecialise(b *testing.B) {
+	d, root := newDriver(b), pythonRoot(b)
+	dir := code(b, "app.py")
+	var told, read []time.Duration
+	for b.Loop() {
+		spec := newSpec(b, root)
+		spec.Late = []string{"/var/task", "/opt"}
+		limits := spec.Limits
+		limits.Memory = 256 << 20
+		in := newInside(b, d, spec)
+		in.eval(b, "os.listdir('/var/task')")
+		quiet()
+		began := time.Now()
+		if err := in.Sandbox.(sandbox.Specialiser).Specialise([]sandbox.Mount{{Source: dir, Target: "/var/task"}}, limits); err != nil {
+			b.Fatal(err)
+		}
+		told = append(told, time.Since(began))
+		in.expect(b, "open('/var/task/app.py').read()", `"app.py"`)
+		read = append(read, time.Since(began))
+		if err := in.Destroy(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report(b, "specialise", told)
+	report(b, "read", read)
+}
+
+// report gives the middle, the end and the beginning of what was measured.
+func report(b *testing.B, name string, all []time.Duration) {
+	b.Helper()
+	slices.Sort(all)
+	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, name+"-p50-ms")
+	b.ReportMetric(float64(all[len(all)*95/100].Microseconds())/1000, name+"-p95-ms")
+	b.ReportMetric(float64(all[0].Microseconds())/1000, name+"-min-ms")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -38,10 +39,17 @@ type box struct {
 	gofer       *process
 	watched     bool // so done and reaped will be closed
 	trace       Trace
+	// Of a blank sandbox: the socket that its parts connect to, and the empty
+	// directories of Spec.Late's targets, in their order.
+	late  *net.UnixListener
+	slots []slot
+	// onRemove, if not nil, gives back what else there is of the sandbox.
+	onRemove func() error
 
 	done        chan struct{} // closed after exit is set
 	exit        sandbox.Exit
 	killed      atomic.Bool   // by Destroy
+	frozen      atomic.Bool   // by Freeze
 	outOfMemory atomic.Bool   // by watchMemory
 	reaped      chan struct{} // closed when no process is left to wait for
 
@@ -68,10 +76,16 @@ func (b *box) Exit() sandbox.Exit {
 }
 
 // Freeze implements sandbox.Sandbox.
-func (b *box) Freeze() error { return b.group.Freeze() }
+func (b *box) Freeze() error {
+	b.frozen.Store(true)
+	return b.group.Freeze()
+}
 
 // Thaw implements sandbox.Sandbox.
-func (b *box) Thaw() error { return b.group.Thaw() }
+func (b *box) Thaw() error {
+	b.frozen.Store(false)
+	return b.group.Thaw()
+}
 
 // Usage implements sandbox.Sandbox. It counts the sentry with the function.
 func (b *box) Usage() (sandbox.Usage, error) { return b.group.Usage() }
@@ -188,6 +202,14 @@ func (b *box) remove() error {
 	}
 	if !b.watched {
 		_, _ = b.exitPipe.Close(), b.memoryEvent.Close() // nil files say so
+	}
+	if b.late != nil {
+		_ = b.late.Close() // by now it is
+	}
+	if b.onRemove != nil {
+		if err := b.onRemove(); err != nil {
+			return fmt.Errorf("gvisor: sandbox %s: %w", b.id, err)
+		}
 	}
 	if err := os.RemoveAll(string(b.dir)); err != nil {
 		return fmt.Errorf("gvisor: sandbox %s: %w", b.id, err)

@@ -35,12 +35,17 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 		return nil, err
 	}
 	defer close(b.settled)
-	if err := b.create(ctx, spec); err != nil {
+	var made sandbox.Sandbox = b
+	err = b.create(ctx, spec)
+	if err == nil && len(spec.Late) > 0 {
+		made, err = newBlank(b, spec)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gvisor: sandbox %s: %w", spec.ID, err), b.remove())
 	}
 	b.trace.Total = time.Since(began)
 	b.watch()
-	return b, nil
+	return made, nil
 }
 
 // register makes the sandbox known before anything of it exists, so that Close
@@ -74,10 +79,15 @@ func (b *box) create(ctx context.Context, spec sandbox.Spec) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := writeBundle(spec, b.dir); err != nil {
+	var err error
+	if b.slots, err = writeBundle(spec, b.dir); err != nil {
 		return err
 	}
-	var err error
+	if len(spec.Late) > 0 {
+		if b.late, err = openLate(b.dir); err != nil {
+			return err
+		}
+	}
 	if b.exitPipe, err = openExitPipe(b.dir.path(exitName)); err != nil {
 		return err
 	}

@@ -100,18 +100,26 @@ func compileSentryFilter(t *testing.T) precompiledseccomp.Program {
 	return program
 }
 
-// compileGoferFilter picks the filter of a gofer that may open host sockets.
+//go:linkname goferRulesOf gvisor.dev/gvisor/runsc/fsgofer/filter/config.rules
+func goferRulesOf(opt goferconfig.Options, vars precompiledseccomp.Values) (seccomp.SyscallRules, seccomp.SyscallRules)
+
+// compileGoferFilter compiles the filter of a gofer that may open host sockets
+// and does what goferRules are for.
 func compileGoferFilter(t *testing.T) precompiledseccomp.Program {
-	programs, err := goferconfig.PrecompiledPrograms()
+	opt := goferconfig.Options{
+		UDSOpenEnabled: true, DirectFS: true, LisafsNeeded: false,
+		ExtraRules: []seccomp.SyscallRules{goferRules{}.SeccompRules()},
+	}
+	var vars []string
+	for name := range opt.Vars() {
+		vars = append(vars, name)
+	}
+	program, err := precompiledseccomp.Precompile(opt.ConfigKey(), vars, func(v precompiledseccomp.Values) *seccomp.Program {
+		rules, deny := goferRulesOf(opt, v)
+		return &seccomp.Program{RuleSets: []seccomp.RuleSet{{Rules: deny.Copy()}, {Rules: rules.Copy(), Action: seccomp.Allow}}}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := goferconfig.Options{UDSOpenEnabled: true, DirectFS: true, LisafsNeeded: false}.ConfigKey()
-	for _, p := range programs {
-		if p.Name == key {
-			return p
-		}
-	}
-	t.Fatalf("gVisor has no filter for %s", key)
-	panic("unreachable")
+	return program
 }

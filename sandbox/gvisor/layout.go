@@ -17,6 +17,8 @@ const (
 	stateName  = "state"       // gVisor's own state; gone once the sandbox runs
 	tmpName    = "tmp"         // holds the file behind /tmp
 	shmName    = "shm"         // holds the file behind /dev/shm
+	lateName   = "late"        // socket of a blank sandbox; gone once it runs
+	slotPrefix = "slot-"       // empty directories where something may come; gone once it runs
 )
 
 // layout is the directory of one sandbox.

@@ -19,6 +19,7 @@ import (
 	"gvisor.dev/gvisor/runsc/cmd/sentry/sentrycmd"
 	"gvisor.dev/gvisor/runsc/config"
 	"gvisor.dev/gvisor/runsc/flag"
+	"gvisor.dev/gvisor/runsc/fsgofer/extension"
 
 	"github.com/alcove-run/alcove/sandbox/gvisor/door"
 )
@@ -114,10 +115,14 @@ func runscMain(args []string) int {
 		return fatal("%v", err)
 	}
 	var exit *os.File
-	if p.Name() == "boot" {
-		if exit, err = prepareSentry(own); err != nil {
-			return fatal("sentry: %v", err)
-		}
+	switch p.Name() {
+	case "boot":
+		exit, err = prepareSentry(own)
+	case "gofer":
+		err = prepareGofer(own)
+	}
+	if err != nil {
+		return fatal("%s: %v", p.Name(), err)
 	}
 	var status unix.WaitStatus
 	if code := p.Execute(context.Background(), own, conf, &status); code != subcommands.ExitSuccess {
@@ -153,7 +158,13 @@ func prepareSentry(own *flag.FlagSet) (*os.File, error) {
 			return nil, fmt.Errorf("setting %s: %w", name, err)
 		}
 	}
-	return exit, nil
+	return exit, awaitOrder(bundle)
+}
+
+// prepareGofer likewise.
+func prepareGofer(own *flag.FlagSet) error {
+	extension.Register(goferRules{})
+	return awaitOrder(own.Lookup("bundle").Value.String())
 }
 
 func fatal(format string, args ...any) int {

@@ -44,6 +44,9 @@ func validate(s sandbox.Spec) error {
 			return fmt.Errorf("gvisor: sandbox %s: mount source %q is not a directory", s.ID, m.Source)
 		}
 	}
+	if err := checkLate(s); err != nil {
+		return fmt.Errorf("gvisor: sandbox %s: %w", s.ID, err)
+	}
 	for _, target := range mountTargets(s) {
 		if err := checkTarget(s.Root, target); err != nil {
 			return fmt.Errorf("gvisor: sandbox %s: %w", s.ID, err)
@@ -62,7 +65,7 @@ func mountTargets(s sandbox.Spec) []string {
 	for _, m := range s.Mounts {
 		targets = append(targets, m.Target)
 	}
-	return targets
+	return append(targets, s.Late...)
 }
 
 // checkTarget makes sure that the root tree has target as a directory, not by
@@ -129,6 +132,9 @@ func ociSpec(s sandbox.Spec, dir layout) *specs.Spec {
 	for _, m := range s.Mounts {
 		spec.Mounts = append(spec.Mounts, specs.Mount{Destination: m.Target, Type: "bind", Source: m.Source, Options: readOnly})
 	}
+	for i, target := range s.Late {
+		spec.Mounts = append(spec.Mounts, specs.Mount{Destination: target, Type: "bind", Source: dir.path(slotName(i)), Options: readOnly})
+	}
 	return spec
 }
 
@@ -148,26 +154,31 @@ func rlimit(name string, n int) specs.POSIXRlimit {
 	return specs.POSIXRlimit{Type: name, Soft: uint64(n), Hard: uint64(n)}
 }
 
-// writeBundle makes the sandbox's directory.
-func writeBundle(s sandbox.Spec, dir layout) error {
+// writeBundle makes the sandbox's directory. It says which directories in it
+// are the slots of Spec.Late.
+func writeBundle(s sandbox.Spec, dir layout) ([]slot, error) {
 	config, err := json.Marshal(ociSpec(s, dir))
 	if err != nil {
-		return fmt.Errorf("gvisor: spec: %w", err)
+		return nil, fmt.Errorf("gvisor: spec: %w", err)
 	}
 	if err := os.Mkdir(string(dir), 0o700); err != nil {
-		return fmt.Errorf("gvisor: sandbox directory: %w", err)
+		return nil, fmt.Errorf("gvisor: sandbox directory: %w", err)
 	}
 	for _, name := range []string{tmpName, shmName, stateName} {
 		if err := os.Mkdir(dir.path(name), 0o700); err != nil {
-			return fmt.Errorf("gvisor: sandbox directory: %w", err)
+			return nil, fmt.Errorf("gvisor: sandbox directory: %w", err)
 		}
+	}
+	slots, err := makeSlots(s, dir)
+	if err != nil {
+		return nil, fmt.Errorf("gvisor: slot: %w", err)
 	}
 	// The function's environment variables are in it: nobody else may read it.
 	if err := os.WriteFile(dir.path(configName), config, 0o600); err != nil {
-		return fmt.Errorf("gvisor: spec: %w", err)
+		return nil, fmt.Errorf("gvisor: spec: %w", err)
 	}
 	if err := os.WriteFile(dir.path(memoryName), strconv.AppendInt(nil, s.Limits.Memory, 10), 0o600); err != nil {
-		return fmt.Errorf("gvisor: memory size: %w", err)
+		return nil, fmt.Errorf("gvisor: memory size: %w", err)
 	}
-	return nil
+	return slots, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -208,6 +209,13 @@ func forget(dir layout, id string) error {
 	var errs []error
 	for _, name := range []string{configName, memoryName, stateName, tmpName, shmName} {
 		errs = append(errs, os.RemoveAll(dir.path(name)))
+	}
+	entries, err := os.ReadDir(string(dir))
+	errs = append(errs, err)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), slotPrefix) {
+			errs = append(errs, os.Remove(dir.path(e.Name())))
+		}
 	}
 	return errors.Join(errs...)
 }
