@@ -18,6 +18,9 @@ type Function struct {
 	Tags map[string]string `json:"tags,omitempty"`
 	// Reserved is the reserved concurrency, or nil if none is set.
 	Reserved *int `json:"reserved,omitempty"`
+	// Stock is what is kept of it for new tenants, or nil if that is the node's
+	// to say.
+	Stock *Stock `json:"stock,omitempty"`
 	// LastVersion is the highest number published so far; numbers are never
 	// used twice.
 	LastVersion int `json:"lastVersion"`

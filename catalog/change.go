@@ -7,7 +7,8 @@ import (
 )
 
 // Change says that what invocations of a version run is another content, became
-// able or unable to run, or is gone.
+// able or unable to run, or is gone; of $LATEST, also that the function's stock
+// was set.
 type Change struct {
 	FunctionID, Name, Number string
 	Generation               int64
@@ -72,7 +73,7 @@ func changes(old, now *entry) []Change {
 	if now == nil {
 		return list
 	}
-	if old == nil || differs(old.running, now.running) {
+	if old == nil || differs(old.running, now.running) || !old.function.Stock.Same(now.function.Stock) {
 		add(now.running, false)
 	}
 	for _, n := range now.numbers {

@@ -1,5 +1,5 @@
 // Package catalog holds the desired state: functions, their versions,
-// aliases, concurrency and tags. It owns the records in a [store.Store] and says which
+// aliases, concurrency, stock and tags. It owns the records in a [store.Store] and says which
 // packages of an [artifact.Store] are still wanted; it runs nothing.
 //
 // Every record is in one bucket:

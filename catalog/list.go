@@ -44,6 +44,16 @@ func (c *Catalog) List(marker string, max int, allVersions bool) (vs []*alcove.V
 	return p.result()
 }
 
+// All gives $LATEST of every function as invocations run it, in no order.
+func (c *Catalog) All() []*alcove.Version {
+	functions := c.view.Load().functions
+	out := make([]*alcove.Version, 0, len(functions))
+	for _, e := range functions {
+		out = append(out, e.running)
+	}
+	return out
+}
+
 // ListVersions gives a function's versions, $LATEST first and the published ones
 // by number, up to max of them after the one that marker names.
 func (c *Catalog) ListVersions(name, marker string, max int) ([]*alcove.Version, string, error) {

@@ -143,3 +143,62 @@ func FuzzMarker(f *testing.F) {
 		}
 	})
 }
+
+func TestStockIsKeptUntilItsFunctionGoes(t *testing.T) {
+	n := begin(t, Config{})
+	ctx := t.Context()
+	n.made(t, "ordinary")
+	want(t, n.SetStock(ctx, caller, "ordinary", &alcove.Stock{Min: 1}), alcove.CodeInvalidParameterValue,
+		"Function ordinary is not enabled with tenancy configuration. A stock waits for tenants.")
+	make := func() {
+		t.Helper()
+		c := config("")
+		c.Tenancy = alcove.PerTenant
+		if _, err := n.Create(ctx, caller, CreateInput{Name: "f", Config: c, Zip: makeZip("f")}); err != nil {
+			t.Fatal(err)
+		}
+		n.settled(t, "f")
+	}
+	is := func(want *alcove.Stock) {
+		t.Helper()
+		if f, err := n.Function("f"); err != nil || !f.Stock.Same(want) {
+			t.Errorf("the stock is %v, %v, want %v", f.Stock, err, want)
+		}
+	}
+	make()
+	var told []Change
+	cancel := n.Subscribe(func(c Change) { told = append(told, c) })
+	most := 4
+	s := &alcove.Stock{Min: 2, Max: &most}
+	if err := n.SetStock(ctx, caller, "f", s); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.SetStock(ctx, caller, "f", s); err != nil { // the same again
+		t.Fatal(err)
+	}
+	most = 5 // the caller's own
+	cancel()
+	if len(told) != 1 || told[0].Name != "f" || told[0].Number != alcove.Latest || told[0].Deleted {
+		t.Errorf("subscribers were told %+v, want one change of $LATEST", told)
+	}
+	most = 4
+	is(s)
+	n.again(t, Config{})
+	is(s)
+	five := -5
+	want(t, n.SetStock(ctx, caller, "f", &alcove.Stock{Max: &five}), alcove.CodeInvalidParameterValue,
+		"Value -5 at 'max' failed to satisfy constraint: Member must be between 0 and 1000")
+	is(s)
+	if err := n.Delete(ctx, caller, alcove.Ref{Name: "f"}); err != nil {
+		t.Fatal(err)
+	}
+	make()
+	is(nil)
+	if err := n.SetStock(ctx, caller, "f", &alcove.Stock{Min: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.SetStock(ctx, caller, "f", nil); err != nil {
+		t.Fatal(err)
+	}
+	is(nil)
+}

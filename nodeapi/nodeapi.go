@@ -1,12 +1,14 @@
 // Package nodeapi is alcove's own API under /alcove/v1/: what AWS has no
-// operation for. It answers JSON, reads only, and serves the command line and
-// whoever else wants to look at a node.
+// operation for. It answers JSON and serves the command line and whoever else
+// wants to look at a node. All that it changes are settings of functions, which
+// the catalog keeps.
 //
-// It owns no state: environments are the pool's, log records the log store's,
-// findings the driver's.
+// It owns no state: environments and stocks are the pool's, log records the log
+// store's, findings the driver's.
 package nodeapi
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -17,6 +19,7 @@ import (
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/environment"
 	"github.com/alcove-run/alcove/logs"
+	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/sandbox"
 )
 
@@ -28,11 +31,17 @@ type Config struct {
 	Authenticate func(r *http.Request, body []byte) (alcove.Caller, error)
 	Environments func() []environment.Status
 	Findings     func() []sandbox.Finding
-	Function     func(name string) (*alcove.Function, error)
-	Latest       func(ref alcove.Ref) (*alcove.Version, error)
-	Logs         *logs.Store
-	Place        alcove.Place
-	Log          *slog.Logger
+	// Stocks lists what is in stock of a function; SetStock sets its bounds, or
+	// takes them away; StockMax bounds those that have none.
+	Stocks   func(functionID string) []pool.StockStatus
+	SetStock func(ctx context.Context, caller alcove.Caller, function string, s *alcove.Stock) error
+	StockMax int
+
+	Function func(name string) (*alcove.Function, error)
+	Latest   func(ref alcove.Ref) (*alcove.Version, error)
+	Logs     *logs.Store
+	Place    alcove.Place
+	Log      *slog.Logger
 }
 
 // New makes the API's handler.
@@ -53,6 +62,9 @@ func New(cfg Config) http.Handler {
 		}))
 	}
 	mux.Handle("GET "+Prefix+"logs", cfg.wrap(cfg.logs))
+	for method, h := range map[string]stockHandler{"GET": cfg.getStock, "PUT": cfg.putStock, "DELETE": cfg.deleteStock} {
+		mux.Handle(method+" "+Prefix+"functions/{name}/stock", cfg.stock(h))
+	}
 	mux.Handle(Prefix, cfg.wrap(func(_ http.ResponseWriter, r *http.Request) error {
 		return alcove.ClientError("UnknownOperationException", "alcove has no %s %s", r.Method, r.URL.Path)
 	}))
@@ -66,26 +78,31 @@ func (c Config) wrap(h func(http.ResponseWriter, *http.Request) error) http.Hand
 		if err == nil {
 			err = h(w, r)
 		}
-		if err == nil {
-			return
-		}
-		e := alcove.AsError(err)
-		status := http.StatusBadRequest
-		switch {
-		case e.Fault == alcove.FaultPlatform:
-			status = http.StatusInternalServerError
-			c.Log.Error("request failed", "path", r.URL.Path, "error", err)
-		case e.Code == alcove.CodeResourceNotFound, e.Code == "UnknownOperationException":
-			status = http.StatusNotFound
-		case strings.HasSuffix(e.Code, "TokenException"), strings.HasPrefix(e.Code, "AccessDenied"),
-			strings.HasPrefix(e.Code, "InvalidSignature"), e.Code == "UnrecognizedClientException":
-			status = http.StatusForbidden
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		// The connection is all that can fail here, and it is the client's.
-		_ = json.NewEncoder(w).Encode(map[string]string{"code": e.Code, "message": e.Message})
+		c.answerError(w, r, err)
 	})
+}
+
+// answerError answers with err, if it is one.
+func (c Config) answerError(w http.ResponseWriter, r *http.Request, err error) {
+	if err == nil {
+		return
+	}
+	e := alcove.AsError(err)
+	status := http.StatusBadRequest
+	switch {
+	case e.Fault == alcove.FaultPlatform:
+		status = http.StatusInternalServerError
+		c.Log.Error("request failed", "path", r.URL.Path, "error", err)
+	case e.Code == alcove.CodeResourceNotFound, e.Code == "UnknownOperationException":
+		status = http.StatusNotFound
+	case strings.HasSuffix(e.Code, "TokenException"), strings.HasPrefix(e.Code, "AccessDenied"),
+		strings.HasPrefix(e.Code, "InvalidSignature"), e.Code == "UnrecognizedClientException":
+		status = http.StatusForbidden
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// The connection is all that can fail here, and it is the client's.
+	_ = json.NewEncoder(w).Encode(map[string]string{"code": e.Code, "message": e.Message})
 }
 
 // Environment is one execution environment in an answer.

@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -63,15 +65,40 @@ func (p *Pool) Expect(v *alcove.Version) {
 		return
 	}
 	f := p.functions[v.FunctionID]
-	if p.cfg.Stock(v).Min > 0 {
-		f = p.function(v.FunctionID)
-	}
-	if f == nil || f.stocks[v.Number] == nil && p.cfg.Stock(v).Min <= 0 {
+	if p.cfg.Stock(v).Kept() > 0 {
+		p.function(v.FunctionID)
+	} else if f == nil || f.stocks[v.Number] == nil {
 		return
 	}
 	if st := p.stockOf(v, StartOptions{}); st != nil {
 		p.topUp(st)
 	}
+}
+
+// StockStatus is a stock as a listing shows it.
+type StockStatus struct {
+	Version string
+	Waiting int // initialised, without a tenant
+	Making  int
+	Wanted  int
+}
+
+// Stocks lists the stocks of a function by version number.
+func (p *Pool) Stocks(functionID string) []StockStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := p.functions[functionID]
+	if f == nil {
+		return nil
+	}
+	now := time.Now()
+	out := make([]StockStatus, 0, len(f.stocks))
+	for number, st := range f.stocks {
+		out = append(out, StockStatus{Version: number, Waiting: len(st.waiting), Making: st.making,
+			Wanted: policy.Stock(now, st.demand, p.cfg.Stock(st.version))})
+	}
+	slices.SortFunc(out, func(a, b StockStatus) int { return strings.Compare(a.Version, b.Version) })
+	return out
 }
 
 // turnOver makes st the stock of the version's next generation.

@@ -244,7 +244,9 @@ func TestStockWithAMinimumNeedsNobodyToCome(t *testing.T) {
 		least.Store(3)
 		fs := &fakes{t: t}
 		p := newPool(fs, 100, func(c *Config) {
-			c.Stock = func(*alcove.Version) policy.Bounds { return policy.Bounds{Min: int(least.Load()), Max: 4} }
+			c.Stock = func(*alcove.Version) policy.Bounds {
+				return policy.Bounds{Min: int(least.Load()), Max: 4, Standing: true}
+			}
 		})
 		p.Expect(isolated("f"))
 		time.Sleep(time.Second)
@@ -267,7 +269,7 @@ func TestStockThatWaitedForTooLongGoesEvenIfNoneReplacesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := &fakes{t: t}
 		p := newPool(fs, 100, func(c *Config) {
-			c.Stock = func(*alcove.Version) policy.Bounds { return policy.Bounds{Min: 1, Max: 4} }
+			c.Stock = func(*alcove.Version) policy.Bounds { return policy.Bounds{Min: 1, Max: 4, Standing: true} }
 		})
 		p.Expect(isolated("f"))
 		time.Sleep(time.Second)

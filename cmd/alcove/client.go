@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,16 +62,18 @@ func (c clientFlags) lambda() (*lambda.Client, error) {
 	}), nil
 }
 
-// emptyHash is SHA-256 of nothing.
-const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
 // get asks alcove's own API. The caller closes the body.
 func (c clientFlags) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
-	u := c.Endpoint + path
 	if len(query) > 0 {
-		u += "?" + query.Encode()
+		path += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	return c.send(ctx, http.MethodGet, path, nil)
+}
+
+// send makes a signed request of alcove's own API. The caller closes the body of
+// the answer.
+func (c clientFlags) send(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.Endpoint+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +81,8 @@ func (c clientFlags) get(ctx context.Context, path string, query url.Values) (io
 	if err != nil {
 		return nil, err
 	}
-	if err := v4.NewSigner().SignHTTP(ctx, creds, req, emptyHash, "lambda", c.Region, time.Now()); err != nil {
+	hash := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(ctx, creds, req, hex.EncodeToString(hash[:]), "lambda", c.Region, time.Now()); err != nil {
 		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
@@ -100,4 +105,14 @@ func (c clientFlags) getJSON(ctx context.Context, path string, query url.Values,
 	}
 	defer body.Close()
 	return json.NewDecoder(body).Decode(into)
+}
+
+// call sends a request and reads the one JSON object of the answer.
+func (c clientFlags) call(ctx context.Context, method, path string, body []byte, into any) error {
+	answer, err := c.send(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	return json.NewDecoder(answer).Decode(into)
 }

@@ -30,6 +30,7 @@ type commands struct {
 	Logs     logsCmd     `cmd:"" help:"Show a function's log, or one tenant's part of it."`
 	Envs     envsCmd     `cmd:"" help:"List the execution environments of a node."`
 	Tenants  tenantsCmd  `cmd:"" help:"List the tenants that a function has environments for."`
+	Stock    stockCmd    `cmd:"" help:"Show or set how many environments of a function wait for new tenants."`
 	Doctor   doctorCmd   `cmd:"" help:"Tell what isolation this machine can give, and how to get what is missing."`
 	Leaktest leaktestCmd `cmd:"" help:"Test whether a Lambda-compatible service keeps tenants apart."`
 	Version  versionCmd  `cmd:"" help:"Tell what this program is made from."`

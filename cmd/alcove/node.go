@@ -63,10 +63,6 @@ const (
 	freezeAfter = 5 * time.Millisecond
 )
 
-// stockMax bounds how many environments of one version wait for tenants that
-// nobody knows yet.
-const stockMax = 16
-
 // node is the program while it serves. Its parts are opened in the order of the
 // fields, and closed in the reverse of it.
 type node struct {
@@ -256,11 +252,14 @@ func (n *node) openPool(context.Context) error {
 	})
 	n.opened(n.pool.Close)
 	cancel := n.catalog.Subscribe(func(c catalog.Change) {
-		if v, err := n.catalog.Resolve(alcove.Ref{Name: c.Name, Qualifier: c.Number}); err == nil && !c.Deleted {
-			n.pool.Expect(v)
+		if !c.Deleted {
+			n.expect(c.Name, c.Number)
 		}
 		n.pool.Retire(c.FunctionID)
 	})
+	for _, v := range n.catalog.All() {
+		n.expect(v.Name, v.Number)
+	}
 	n.opened(func(context.Context) error { cancel(); return nil })
 	n.invoker = invoke.New(invoke.Config{Catalog: n.catalog, Pool: n.pool, Journal: n.journal, Log: n.log})
 	return nil
@@ -290,8 +289,25 @@ func (n *node) tenantCap(v *alcove.Version) int {
 	return policy.Cap(f.Reserved, n.cfg.Concurrency)
 }
 
-// stockBounds are how many environments of v may wait for tenants.
-func (n *node) stockBounds(*alcove.Version) policy.Bounds { return policy.Bounds{Max: stockMax} }
+// expect has the pool keep in stock what is wanted of a version that can run.
+func (n *node) expect(name, number string) {
+	v, err := n.catalog.Resolve(alcove.Ref{Name: name, Qualifier: number})
+	if err == nil && v.State == alcove.StateActive {
+		n.pool.Expect(v)
+	}
+}
+
+// stockBounds are how many environments of v may wait for tenants. A minimum is
+// $LATEST's for good, and a published version's while it is used.
+func (n *node) stockBounds(v *alcove.Version) (b policy.Bounds) {
+	f, err := n.catalog.Function(v.Name)
+	if err != nil || f.ID != v.FunctionID {
+		return b
+	}
+	b.Min, b.Max = f.Stock.Bounds(n.cfg.StockMax)
+	b.Standing = v.Number == alcove.Latest
+	return b
+}
 
 // openListener listens and puts the APIs behind the listener.
 func (n *node) openListener(context.Context) (err error) {
@@ -314,6 +330,7 @@ func (n *node) openListener(context.Context) (err error) {
 		STS:  stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Log: n.log}),
 		Node: nodeapi.New(nodeapi.Config{
 			Authenticate: n.auth.Authenticate, Environments: n.pool.Status, Findings: n.driver.Findings,
+			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
 			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Place: place, Log: n.log,
 		}),
 		Log: n.log,

@@ -29,6 +29,7 @@ type serveCmd struct {
 	Concurrency   int           `help:"Account limit of concurrent invocations; a function may have 2.5 times its reserved concurrency, else 2.5 times this, of tenant environments." default:"1000"`
 	TenantIdleMin time.Duration `help:"At the cap of tenant environments, those idle for longer make room, least recently used first." default:"60s"`
 	TenantShare   float64       `help:"How much of a function's cap of tenant environments one tenant may have, above 0 and up to 1." default:"0.5"`
+	StockMax      int           `help:"How many initialised environments of a version may wait for new tenants, where the function does not say; 0 keeps none." default:"16"`
 	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of the machine's if not given." placeholder:"SIZE"`
 	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
 	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
@@ -73,6 +74,9 @@ func (c *serveCmd) validate() error {
 	}
 	if !(c.TenantShare > 0 && c.TenantShare <= 1) {
 		return fmt.Errorf("--tenant-share %v: above 0 and up to 1", c.TenantShare)
+	}
+	if c.StockMax < 0 || c.StockMax > alcove.MaxStock {
+		return fmt.Errorf("--stock-max %d: 0 to %d", c.StockMax, alcove.MaxStock)
 	}
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("--account %q: 12 digits", c.Account)

@@ -22,8 +22,20 @@ const (
 const stockMisses = 0.01
 
 // Bounds are how many environments of a version wait for tenants nobody knows
-// yet: at least Min, whether anybody comes or not, and at most Max.
-type Bounds struct{ Min, Max int }
+// yet: at least Min, and at most Max.
+type Bounds struct {
+	Min, Max int
+	// Standing says that Min holds whether anybody comes or not.
+	Standing bool
+}
+
+// Kept is how many are kept of a version that nobody uses.
+func (b Bounds) Kept() int {
+	if !b.Standing {
+		return 0
+	}
+	return clamp(b.Min, b.Max)
+}
 
 // Demand is what new tenants ask of a version.
 type Demand struct {
@@ -90,11 +102,8 @@ func (d Demand) Steady(now time.Time) bool { return d.pending(now) >= 0.5 }
 // it holds come while one is made, and how many do is Poisson distributed (the
 // base-stock rule of inventory theory, orders of one).
 func Stock(now time.Time, d Demand, b Bounds) int {
-	if b.Max <= 0 {
-		return 0
-	}
 	if d.Last.IsZero() || now.Sub(d.Last) > StockIdle {
-		return clamp(b.Min, b.Max)
+		return b.Kept()
 	}
 	return clamp(max(b.Min, enough(d.pending(now), b.Max)), b.Max)
 }

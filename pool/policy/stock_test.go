@@ -105,8 +105,8 @@ func TestBoundsHoldWhetherAnybodyComesOrNot(t *testing.T) {
 		b            Bounds
 		unused, used int
 	}{
-		{Bounds{}, 0, 0}, {Bounds{Max: 3}, 0, 1}, {Bounds{Min: 2, Max: 3}, 2, 2},
-		{Bounds{Min: 5, Max: 3}, 3, 3}, {Bounds{Min: 5}, 0, 0}, {Bounds{Min: -1, Max: -1}, 0, 0},
+		{Bounds{}, 0, 0}, {Bounds{Max: 3}, 0, 1}, {Bounds{Min: 2, Max: 3, Standing: true}, 2, 2}, {Bounds{Min: 2, Max: 3}, 0, 2},
+		{Bounds{Min: 5, Max: 3, Standing: true}, 3, 3}, {Bounds{Min: 5, Standing: true}, 0, 0}, {Bounds{Min: -1, Max: -1, Standing: true}, 0, 0},
 	} {
 		if got := Stock(epoch, Demand{}, c.b); got != c.unused {
 			t.Errorf("%+v of a version nobody uses = %d, want %d", c.b, got, c.unused)
@@ -145,7 +145,7 @@ func TestStockKeepsItsBounds(t *testing.T) {
 			d = d.Arrived(now).Took(time.Duration(rapid.IntRange(0, 3000).Draw(t, "took")) * time.Millisecond)
 		}
 		limit := rapid.IntRange(0, 20).Draw(t, "limit")
-		b := Bounds{Min: rapid.IntRange(0, limit).Draw(t, "min"), Max: limit}
+		b := Bounds{Min: rapid.IntRange(0, limit).Draw(t, "min"), Max: limit, Standing: true}
 		later := now.Add(time.Duration(rapid.IntRange(0, 1200).Draw(t, "later")) * time.Second)
 		n := Stock(later, d, b)
 		if n < b.Min || n > limit {

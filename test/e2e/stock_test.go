@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -109,4 +110,45 @@ func TestStockFollowsTheCode(t *testing.T) {
 			t.Errorf("change %d: a new tenant was answered %s, by old code", i, inv.Payload)
 		}
 	}
+}
+
+// TestStockOfAFunctionIsSet sets a minimum with the command line: it is there
+// before any tenant comes, and after the node was killed and started again.
+func TestStockOfAFunctionIsSet(t *testing.T) {
+	n := start(t, "--isolation", "namespace")
+	f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	must := func(args ...string) string {
+		t.Helper()
+		out, errs, err := n.alcove(t, args...)
+		if err != nil {
+			t.Fatalf("alcove %s: %v\n%s%s", strings.Join(args, " "), err, out, errs)
+		}
+		return out
+	}
+	if out := must("stock", f); !strings.Contains(out, "0 to 16 environments") || !strings.Contains(out, "the node's") {
+		t.Errorf("stock printed %q", out)
+	}
+	if out := must("stock", f, "--min", "3"); !strings.Contains(out, "3 to 16 environments") {
+		t.Errorf("stock --min printed %q", out)
+	}
+	three := func() {
+		t.Helper()
+		eventually(t, "three environments wait for tenants", func() bool { return len(n.unbound(t, f)) == 3 })
+	}
+	three()
+	if inv := n.run(t, f, call{tenant: "first"}, nil); inv.start != "stock" {
+		t.Errorf("the first tenant ever: a %s start", inv.start)
+	}
+	must("stock", f, "--max", "3")
+	n.kill(t)
+	n = startIn(t, n.data, "--isolation", "namespace")
+	three()
+	if out := must("stock", f); !strings.Contains(out, "3 to 3 environments") {
+		t.Errorf("after a restart, stock printed %q", out)
+	}
+	if _, errs, err := n.alcove(t, "stock", f, "--min", "4"); err == nil || !strings.Contains(errs, "less than 4") {
+		t.Errorf("a minimum above the maximum: %v %q", err, errs)
+	}
+	must("stock", f, "--unset")
+	eventually(t, "what nobody wants is gone", func() bool { return len(n.unbound(t, f)) == 0 })
 }
