@@ -12,10 +12,21 @@ import (
 
 // Record is one log record in an answer: a line of JSON.
 type Record struct {
-	Time    time.Time `json:"time"`
-	Stream  string    `json:"stream"`
-	Tenant  string    `json:"tenant,omitempty"`
-	Message string    `json:"message"`
+	Time   time.Time `json:"time"`
+	Stream string    `json:"stream"`
+	// Tenant is whose record it is: empty if it was written before the
+	// environment had a tenant, absent for functions without tenant isolation.
+	Tenant  *string `json:"tenant,omitempty"`
+	Message string  `json:"message"`
+}
+
+// RecordOf is an event of the log of a function, which is tenant-isolated or not.
+func RecordOf(e logs.Event, isolated bool) Record {
+	r := Record{Time: e.At, Stream: e.Stream, Message: string(e.Message)}
+	if tenant := string(e.Tenant); isolated || tenant != "" {
+		r.Tenant = &tenant
+	}
+	return r
 }
 
 // logs answers GET logs?function=F[&tenant=T][&since=RFC3339][&follow=true] with
@@ -48,7 +59,7 @@ func (c Config) logs(w http.ResponseWriter, r *http.Request) error {
 	out := json.NewEncoder(w)
 	flush := http.NewResponseController(w)
 	write := func(e logs.Event) error {
-		return out.Encode(Record{Time: e.At, Stream: e.Stream, Tenant: string(e.Tenant), Message: string(e.Message)})
+		return out.Encode(RecordOf(e, v.Isolated()))
 	}
 	for {
 		page, err := c.Logs.Query(r.Context(), query)

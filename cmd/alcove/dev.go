@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/fsnotify/fsnotify"
 
-	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/logs"
+	"github.com/alcove-run/alcove/nodeapi"
 )
 
 // devCmd is the local loop: a node with throw-away data that runs what is in a
@@ -88,7 +88,7 @@ func (c *devCmd) loop(ctx context.Context, n *node) error {
 		tenant = " --tenant blue"
 	}
 	fmt.Printf("try       alcove invoke %s%s --endpoint %s\n\n", c.Name, tenant, endpoint)
-	go followLog(ctx, n.logs, "/aws/lambda/"+c.Name)
+	go followLog(ctx, n.logs, "/aws/lambda/"+c.Name, c.TenantIsolation)
 
 	quiet := time.NewTimer(time.Hour)
 	quiet.Stop()
@@ -130,25 +130,11 @@ func watchTree(w *fsnotify.Watcher, dir string) error {
 }
 
 // followLog prints a group's records as they come, each with its tenant.
-func followLog(ctx context.Context, store *logs.Store, group string) {
+func followLog(ctx context.Context, store *logs.Store, group string, isolated bool) {
 	err := store.Follow(ctx, logs.Query{Group: group}, func(e logs.Event) error {
-		printRecord(e.Tenant, e.Message)
-		return nil
+		return writeRecord(os.Stdout, nodeapi.RecordOf(e, isolated), true)
 	})
 	if err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "alcove: log:", err)
-	}
-}
-
-// printRecord writes one log record for a reader. Every line of it says whose it
-// is, so that none can pass for another tenant's.
-func printRecord(tenant alcove.Tenant, message []byte) {
-	who := ""
-	if tenant != "" {
-		who = string(visible([]byte(tenant))) + " | "
-	}
-	text := strings.TrimRight(string(visible(message)), "\n")
-	for line := range strings.SplitSeq(text, "\n") {
-		fmt.Printf("%s%s\n", who, line)
 	}
 }

@@ -42,7 +42,7 @@ func (c *envsCmd) Run(ctx context.Context) error {
 		if e.Frozen {
 			state = "frozen"
 		}
-		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.ID, e.Function, e.Version, visible([]byte(e.Tenant)), state,
+		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.ID, e.Function, e.Version, printable(e.Tenant), state,
 			e.Invocations, megabytes(e.MemoryBytes), time.Since(e.Created).Round(time.Second), e.Isolation)
 	}
 	if err := w.Flush(); err != nil {
@@ -79,7 +79,7 @@ func (c *tenantsCmd) Run(ctx context.Context) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "TENANT\tENVIRONMENTS\tBUSY\tINVOCATIONS\tMEMORY")
 	for _, t := range answer.Tenants {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\n", visible([]byte(t.Tenant)), t.Environments, t.Busy, t.Invocations, megabytes(t.MemoryBytes))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\n", printable(t.Tenant), t.Environments, t.Busy, t.Invocations, megabytes(t.MemoryBytes))
 	}
 	return w.Flush()
 }

@@ -50,9 +50,11 @@ func (c *invokeCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	os.Stdout.Write(append(visible(out.Payload), '\n'))
+	if err := writePayload(os.Stdout, out.Payload); err != nil {
+		return err
+	}
 	if tail, err := base64.StdEncoding.DecodeString(aws.ToString(out.LogResult)); err == nil && len(tail) > 0 {
-		fmt.Fprintf(os.Stderr, "--- log\n%s", visible(tail))
+		fmt.Fprintf(os.Stderr, "--- log\n%s\n", strings.TrimRight(printable(string(tail)), "\n"))
 	}
 	if start := startHeader(out.ResultMetadata); start != "" {
 		fmt.Fprintf(os.Stderr, "--- %s start\n", start)
@@ -61,6 +63,16 @@ func (c *invokeCmd) Run(ctx context.Context) error {
 		return errFunctionFailed
 	}
 	return nil
+}
+
+// writePayload writes what the function answered: every byte of it, but to a
+// terminal only what does not drive it.
+func writePayload(f *os.File, payload []byte) error {
+	if isTerminal(f) {
+		payload = []byte(printable(string(payload)))
+	}
+	_, err := f.Write(append(payload, '\n'))
+	return err
 }
 
 // startHeader is how the invocation found its environment: warm, stock or cold.
@@ -79,23 +91,4 @@ func readPayload(s string) ([]byte, error) {
 		return os.ReadFile(s[1:])
 	}
 	return []byte(s), nil
-}
-
-// visible takes the bytes that could drive a terminal out of what a function
-// wrote, if standard output is one.
-func visible(b []byte) []byte {
-	if !isTerminal(os.Stdout) && !isTerminal(os.Stderr) {
-		return b
-	}
-	return []byte(strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && (r < 0x20 || r >= 0x7f && r < 0xa0) {
-			return -1
-		}
-		return r
-	}, string(b)))
-}
-
-func isTerminal(f *os.File) bool {
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }

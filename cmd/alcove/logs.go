@@ -6,9 +6,9 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"os"
 	"time"
 
-	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/nodeapi"
 )
 
@@ -18,7 +18,8 @@ type logsCmd struct {
 	Function string        `arg:"" help:"Name or ARN of the function."`
 	Tenant   string        `help:"Only this tenant's records." placeholder:"ID"`
 	Follow   bool          `short:"f" help:"Go on with what is written from now on."`
-	Since    time.Duration `help:"How far back to begin." default:"1h"`
+	Since    time.Duration `help:"How far back to begin, as 90s, 30m or 24h." default:"1h"`
+	JSON     bool          `name:"json" help:"For programs: a JSON object a line, with time, stream, tenant and message."`
 }
 
 // Run implements the command.
@@ -46,10 +47,15 @@ func (c *logsCmd) Run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		tenant := alcove.Tenant(r.Tenant)
-		if c.Tenant != "" {
-			tenant = "" // every line is this tenant's
+		if err := c.write(r); err != nil {
+			return err
 		}
-		printRecord(tenant, []byte(r.Message))
 	}
+}
+
+func (c *logsCmd) write(r nodeapi.Record) error {
+	if c.JSON {
+		return writeRecordJSON(os.Stdout, r)
+	}
+	return writeRecord(os.Stdout, r, c.Tenant == "")
 }

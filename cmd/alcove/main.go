@@ -45,7 +45,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "alcove:", err)
+		fmt.Fprintln(os.Stderr, "alcove:", printable(err.Error()))
 		os.Exit(1)
 	}
 }
