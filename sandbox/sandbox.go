@@ -126,7 +126,8 @@ type Sandbox interface {
 	// Exit is meaningful once Done is closed.
 	Exit() Exit
 	// Freeze stops every process of the sandbox from running; Thaw lets them
-	// go on. Both are idempotent and take well under a millisecond.
+	// go on. Both are idempotent and take well under a millisecond. Freeze need
+	// not wait for the last of them to stand still.
 	Freeze() error
 	Thaw() error
 	Usage() (Usage, error)

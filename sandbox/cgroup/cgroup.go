@@ -37,6 +37,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/alcove-run/alcove/sandbox"
 )
 
@@ -183,19 +185,61 @@ func (r *Root) dirs() []string {
 	return dirs
 }
 
+// read reads a control file. It asks the kernel for no more than that: os.ReadFile
+// would also size the file, put it into the poller and take it out again, for
+// files that are read on the way of invocations.
 func read(dir, file string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(dir, file))
-	return strings.TrimSpace(string(b)), err
+	path := filepath.Join(dir, file)
+	fd, err := openFile(path, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	space := make([]byte, 0, 4096)
+	for {
+		n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, space[len(space):cap(space)]) })
+		if err != nil {
+			return "", &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+		space = space[:len(space)+n]
+		if n == 0 {
+			return strings.TrimSpace(string(space)), nil
+		}
+		if len(space) == cap(space) {
+			space = slices.Grow(space, len(space))
+		}
+	}
 }
 
 // write writes a control file. Every such file takes its value in one write.
 func write(dir, file, value string) error {
-	f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
+	path := filepath.Join(dir, file)
+	fd, err := openFile(path, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close())
+	defer unix.Close(fd) // nothing is kept back
+	if _, err := ignoringEINTR(func() (int, error) { return unix.Write(fd, []byte(value)) }); err != nil {
+		return &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
+}
+
+func openFile(path string, flags int) (int, error) {
+	fd, err := ignoringEINTR(func() (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+func ignoringEINTR(f func() (int, error)) (int, error) {
+	for {
+		n, err := f()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
 }
 
 // Findings says what of a sandbox's limits this machine enforces.

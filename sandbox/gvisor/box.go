@@ -78,7 +78,7 @@ func (b *box) Exit() sandbox.Exit {
 // Freeze implements sandbox.Sandbox.
 func (b *box) Freeze() error {
 	b.frozen.Store(true)
-	return b.group.Freeze()
+	return b.group.StopRunning()
 }
 
 // Thaw implements sandbox.Sandbox.

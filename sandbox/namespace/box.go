@@ -108,7 +108,7 @@ func (b *box) end(status syscall.WaitStatus, err error) {
 
 // Freeze implements sandbox.Sandbox.
 func (b *box) Freeze() error {
-	return b.stopOrGo((*cgroup.Group).Freeze, b.stop)
+	return b.stopOrGo((*cgroup.Group).StopRunning, b.stop)
 }
 
 // Thaw implements sandbox.Sandbox.
