@@ -132,6 +132,7 @@ type Environment struct {
 	missed      bool // an invocation was given back because the runtime was not at /next
 	deadline    *time.Timer
 	freezeAt    *time.Timer
+	rest        rest
 }
 
 // Start begins to make an environment and returns at once; what becomes of it is

@@ -150,6 +150,7 @@ func (e *Environment) begin(r *run) {
 	r.deadline = r.started.Add(timeout)
 	e.deadline.Reset(timeout)
 	e.freezeAt.Stop()
+	e.rest.ends(r.started)
 	e.output.begin(r)
 	e.logStart(r)
 }
@@ -222,6 +223,7 @@ func (e *Environment) arrived(w *nextCall) {
 		e.end()
 	default:
 		if e.cfg.FreezeAfter > 0 {
+			e.rest.begins(time.Now())
 			e.freezeAt.Reset(e.cfg.FreezeAfter)
 		}
 		if e.served.Load() == 0 || e.missed {
@@ -274,6 +276,7 @@ func (e *Environment) answer(r *run, f *failure, payload []byte) {
 	e.current = nil
 	e.served.Add(1)
 	rep := e.report(r, f, payload)
+	e.rest.worked(rep.Duration)
 	e.logEnd(r, &rep, f)
 	res := &alcove.Result{Payload: payload, Report: rep}
 	if f != nil {

@@ -7,9 +7,16 @@ import (
 	"github.com/alcove-run/alcove/sandbox"
 )
 
-// sampleEvery bounds how often the host is asked what a sandbox uses: reading it
-// costs more than everything else in a warm invocation's report.
-const sampleEvery = 100 * time.Millisecond
+// How often the host is asked what a sandbox uses: reading it costs more than
+// everything else in a warm invocation's report. An idle environment is asked
+// about, off the way of invocations, if it was not for sampleIdle; at the end of
+// an invocation, if it was not for sampleBusy.
+const (
+	sampleIdle = 250 * time.Millisecond
+	sampleBusy = time.Second
+	// longRun is an invocation that may have changed it for good.
+	longRun = 100 * time.Millisecond
+)
 
 // memorySample is what a sandbox was last seen to use.
 type memorySample struct {
@@ -18,16 +25,25 @@ type memorySample struct {
 	at   time.Time
 }
 
-// peakMB is the most that box was seen to use, in MB rounded up. It asks the
-// host again if it has not lately, or if the invocation that began at started
-// may have changed it for good.
+// stale says that it is time to look again at an idle environment.
+func (m *memorySample) stale(now time.Time) bool { return now.Sub(m.at) > sampleIdle }
+
+// take asks the host what box uses. What the host does not tell is zero.
+func (m *memorySample) take(box sandbox.Sandbox, now time.Time) sandbox.Usage {
+	m.at = now
+	u, err := box.Usage()
+	if err == nil {
+		m.now.Store(u.Memory)
+		m.peak = max(m.peak, u.Memory, u.MemoryPeak)
+	}
+	return u
+}
+
+// peakMB is the most that box was seen to use, in MB rounded up, after an
+// invocation that began at started.
 func (m *memorySample) peakMB(box sandbox.Sandbox, started time.Time) int {
-	if now := time.Now(); box != nil && (now.Sub(m.at) > sampleEvery || now.Sub(started) > sampleEvery) {
-		m.at = now
-		if u, err := box.Usage(); err == nil {
-			m.now.Store(u.Memory)
-			m.peak = max(m.peak, u.Memory, u.MemoryPeak)
-		}
+	if now := time.Now(); box != nil && (now.Sub(m.at) > sampleBusy || now.Sub(started) > longRun) {
+		m.take(box, now)
 	}
 	return int((m.peak + 1<<20 - 1) >> 20)
 }
