@@ -31,20 +31,20 @@ type document struct {
 func (c *Catalog) Policy(ref alcove.Ref) (Policy, error) {
 	e := c.view.Load().functions[ref.Name]
 	if e == nil {
-		return Policy{}, noPolicy()
+		return Policy{}, noResource()
 	}
 	key, _, err := c.known(e, ref.Qualifier)
 	if err != nil {
-		return Policy{}, noPolicy() // as recorded
+		return Policy{}, noResource() // as recorded
 	}
 	q := e.record.Qualified[key]
 	if q.Policy == "" {
-		return Policy{}, noPolicy()
+		return Policy{}, noResource()
 	}
 	return Policy{Document: q.Policy, RevisionID: e.revisionOf(key), PolicyRevisionID: q.PolicyRevision}, nil
 }
 
-func noPolicy() error {
+func noResource() error {
 	return alcove.ClientError(alcove.CodeResourceNotFound, "The resource you requested does not exist.")
 }
 
@@ -127,7 +127,7 @@ func (c *Catalog) DeletePolicy(ctx context.Context, caller alcove.Caller, ref al
 	err := c.editQualified(ctx, ref, func(_ *entry, r *record, key, _ string) error {
 		q := r.Qualified[key]
 		if q.Policy == "" {
-			return noPolicy()
+			return noResource()
 		}
 		if policyRevisionID != "" && policyRevisionID != q.PolicyRevision {
 			return errPolicyRevision()

@@ -17,6 +17,10 @@ type qualified struct {
 	// Revision is the revision id of a published version, whose own record has
 	// the one that it was published with.
 	Revision string `json:"revision,omitempty"`
+
+	EventInvoke *alcove.EventInvokeConfig `json:"eventInvoke,omitempty"`
+	// URL belongs to $LATEST and to aliases only.
+	URL *alcove.FunctionURL `json:"url,omitempty"`
 }
 
 // setQualified changes what belongs to a qualifier in a record that is yet to be

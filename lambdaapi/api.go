@@ -49,6 +49,15 @@ type Catalog interface {
 	Policy(ref alcove.Ref) (catalog.Policy, error)
 	PutPolicy(ctx context.Context, caller alcove.Caller, ref alcove.Ref, text, policyRevisionID string) (catalog.Policy, error)
 	DeletePolicy(ctx context.Context, caller alcove.Caller, ref alcove.Ref, policyRevisionID string) error
+	SetEventInvoke(ctx context.Context, caller alcove.Caller, ref alcove.Ref, change func(now *alcove.EventInvokeConfig) (*alcove.EventInvokeConfig, error)) (catalog.EventInvokeEntry, error)
+	EventInvoke(ref alcove.Ref) (catalog.EventInvokeEntry, error)
+	DeleteEventInvoke(ctx context.Context, caller alcove.Caller, ref alcove.Ref) error
+	EventInvokes(function, marker string, max int) ([]catalog.EventInvokeEntry, string, error)
+	CreateURL(ctx context.Context, caller alcove.Caller, ref alcove.Ref, url alcove.FunctionURL) (catalog.URLEntry, error)
+	UpdateURL(ctx context.Context, caller alcove.Caller, ref alcove.Ref, change func(*alcove.FunctionURL)) (catalog.URLEntry, error)
+	URL(ref alcove.Ref) (catalog.URLEntry, error)
+	DeleteURL(ctx context.Context, caller alcove.Caller, ref alcove.Ref) error
+	URLs(function, marker string, max int) ([]catalog.URLEntry, string, error)
 	SetReserved(ctx context.Context, caller alcove.Caller, name string, reserved *int) error
 	SetTags(ctx context.Context, caller alcove.Caller, name string, set map[string]string, remove []string) error
 	Totals() (codeBytes int64, functions int)

@@ -58,6 +58,8 @@ var (
 // constraints are those of AWS's model (botocore, lambda 2015-03-31), by its
 // names of shapes. Timeout and MemorySize are those of ordinary functions.
 var constraints = map[string]constraint{
+	"AllowMethodsList":           {max: 6, elem: &constraint{max: 6}},
+	"AllowOriginsList":           {max: 100, elem: &constraint{min: 1, max: 253}},
 	"Alias":                      {min: 1, max: 128, pattern: but(`(?!^[0-9]+$)([a-zA-Z0-9-_]+)`, `[a-zA-Z0-9-_]+`, allDigits)},
 	"Action":                     {max: 10000, pattern: whole(`(lambda:[*]|lambda:[a-zA-Z]+|[*])`)},
 	"AdditionalVersionWeights":   {key: &constraint{min: 1, max: 1024, pattern: whole(`[0-9]+`)}, value: &constraint{min: 0, max: 1}},
@@ -65,14 +67,23 @@ var constraints = map[string]constraint{
 	"ArchitecturesList":          {min: 1, max: 1, elem: &constraint{enum: architectureNames}},
 	"Arn":                        {max: 10000, pattern: arnPattern},
 	"Description":                {max: 256},
+	"DestinationArn":             {max: 350, pattern: whole(`$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|` + arnPattern.text)},
 	"EphemeralStorageSize":       {min: 512, max: 10240},
 	"EventSourceToken":           {max: 256, pattern: whole(`[a-zA-Z0-9._\-]+`)},
 	"FunctionName":               {min: 1, max: maxFunctionName, pattern: namePattern},
 	"FunctionUrlAuthType":        {enum: []string{"NONE", "AWS_IAM"}},
+	"FunctionUrlFunctionName":    {min: 1, max: maxFunctionName, pattern: namePattern},
+	"FunctionUrlQualifier":       {min: 1, max: 128, pattern: but(`((?!^\d+$)^[0-9a-zA-Z-_]+$)`, `[0-9a-zA-Z-_]+`, allDigits)},
 	"FunctionVersion":            {enum: []string{"ALL"}},
 	"Handler":                    {max: 128, pattern: whole(`[^\s]+`)},
+	"HeadersList":                {max: 100, elem: &constraint{max: 1024}},
+	"InvokeMode":                 {enum: []string{"BUFFERED", "RESPONSE_STREAM"}},
 	"LogFormat":                  {enum: []string{"JSON", "Text"}},
 	"LogGroup":                   {min: 1, max: 512, pattern: whole(`[\.\-_/#A-Za-z0-9]+`)},
+	"MaxAge":                     {max: 86400},
+	"MaxConfigItems":             {min: 1, max: 50}, // MaxFunctionEventInvokeConfigListItems and others
+	"MaximumEventAgeInSeconds":   {min: 60, max: 21600},
+	"MaximumRetryAttempts":       {max: 2},
 	"MaxListItems":               {min: 1, max: 10000},
 	"MemorySize":                 {min: 128, max: 10240},
 	"NamespacedFunctionName":     {min: 1, max: maxNamespacedName, pattern: whole(`(arn:(aws[a-zA-Z-]*)?:lambda:` + region + `:\d{12}:|((` + region + `:)?(\d{12}:)?))(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?`)},
