@@ -5,7 +5,11 @@
 // One environment is one goroutine and one state machine (state.go). Everything
 // that can happen to it, a runtime's request, an invocation, a deadline, the end
 // of its process, reaches that goroutine as a message; nobody else touches the
-// state. The phases have a file each: init.go, invoke.go, freeze.go, shutdown.go.
+// state. The phases have a file each: init.go, blank.go, invoke.go, freeze.go,
+// shutdown.go.
+//
+// An environment may be made before its function is known (blank.go): its runtime
+// waits, with nobody's code in it, until Specialise makes it one version's.
 //
 // An environment serves one version, and at most one tenant for life: the first
 // invocation binds it, and an invocation for anybody else is refused here, even
@@ -37,7 +41,9 @@ type LogStream interface {
 // Config is what an environment is made from. Factory.Config fills it.
 type Config struct {
 	// ID is 32 lower-case hexadecimal digits.
-	ID      string
+	ID string
+	// Version is what the environment runs, or nil: then the environment is blank,
+	// Spec has Late, and Stream and StreamName are empty until Specialise.
 	Version *alcove.Version
 	// RuntimeVersion is the interpreter's, for the INIT_START record.
 	RuntimeVersion string
@@ -66,6 +72,9 @@ type Config struct {
 	// processes are frozen; zero means never.
 	FreezeAfter time.Duration
 
+	// OnBlank is called once by the goroutine of a blank environment, when it waits
+	// for Specialise. It must not block.
+	OnBlank func()
 	// OnInit is called once, when Init is done or has failed; the error is an
 	// *InitError. It must not block.
 	OnInit func(error)
@@ -106,6 +115,7 @@ type Environment struct {
 	dead    chan struct{} // closed when the state is Ended
 	ended   chan struct{} // closed when nothing is left
 	state   atomic.Int32
+	known   atomic.Pointer[known]         // set once, by the owning goroutine unless it is at the start
 	tenant  atomic.Pointer[alcove.Tenant] // set once, by the owning goroutine
 	frozen  atomic.Bool
 	served  atomic.Int64
@@ -119,12 +129,14 @@ type Environment struct {
 	box     sandbox.Sandbox
 	boxDone <-chan struct{}
 	waiting *nextCall
+	asking  *functionCall
 	early   *failure // of an Init that failed before the driver had returned
 	current *run     // begun and not answered
 	pending *run     // waits for the runtime to come to /next
 	// unstartable is why there will be no sandbox; an invocation is told.
 	unstartable *failure
 	making      bool // the driver is at work
+	wasBlank    bool // it has been specialised
 	closing     bool // ends as soon as nothing is under way
 	initFailed  *failure
 	initBegan   time.Time
@@ -150,8 +162,17 @@ func Start(cfg Config) *Environment {
 		deadline: stoppedTimer(),
 		freezeAt: stoppedTimer(),
 	}
+	if cfg.Version != nil {
+		e.known.Store(&known{cfg.Version, cfg.StreamName})
+	}
 	go e.loop()
 	return e
+}
+
+// known is what other goroutines may ask for of an environment's function.
+type known struct {
+	version *alcove.Version
+	stream  string
 }
 
 func stoppedTimer() *time.Timer {
@@ -195,11 +216,27 @@ func (e *Environment) send(ctx context.Context, act func()) error {
 	}
 }
 
+// ask has act done by the owning goroutine and answers with what it says.
+func (e *Environment) ask(ctx context.Context, act func() error) error {
+	reply := make(chan error, 1)
+	if err := e.send(ctx, func() { reply <- act() }); err != nil {
+		return err
+	}
+	return <-reply
+}
+
 // ID is the environment's name in paths and listings.
 func (e *Environment) ID() string { return e.cfg.ID }
 
-// Version is what the environment runs.
-func (e *Environment) Version() *alcove.Version { return e.cfg.Version }
+// Version is what the environment runs; nil while it is blank.
+func (e *Environment) Version() *alcove.Version { return e.function().version }
+
+func (e *Environment) function() known {
+	if k := e.known.Load(); k != nil {
+		return *k
+	}
+	return known{}
+}
 
 // Tenant is whom the environment is bound to, and whether it is.
 func (e *Environment) Tenant() (alcove.Tenant, bool) {
@@ -215,7 +252,7 @@ func (e *Environment) Ended() <-chan struct{} { return e.ended }
 // Status is an environment as a listing shows it.
 type Status struct {
 	ID          string
-	Version     *alcove.Version
+	Version     *alcove.Version // nil while it is blank
 	Tenant      alcove.Tenant
 	Bound       bool
 	State       State
@@ -231,10 +268,11 @@ type Status struct {
 // Status tells how the environment stands.
 func (e *Environment) Status() Status {
 	tenant, bound := e.Tenant()
+	k := e.function()
 	return Status{
-		ID: e.cfg.ID, Version: e.cfg.Version, Tenant: tenant, Bound: bound,
+		ID: e.cfg.ID, Version: k.version, Tenant: tenant, Bound: bound,
 		State: e.State(), Frozen: e.frozen.Load(), Isolation: e.cfg.Driver.Name(),
-		LogStream: e.cfg.StreamName, Created: e.created,
+		LogStream: k.stream, Created: e.created,
 		Invocations: e.served.Load(), Memory: e.memory.now.Load(),
 	}
 }

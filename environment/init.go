@@ -43,8 +43,10 @@ func (e *Environment) beginInit() {
 		return
 	}
 	if !e.cfg.Suppressed {
-		e.logInitStart()
 		e.deadline.Reset(e.cfg.InitTimeout)
+		if !e.blank() {
+			e.logInitStart()
+		}
 	}
 	if reason := e.cfg.InvalidEntrypoint; reason != "" {
 		e.output.closeWriters()
@@ -138,6 +140,10 @@ func (e *Environment) sandboxCreated(c created) {
 		e.end()
 		return
 	}
+	if e.blank() {
+		e.becomeBlank()
+		return
+	}
 	e.become(Initialising)
 	switch w := e.waiting; {
 	case e.early != nil:
@@ -164,6 +170,10 @@ func (e *Environment) initDone() {
 // failInit ends the environment because Init failed, and tells who waits for it.
 func (e *Environment) failInit(f *failure) {
 	if e.initFailed != nil {
+		return
+	}
+	if e.blank() {
+		e.failBlank(f)
 		return
 	}
 	e.initFailed = f

@@ -70,7 +70,7 @@ func (e *Environment) Invoke(ctx context.Context, inv *alcove.Invocation, o Invo
 // take accepts an invocation, or refuses it.
 func (e *Environment) take(r *run) {
 	v := r.inv.Version
-	if v.FunctionID != e.cfg.Version.FunctionID || v.Number != e.cfg.Version.Number || v.Generation != e.cfg.Version.Generation {
+	if e.blank() || v.FunctionID != e.cfg.Version.FunctionID || v.Number != e.cfg.Version.Number || v.Generation != e.cfg.Version.Generation {
 		r.reply <- outcome{err: ErrWrongTenant}
 		return
 	}
@@ -187,7 +187,7 @@ func (e *Environment) handOver(r *run) {
 func (e *Environment) arrived(w *nextCall) {
 	switch e.State() {
 	case Creating: // quicker than the driver: sandboxCreated goes on with it
-		if e.waiting != nil {
+		if e.waiting != nil || e.blank() {
 			w.reply <- nextReply{err: runtimeapi.ErrInvalidState}
 			return
 		}
@@ -307,7 +307,11 @@ func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
 	}
 	if r.first {
 		rep.Start = alcove.StartStock
-		if r.init > 0 || e.cfg.Suppressed {
+		switch {
+		case r.init == 0 && !e.cfg.Suppressed: // nobody waited for Init
+		case e.wasBlank:
+			rep.Start = alcove.StartRuntimeStock
+		default:
 			rep.Start = alcove.StartCold
 		}
 	}

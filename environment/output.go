@@ -32,7 +32,10 @@ type output struct {
 	early []earlyRecord
 	held  int  // what early costs, in bytes
 	open  bool // records go to the log stream; before that they wait in early
-	chunk [4096]byte
+	// stream and logging are the function's; stream is nil while there is none.
+	stream  LogStream
+	logging alcove.Logging
+	chunk   [4096]byte
 }
 
 // earlyRecord is a record from before the environment belonged to anybody.
@@ -58,6 +61,9 @@ type pipe struct {
 
 func newOutput(e *Environment) (*output, error) {
 	o := &output{e: e}
+	if v := e.cfg.Version; v != nil {
+		o.stream, o.logging = e.cfg.Stream, v.Config.Logging
+	}
 	lines := telemetry.NewLines(func(b []byte) { o.function(b, telemetry.LevelNone) })
 	frames := telemetry.NewFrames(func(f telemetry.Frame) { o.function(f.Message, f.Level) })
 	o.stdio = pipe{fd: -1, write: func(b []byte) { lines.Write(b) }, flush: lines.Flush}
@@ -181,7 +187,12 @@ func (o *output) close() {
 //
 // Preconditions: o.mu is held.
 func (o *output) function(message []byte, level telemetry.Level) {
-	l := o.e.cfg.Version.Config.Logging
+	if o.stream == nil {
+		// No function's code runs yet: an interpreter complains.
+		o.e.cfg.Log.Warn("blank environment wrote", "environment", o.e.cfg.ID, "output", string(message))
+		return
+	}
+	l := o.logging
 	if l.JSON() {
 		if level == telemetry.LevelNone {
 			level = telemetry.LevelOf(message)
@@ -196,9 +207,9 @@ func (o *output) function(message []byte, level telemetry.Level) {
 // platform writes a record of the platform's, in the format that the function
 // asked for, if its level passes.
 func (o *output) platform(at time.Time, r telemetry.Record) {
-	l := o.e.cfg.Version.Config.Logging
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	l := o.logging
 	if l.JSON() {
 		if !r.Level().Passes(telemetry.ParseLevel(l.SystemLevel)) {
 			return
@@ -245,7 +256,15 @@ func (o *output) record(at time.Time, message []byte) {
 		}
 		o.release()
 	}
-	o.e.cfg.Stream.Append(tenant, at, message)
+	o.stream.Append(tenant, at, message)
+}
+
+// assign gives the output to the function whose environment this is now.
+func (o *output) assign(stream LogStream, l alcove.Logging) {
+	o.drain() // what the platform's own code wrote until now is not the function's
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stream, o.logging = stream, l
 }
 
 // publish opens the log stream. An environment that ends in stock, with nothing
@@ -261,7 +280,7 @@ func (o *output) publish() {
 // Preconditions: o.mu is held.
 func (o *output) release() {
 	for _, r := range o.early {
-		o.e.cfg.Stream.Append("", r.at, r.message)
+		o.stream.Append("", r.at, r.message)
 	}
 	o.early, o.open = nil, true
 }

@@ -15,8 +15,7 @@ func (e *Environment) phase() string {
 }
 
 func (e *Environment) logInitStart() {
-	v := e.cfg.Version
-	now := time.Now()
+	v, now := e.cfg.Version, e.initBegan
 	e.output.platform(now, &telemetry.InitStart{
 		Time: now, InitializationType: telemetry.InitOnDemand, Phase: e.phase(),
 		FunctionARN: v.ARN, Function: v.Name, Version: v.Number,

@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"errors"
 
 	"github.com/alcove-run/alcove/runtimeapi"
 )
@@ -23,6 +24,24 @@ func (s runtimeSide) Next(ctx context.Context) (*runtimeapi.Event, error) {
 		_ = s.e.send(context.WithoutCancel(ctx), func() { s.e.left(w) })
 		// An event that was handed over in the meantime is lost with its
 		// runtime; the invocation ends by its exit or its deadline.
+		return nil, ctx.Err()
+	case <-s.e.dead:
+		return nil, runtimeapi.ErrInvalidState
+	}
+}
+
+// Function implements runtimeapi.Environment.
+func (s runtimeSide) Function(ctx context.Context) ([]byte, error) {
+	w := &functionCall{reply: make(chan []byte, 1)}
+	if err := s.tell(func() error { return s.e.asked(w) }); err != nil {
+		return nil, err
+	}
+	select {
+	case raw := <-w.reply:
+		return raw, nil
+	case <-ctx.Done():
+		// A runtime that gives up waiting is of no use to anybody.
+		_ = s.e.send(context.WithoutCancel(ctx), func() { s.e.hungUp(w) })
 		return nil, ctx.Err()
 	case <-s.e.dead:
 		return nil, runtimeapi.ErrInvalidState
@@ -65,11 +84,11 @@ func (s runtimeSide) InitFailure(f runtimeapi.Fault) error {
 	})
 }
 
-// tell runs act in the owning goroutine and answers with what it says.
+// tell has act done by the owning goroutine and answers with what it says.
 func (s runtimeSide) tell(act func() error) error {
-	reply := make(chan error, 1)
-	if err := s.e.send(context.Background(), func() { reply <- act() }); err != nil {
+	err := s.e.ask(context.Background(), act)
+	if errors.Is(err, ErrNotHandedOver) {
 		return runtimeapi.ErrInvalidState
 	}
-	return <-reply
+	return err
 }

@@ -28,9 +28,11 @@ type script func(rt *runtimeClient) sandbox.Exit
 type scripted struct {
 	run       script
 	createErr error
-	mu        sync.Mutex
-	alive     int
-	frozen    int
+	// specialise is asked by blank sandboxes; nil answers nil.
+	specialise func(mounts []sandbox.Mount, limits sandbox.Limits) error
+	mu         sync.Mutex
+	alive      int
+	frozen     int
 }
 
 func (d *scripted) Name() string                { return "scripted" }
@@ -63,7 +65,20 @@ func (d *scripted) Create(_ context.Context, spec sandbox.Spec) (sandbox.Sandbox
 		rt.http.CloseIdleConnections()
 		b.once.Do(func() { b.exit = exit; close(b.done) })
 	}()
+	if len(spec.Late) > 0 {
+		return blankBox{b}, nil
+	}
 	return b, nil
+}
+
+// blankBox is a sandbox made with Spec.Late.
+type blankBox struct{ *scriptedBox }
+
+func (b blankBox) Specialise(mounts []sandbox.Mount, limits sandbox.Limits) error {
+	if b.driver.specialise == nil {
+		return nil
+	}
+	return b.driver.specialise(mounts, limits)
 }
 
 type scriptedBox struct {
@@ -122,6 +137,20 @@ func (rt *runtimeClient) next() (id, tenant string, event []byte, ok bool) {
 	return resp.Header.Get("Lambda-Runtime-Aws-Request-Id"), resp.Header.Get("Lambda-Runtime-Aws-Tenant-Id"), event, err == nil
 }
 
+// function asks a blank environment for its function.
+func (rt *runtimeClient) function() (status int, body string) {
+	resp, err := rt.http.Get("http://runtime/alcove/function")
+	if err != nil {
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, ""
+	}
+	return resp.StatusCode, string(raw)
+}
+
 func (rt *runtimeClient) post(path, body string) int {
 	resp, err := rt.http.Post("http://runtime/2018-06-01/runtime/"+path, "application/json", strings.NewReader(body))
 	if err != nil {
@@ -176,11 +205,15 @@ func version() *alcove.Version {
 		Config: alcove.Config{Timeout: 1, MemorySize: 128, Tenancy: alcove.PerTenant, Logging: alcove.Logging{Format: "Text"}}}
 }
 
+func (b *bench) config() Config {
+	return Config{ID: strings.Repeat("ab", 16), Version: version(), Driver: b.driver, Dir: b.dir, Stream: b.log,
+		StreamName: "stream", Log: slog.New(slog.DiscardHandler), OnFree: func() { b.freed <- struct{}{} }}
+}
+
 func start(t *testing.T, run script, change func(*Config)) *bench {
 	t.Helper()
 	b := &bench{driver: &scripted{run: run}, log: &logLines{}, dir: filepath.Join(t.TempDir(), "env"), freed: make(chan struct{}, 100)}
-	cfg := Config{ID: strings.Repeat("ab", 16), Version: version(), Driver: b.driver, Dir: b.dir, Stream: b.log,
-		StreamName: "stream", Log: slog.New(slog.DiscardHandler), OnFree: func() { b.freed <- struct{}{} }}
+	cfg := b.config()
 	if change != nil {
 		change(&cfg)
 	}

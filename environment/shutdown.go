@@ -36,7 +36,7 @@ func (e *Environment) exited() {
 	e.output.drain()
 	f := exitFailure(exit)
 	switch e.State() {
-	case Initialising:
+	case Blank, Initialising:
 		e.failInit(f)
 	case Busy:
 		e.answer(e.current, f, nil)
@@ -54,7 +54,7 @@ func (e *Environment) expired() {
 		f := timeoutFailure(e.current.inv)
 		e.answer(e.current, f, nil)
 		e.end()
-	case e.State() == Creating || e.State() == Initialising:
+	case e.State() == Creating || e.State() == Blank || e.State() == Initialising:
 		e.failInit(&failure{kind: "Sandbox.Timedout"})
 	default: // Settling: the runtime runs on beyond the invocation's deadline
 		e.end()
@@ -68,6 +68,7 @@ func (e *Environment) remove() {
 		e.waiting.reply <- nextReply{err: runtimeapi.ErrInvalidState}
 		e.waiting = nil
 	}
+	e.asking = nil // its answer is that the environment is dead
 	for wait := 10 * time.Millisecond; e.box != nil; wait = min(2*wait, 10*time.Second) {
 		err := e.box.Destroy()
 		if err == nil {
@@ -117,5 +118,9 @@ func (e *Environment) Kill() {
 }
 
 func (e *Environment) String() string {
-	return fmt.Sprintf("environment %s of %s (%s)", e.cfg.ID, e.cfg.Version.QualifiedARN(), e.State())
+	of := "no function yet"
+	if v := e.Version(); v != nil {
+		of = v.QualifiedARN()
+	}
+	return fmt.Sprintf("environment %s of %s (%s)", e.cfg.ID, of, e.State())
 }

@@ -9,6 +9,8 @@ type State int32
 const (
 	// Creating: the sandbox is being made.
 	Creating State = iota
+	// Blank: the runtime waits to be told its function.
+	Blank
 	// Initialising: the sandbox runs, its runtime has not asked for work yet.
 	Initialising
 	// Idle: the runtime waits at /next.
@@ -21,14 +23,15 @@ const (
 	Ended
 )
 
-var stateNames = [...]string{"creating", "initialising", "idle", "busy", "settling", "ended"}
+var stateNames = [...]string{"creating", "blank", "initialising", "idle", "busy", "settling", "ended"}
 
 func (s State) String() string { return stateNames[s] }
 
 // transitions lists every change of state that is legal. Ended has no successor:
 // an environment that was given up is never used again.
 var transitions = map[State][]State{
-	Creating:     {Initialising, Ended},
+	Creating:     {Blank, Initialising, Ended},
+	Blank:        {Initialising, Ended},
 	Initialising: {Idle, Ended},
 	Idle:         {Busy, Ended},
 	Busy:         {Settling, Ended},

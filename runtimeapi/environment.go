@@ -63,6 +63,12 @@ type Environment interface {
 	// Failure ends the invocation with an error of the function. Errors as for
 	// Response.
 	Failure(requestID, invocationID string, f Fault) error
+	// Function blocks until an environment that was made before its function was
+	// known is given one, and tells it: JSON, at most a few times the size of a
+	// function's environment variables. It returns [ErrInvalidState] if another
+	// Function is blocked, and [ErrFunctionKnown] if there is nothing to wait for:
+	// for every call but one, in every environment but such a one.
+	Function(ctx context.Context) ([]byte, error)
 	// InitFailure reports that Init failed. It returns [ErrInvalidState] once
 	// Init is over.
 	InitFailure(f Fault) error

@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/runtimeapi/runtimeapitest"
 )
 
 // FuzzConnection sends arbitrary bytes over a connection while an invocation is
@@ -29,6 +31,7 @@ func FuzzConnection(f *testing.F) {
 		"POST " + response + head + "Content-Length: -1\r\n\r\n",
 		"POST " + failure + head + "Lambda-Runtime-Function-Error-Type: Runtime.X\r\nContent-Type: application/vnd.aws.lambda.error.cause+json\r\nContent-Length: 27\r\n\r\n{\"errorCause\":{\"paths\":[1]}}",
 		"POST " + initErr + head + "Content-Length: 2\r\n\r\n{}",
+		"GET /alcove/function" + head + "\r\n",
 		"PUT /2022-07-01/telemetry" + head + "Content-Length: 0\r\n\r\n",
 		"GET /2018-06-01/ping HTTP/1.0\r\n\r\n",
 		"GET http://elsewhere/2018-06-01/ping" + head + "\r\n",
@@ -69,6 +72,47 @@ func FuzzConnection(f *testing.F) {
 		o := wait(t, out, "outcome")
 		if len(o.Payload) > alcove.MaxPayload || o.Fault != nil && len(o.Fault.Body) > alcove.MaxPayload {
 			t.Errorf("outcome beyond the limit: %d", len(o.Payload))
+		}
+	})
+}
+
+// FuzzBlankConnection sends arbitrary bytes to an environment that has not heard
+// of its function yet. Whatever they are, it is told once at most, and what comes
+// after it gets its first event as always.
+func FuzzBlankConnection(f *testing.F) {
+	const ask, told = "GET " + function + " HTTP/1.1\r\nHost: x\r\n\r\n", "told-once"
+	for _, seed := range []string{
+		ask, ask + ask, ask + "GET " + next + " HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET " + function + " HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+		"GET " + function + "?a HTTP/1.0\r\n\r\n",
+		"POST " + initErr + " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}" + ask,
+		"HEAD " + function + " HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		env := runtimeapitest.NewBlank()
+		env.Specialise([]byte(told))
+		s := serveFor(t, env, env)
+		c, err := net.Dial("unix", s.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(patience))
+		read := make(chan string, 1)
+		go func() { raw, _ := io.ReadAll(c); read <- string(raw) }()
+		_, _ = c.Write(in) // fails if the server has hung up
+		_ = c.(*net.UnixConn).CloseWrite()
+		times := strings.Count(wait(t, read, "end of answers"), told)
+		res, body := s.do("GET", function, nil)
+		if res.StatusCode == http.StatusOK && body == told {
+			times++
+		} else if res.StatusCode != http.StatusNotFound {
+			t.Errorf("%q: afterwards: %s %q", in, res.Status, body)
+		}
+		if times > 1 {
+			t.Errorf("%q: told %d times", in, times)
 		}
 	})
 }

@@ -43,6 +43,7 @@ var routes = map[string]map[string]route{
 	"/2018-06-01/runtime/init/error":      {http.MethodPost: (*Server).initError},
 	"/2022-07-01/telemetry":               {http.MethodPut: (*Server).telemetry},
 	"/2020-08-15/logs":                    {http.MethodPut: (*Server).telemetryLogs},
+	functionPath:                          {http.MethodGet: (*Server).function},
 }
 
 // serve answers one request of the sandbox.

@@ -28,6 +28,10 @@ type Environment struct {
 	ready  chan struct{} // closed by the first Next
 	failed chan runtimeapi.Fault
 	closed chan struct{}
+	told   chan []byte // to a blank environment
+
+	// guarded by mu: until it has been told its function, and while it asks
+	blank, asking bool
 
 	mu       sync.Mutex
 	waiting  bool              // a Next is blocked
@@ -50,6 +54,44 @@ func New() *Environment {
 		closed:  make(chan struct{}),
 		waiters: make(map[string]waiter),
 	}
+}
+
+// NewBlank makes an environment that does not know its function; Specialise tells
+// it, once.
+func NewBlank() *Environment {
+	e := New()
+	e.blank, e.told = true, make(chan []byte, 1)
+	return e
+}
+
+// Specialise answers the runtime's question for its function.
+func (e *Environment) Specialise(raw []byte) { e.told <- raw }
+
+// Function implements [runtimeapi.Environment].
+func (e *Environment) Function(ctx context.Context) ([]byte, error) {
+	e.mu.Lock()
+	blank, asking := e.blank, e.asking
+	e.asking = blank
+	e.mu.Unlock()
+	switch {
+	case !blank:
+		return nil, runtimeapi.ErrFunctionKnown
+	case asking:
+		return nil, runtimeapi.ErrInvalidState
+	}
+	var raw []byte
+	select {
+	case raw = <-e.told:
+	case <-ctx.Done():
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asking = false
+	if raw == nil {
+		return nil, ctx.Err()
+	}
+	e.blank = false
+	return raw, nil
 }
 
 // Ready is closed when the runtime has asked for its first event.
@@ -87,7 +129,7 @@ func (e *Environment) Invoke(ctx context.Context, ev *runtimeapi.Event) (Outcome
 // Next implements [runtimeapi.Environment].
 func (e *Environment) Next(ctx context.Context) (*runtimeapi.Event, error) {
 	e.mu.Lock()
-	if e.waiting || e.current != nil {
+	if e.blank || e.waiting || e.current != nil {
 		e.mu.Unlock()
 		return nil, runtimeapi.ErrInvalidState
 	}
