@@ -39,7 +39,8 @@ type shard struct {
 
 const shardSchema = `
 CREATE TABLE IF NOT EXISTS tenants(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS usage(grp INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS held(grp INTEGER NOT NULL, tenant INTEGER NOT NULL, bytes INTEGER NOT NULL, chunks INTEGER NOT NULL,
+	PRIMARY KEY(grp, tenant)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks(
 	id INTEGER PRIMARY KEY, grp INTEGER NOT NULL, stream INTEGER NOT NULL, tenant INTEGER NOT NULL,
 	least INTEGER NOT NULL, most INTEGER NOT NULL, lines INTEGER NOT NULL, payload BLOB NOT NULL);
@@ -89,12 +90,15 @@ type stored struct {
 	group int64
 }
 
+// amount is how much of chunks there is: bytes of their payloads, and how many.
+type amount struct{ bytes, chunks int64 }
+
 // write stores chunks in one transaction.
 func (sh *shard) write(list []stored) error {
 	added := make(map[alcove.Tenant]int64)
 	err := change(sh.w, func(tx *sql.Tx) error {
 		insert := tx.Stmt(sh.insert)
-		bytes := make(map[int64]int64)
+		held := make(map[[2]int64]*amount)
 		for i := range list {
 			c := &list[i]
 			tenant, ok := sh.tenants[c.tenant]
@@ -112,10 +116,18 @@ func (sh *shard) write(list []stored) error {
 			if _, err := insert.Exec(c.id, c.group, c.stream, tenant, c.least, c.most, c.lines, c.payload); err != nil {
 				return err
 			}
-			bytes[c.group] += int64(len(c.payload))
+			who := [2]int64{c.group, tenant}
+			n := held[who]
+			if n == nil {
+				n = new(amount)
+				held[who] = n
+			}
+			n.bytes += int64(len(c.payload))
+			n.chunks++
 		}
-		for group, n := range bytes {
-			if _, err := tx.Exec(`INSERT INTO usage(grp, bytes) VALUES(?1, ?2) ON CONFLICT(grp) DO UPDATE SET bytes = bytes + ?2`, group, n); err != nil {
+		for who, n := range held {
+			if _, err := tx.Exec(`INSERT INTO held(grp, tenant, bytes, chunks) VALUES(?1, ?2, ?3, ?4)
+				ON CONFLICT DO UPDATE SET bytes = bytes + ?3, chunks = chunks + ?4`, who[0], who[1], n.bytes, n.chunks); err != nil {
 				return err
 			}
 		}

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Everything here runs in the writing goroutine.
@@ -19,55 +20,106 @@ const (
 	sweepRows = 500
 )
 
-// keepBudget deletes the oldest day until the files are within the budget, or
-// the oldest events of the only day.
+// keepBudget makes room while the store holds more than its budget, or while the
+// disk has less free than the reserve: then the store grows no more.
 func (s *Store) keepBudget() {
-	if s.cfg.Budget <= 0 || s.sinceCheck < min(checkEvery, s.cfg.Budget/16) {
+	every := int64(checkEvery)
+	if s.cfg.Budget > 0 {
+		every = min(every, s.cfg.Budget/16)
+	}
+	if s.sinceCheck < every {
 		return
 	}
+	grown := s.sinceCheck
 	s.sinceCheck = 0
-	for {
-		sh, n := s.shards.oldest()
-		_, bytes := s.shards.size()
-		if sh == nil || bytes+s.index.size() <= s.cfg.Budget {
-			return
+	need, err := s.excess(grown)
+	// What is freed is not counted to the byte: once more settles it.
+	for range 3 {
+		if err != nil || need <= 0 {
+			break
 		}
-		if n > 1 {
-			s.dropDay(sh)
-			continue
+		var freed int64
+		if freed, err = s.trim(need + every); freed == 0 {
+			break
 		}
-		// The file keeps its size, but has room inside.
-		for range 100 {
-			live, err := sh.live()
-			if err != nil || live <= s.cfg.Budget*9/10 {
-				break
-			}
-			if err := s.trim(sh); err != nil {
-				s.log.Error("logs: cannot keep the budget", "error", err)
-				break
-			}
+		if err == nil {
+			need, err = s.excess(0)
 		}
-		return
+	}
+	if err != nil {
+		s.log.Error("logs: cannot keep the budget", "error", err)
 	}
 }
 
-// makeRoom deletes the oldest there is, but not all of keep, after the disk
-// turned out to be full. It says whether another attempt makes sense.
-func (s *Store) makeRoom(keep *shard) bool {
-	sh, n := s.shards.oldest()
-	if sh == nil {
-		return false
+// excess is how many bytes have to go, after the store has grown.
+func (s *Store) excess(grown int64) (int64, error) {
+	need := int64(0)
+	if s.cfg.Reserve > 0 {
+		free, err := s.cfg.free(s.cfg.Dir)
+		if err != nil {
+			return 0, fmt.Errorf("logs: look at the disk: %w", err)
+		}
+		if free < s.cfg.Reserve {
+			need = grown
+		}
 	}
-	if n > 1 && sh != keep {
-		s.dropDay(sh)
+	if s.cfg.Budget > 0 {
+		used, err := s.used()
+		if err != nil {
+			return 0, err
+		}
+		need = max(need, used-s.cfg.Budget)
+	}
+	return need, nil
+}
+
+// used is how many bytes of the files hold something.
+func (s *Store) used() (int64, error) {
+	sum := s.index.size()
+	days := s.shards.acquire(-1<<40, 1<<40)
+	for _, sh := range days {
+		defer sh.release()
+	}
+	for _, sh := range days {
+		n, err := sh.live()
+		if isDamaged(err) {
+			n, err = databaseSize(sh.path), nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("logs: measure a day: %w", err)
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+// freeBytes is how much room the file system of a directory has for its owner.
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// makeRoom makes some after the disk turned out to be full: it trims, and if the
+// disk is too full for that, deletes the oldest day unless it is keep. It says
+// whether another attempt makes sense.
+func (s *Store) makeRoom(keep *shard) bool {
+	if freed, err := s.trim(checkEvery); freed > 0 && err == nil {
 		return true
 	}
-	return s.trim(sh) == nil
+	sh, n := s.shards.oldest()
+	if sh == nil || n == 1 || sh == keep {
+		return false
+	}
+	s.dropDay(sh)
+	return true
 }
 
 // dropDay deletes a day, and the streams that have nothing behind it.
 func (s *Store) dropDay(sh *shard) {
-	s.log.Warn("logs: deleted the oldest day for room", "path", sh.path)
+	s.log.Warn("logs: deleted a day for room", "path", sh.path)
 	if err := s.forgetDay(sh); err != nil {
 		s.log.Warn("logs: index keeps what a deleted day had", "error", err)
 	}
@@ -100,7 +152,7 @@ func (sh *shard) usage() (map[int64]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.Query(`SELECT grp, bytes FROM usage`)
+	rows, err := db.Query(`SELECT grp, sum(bytes) FROM held GROUP BY grp`)
 	if err != nil {
 		return nil, err
 	}
@@ -126,38 +178,61 @@ func (sh *shard) live() (n int64, err error) {
 	return n, err
 }
 
-// trim deletes the chunks of a day that were stored first.
-func (s *Store) trim(sh *shard) error {
-	if sh.w == nil {
-		if _, err := sh.openForWriting(); err != nil {
-			return err
-		}
+// writing opens the connection for writing, if it is not.
+func (s *Store) writing(sh *shard) error {
+	if sh.w != nil {
+		return nil
 	}
-	n, err := sh.delete("true")
-	if err != nil {
-		return err
+	last, err := sh.openForWriting()
+	if err == nil {
+		s.lastID = max(s.lastID, last)
 	}
-	if n == 0 {
-		return errors.New("nothing left to delete")
-	}
-	s.count(func(st *Stats) { st.Trimmings++ })
-	return nil
+	return err
 }
 
-// delete deletes some chunks, the first stored first, and says how many.
-func (sh *shard) delete(where string, args ...any) (int64, error) {
-	var n int64
-	err := change(sh.w, func(tx *sql.Tx) error {
-		res, err := tx.Exec(fmt.Sprintf(`DELETE FROM chunks WHERE id IN (SELECT id FROM chunks WHERE %s ORDER BY id LIMIT %d)`, where, sweepRows), args...)
-		if err == nil {
-			n, err = res.RowsAffected()
+// deleted is how much of a group's chunks was deleted.
+type deleted struct {
+	group int64
+	amount
+}
+
+// delete deletes the chunks that match and says of which groups how much.
+func (sh *shard) delete(where string, args ...any) (list []deleted, err error) {
+	err = change(sh.w, func(tx *sql.Tx) error {
+		gone := make(map[[2]int64]*amount)
+		rows, err := tx.Query(`DELETE FROM chunks WHERE `+where+` RETURNING grp, tenant, length(payload)`, args...)
+		if err != nil {
+			return err
 		}
+		defer rows.Close()
+		for rows.Next() {
+			var who [2]int64
+			var bytes int64
+			if err := rows.Scan(&who[0], &who[1], &bytes); err != nil {
+				return err
+			}
+			if gone[who] == nil {
+				gone[who] = new(amount)
+			}
+			gone[who].bytes += bytes
+			gone[who].chunks++
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		for who, n := range gone {
+			list = append(list, deleted{who[0], *n})
+			if _, err := tx.Exec(`UPDATE held SET bytes = bytes - ?, chunks = chunks - ? WHERE grp = ? AND tenant = ?`, n.bytes, n.chunks, who[0], who[1]); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(`DELETE FROM held WHERE chunks <= 0`)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("logs: delete events: %w", err)
+		return nil, fmt.Errorf("logs: delete events: %w", err)
 	}
-	return n, nil
+	return list, nil
 }
 
 // sweep is a piece of deleting in the background: chunks of one day, or, with
@@ -238,20 +313,16 @@ func (s *Store) sweepDay(sw sweep) (int64, error) {
 	if _, err := os.Stat(sh.path); err != nil {
 		return 0, nil // the whole day has gone
 	}
-	if sh.w == nil {
-		last, err := sh.openForWriting()
-		if err != nil {
-			return 0, err
-		}
-		s.lastID = max(s.lastID, last)
+	if err := s.writing(sh); err != nil {
+		return 0, err
 	}
-	n, err := sh.delete(sw.where, sw.args...)
+	gone, err := sh.delete(fmt.Sprintf(`id IN (SELECT id FROM chunks WHERE %s ORDER BY id LIMIT %d)`, sw.where, sweepRows), sw.args...)
+	var n int64
+	for _, d := range gone {
+		n += d.chunks
+	}
 	if err != nil || n == sweepRows {
 		return n, err
 	}
-	var left bool
-	if err := sh.w.QueryRow(`SELECT EXISTS(SELECT 1 FROM chunks)`).Scan(&left); err != nil || left || sh.day >= dayOf(s.now().Add(-24*time.Hour).UnixMilli()) {
-		return n, err
-	}
-	return n, s.shards.remove(sh)
+	return n, s.tidy(sh)
 }

@@ -17,13 +17,18 @@ import (
 // committed survives kill -9, and power loss takes at most the last commits.
 // Mode is "rw" or, to create it, "rwc".
 func openDatabase(path, mode string, cacheKiB int, more ...string) (*sql.DB, error) {
-	q := url.Values{"mode": {mode}, "_pragma": append([]string{
+	if st, err := os.Stat(path); mode == "rwc" && (err != nil || st.Size() == 0) {
+		// tidy gives room back to the disk; it has to be said before there are
+		// tables, and would be a write each time afterwards.
+		more = append([]string{"auto_vacuum(incremental)"}, more...)
+	}
+	q := url.Values{"mode": {mode}, "_pragma": append(more, []string{
 		"busy_timeout(10000)",
 		"journal_mode(WAL)",
 		"synchronous(NORMAL)",
 		"journal_size_limit(1048576)",
 		fmt.Sprintf("cache_size(-%d)", cacheKiB),
-	}, more...)}
+	}...)}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("logs: open %s: %w", path, err)

@@ -3,7 +3,8 @@
 //
 // It owns one directory of SQLite databases: an index of groups and streams, and
 // one database for each day (UTC, by the events' own time) that holds events in
-// chunks with the tenant as an indexed column. Deleting a day is deleting a file.
+// chunks with the tenant as an indexed column. When room is short, whoever holds most
+// loses its oldest events, whatever the day.
 //
 // The tenant of an event is an argument of [Writer.Append]: it comes from the
 // binding of the environment that wrote the event, never from its text.
@@ -36,9 +37,12 @@ const (
 type Config struct {
 	// Dir is made, for the owner alone, if it is not there.
 	Dir string
-	// Budget bounds the bytes of all files: beyond it the oldest day goes, and
-	// of a single day its oldest events. Zero is no bound.
+	// Budget bounds the bytes of all files: beyond it whoever holds most, a tenant
+	// or a group's events of no tenant, loses its oldest events. Zero is no bound.
 	Budget int64
+	// Reserve is how many bytes the disk should keep free: while it has fewer the
+	// store grows no more, by the same rule. Zero is none.
+	Reserve int64
 	// QueueBytes bounds what waits for the disk; zero means DefaultQueueBytes.
 	QueueBytes int64
 	// BatchEvery is how long an event may wait for others to be written with
@@ -48,6 +52,9 @@ type Config struct {
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	// free measures the disk; nil means freeBytes.
+	free func(dir string) (int64, error)
 }
 
 // Errors that callers tell apart.
@@ -67,7 +74,7 @@ type Stats struct {
 	Queued                 int64 // bytes that wait
 	Days                   int   // databases of events
 	Bytes                  int64 // of all files
-	DaysDeleted, Trimmings int64 // for the budget or a full disk
+	DaysDeleted, Trimmings int64 // for the budget or the disk's sake
 	Err                    error // the failure that lasts at this moment
 }
 
@@ -121,6 +128,9 @@ func Open(cfg Config) (*Store, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.free == nil {
+		cfg.free = freeBytes
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("logs: make directory: %w", err)

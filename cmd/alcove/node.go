@@ -204,7 +204,7 @@ func (n *node) openSandboxes(ctx context.Context) error {
 
 // openRecords opens the log store and the journal.
 func (n *node) openRecords(context.Context) (err error) {
-	if n.logs, err = logs.Open(logs.Config{Dir: n.path(logsDir), Budget: logBudget, Log: n.log}); err != nil {
+	if n.logs, err = logs.Open(logs.Config{Dir: n.path(logsDir), Budget: logBudget, Reserve: spaceReserve, Log: n.log}); err != nil {
 		return err
 	}
 	n.opened(closes(n.logs))
