@@ -21,6 +21,10 @@ type Function struct {
 	// Stock is what is kept of it for new tenants, or nil if that is the node's
 	// to say.
 	Stock *Stock `json:"stock,omitempty"`
+	// Signing is the id of its code signing configuration, or empty.
+	Signing string `json:"signing,omitempty"`
+	// RecursiveLoop is Allow or Terminate; empty is Terminate.
+	RecursiveLoop string `json:"recursiveLoop,omitempty"`
 	// LastVersion is the highest number published so far; numbers are never
 	// used twice.
 	LastVersion int `json:"lastVersion"`
@@ -80,6 +84,12 @@ type Config struct {
 	Logging      Logging           `json:"logging"`
 	// Tenancy is PerTenant or empty. It is set at creation and never changes.
 	Tenancy string `json:"tenancy,omitempty"`
+}
+
+// RuntimeManagement says when a version's runtime may be updated.
+type RuntimeManagement struct {
+	UpdateOn   string `json:"updateOn"`             // Auto, Manual or FunctionUpdate
+	VersionARN string `json:"versionArn,omitempty"` // of the runtime, for Manual
 }
 
 // Logging is a function's LoggingConfig.

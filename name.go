@@ -17,6 +17,11 @@ func (p Place) FunctionARN(name string) string {
 	return "arn:" + p.Partition + ":lambda:" + p.Region + ":" + p.Account + ":function:" + name
 }
 
+// SigningARN is the ARN of a code signing configuration of this place.
+func (p Place) SigningARN(id string) string {
+	return "arn:" + p.Partition + ":lambda:" + p.Region + ":" + p.Account + ":code-signing-config:" + id
+}
+
 // Ref is a function as a client named it: by name, by partial ARN
 // (account:function:name) or by full ARN, each with or without a qualifier.
 type Ref struct {

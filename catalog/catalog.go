@@ -73,10 +73,12 @@ type Catalog struct {
 	code    code
 
 	// A function is written under the lock that its name falls to, reserved
-	// concurrency, which functions share, under reservedMu before that.
+	// concurrency, which functions share, under reservedMu before that, and what
+	// functions have of code signing configurations under signingMu.
 	locks      [64]sync.Mutex
 	seed       maphash.Seed
 	reservedMu sync.Mutex
+	signingMu  sync.Mutex
 }
 
 // Open reads the catalog and drives on what an earlier process left unfinished.

@@ -76,7 +76,11 @@ func (c *Catalog) keep(ctx context.Context, zip []byte) (alcove.Code, func(), er
 // referenced is the set of packages that the view refers to.
 func (c *Catalog) referenced() map[string]bool {
 	set := make(map[string]bool)
-	for _, e := range c.view.Load().functions {
+	now := c.view.Load()
+	for _, o := range now.shelf {
+		set[o.value.pkg()] = true
+	}
+	for _, e := range now.functions {
 		set[e.latest.Code.SHA256] = true
 		set[e.running.Code.SHA256] = true
 		for _, v := range e.versions {

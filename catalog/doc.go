@@ -7,6 +7,7 @@
 //	function/<name>            the function, its $LATEST, its counters, its aliases and what
 //	                           belongs to each of those: policies and more
 //	version/<id>/<number>      a published version
+//	signing/<id>               a code signing configuration
 //
 // A function's key changes by compare-and-swap on its revision. A version's
 // record is written before the function's counter includes its number, so a

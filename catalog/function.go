@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,8 @@ type CreateInput struct {
 	Config  alcove.Config
 	Zip     []byte
 	Tags    map[string]string
-	Publish bool // make version 1 as well
+	Publish bool   // make version 1 as well
+	Signing string // id of a code signing configuration, or empty
 }
 
 // Create makes a function and answers its $LATEST, or its version 1 if it is to
@@ -33,6 +35,13 @@ func (c *Catalog) Create(ctx context.Context, caller alcove.Caller, in CreateInp
 	if len(in.Tags) > alcove.MaxTags {
 		return nil, tooManyTags()
 	}
+	if in.Signing != "" {
+		c.signingMu.Lock()
+		defer c.signingMu.Unlock()
+		if err := cmp.Or(c.hasSigning(in.Signing), c.trusts(in.Signing)); err != nil {
+			return nil, err
+		}
+	}
 	code, unpin, err := c.keep(ctx, in.Zip)
 	if err != nil {
 		return nil, err
@@ -42,7 +51,7 @@ func (c *Catalog) Create(ctx context.Context, caller alcove.Caller, in CreateInp
 
 	now := c.cfg.Now()
 	r := &record{Schema: recordSchema, Generation: 1}
-	r.Function = alcove.Function{ID: uuid.NewString(), Name: in.Name, Tags: maps.Clone(in.Tags), Created: now}
+	r.Function = alcove.Function{ID: uuid.NewString(), Name: in.Name, Tags: maps.Clone(in.Tags), Signing: in.Signing, Created: now}
 	r.Latest = alcove.Version{FunctionID: r.Function.ID, Name: in.Name, ARN: c.cfg.Place.FunctionARN(in.Name),
 		Number: alcove.Latest, Generation: 1, RevisionID: newRevision(), Config: cloneConfig(in.Config), Code: code,
 		State: alcove.StatePending, StateReason: creatingReason, StateReasonCode: creatingCode, LastModified: now}

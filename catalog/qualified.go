@@ -21,6 +21,8 @@ type qualified struct {
 	EventInvoke *alcove.EventInvokeConfig `json:"eventInvoke,omitempty"`
 	// URL belongs to $LATEST and to aliases only.
 	URL *alcove.FunctionURL `json:"url,omitempty"`
+	// RuntimeManagement belongs to $LATEST and to versions only.
+	RuntimeManagement alcove.RuntimeManagement `json:"runtimeManagement,omitzero"`
 }
 
 // setQualified changes what belongs to a qualifier in a record that is yet to be

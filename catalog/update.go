@@ -22,6 +22,9 @@ func (c *Catalog) UpdateCode(ctx context.Context, caller alcove.Caller, name str
 		if err := r.free(); err != nil {
 			return err
 		}
+		if err := c.trusts(r.Function.Signing); err != nil {
+			return err
+		}
 		return r.checkRevision(in.RevisionID)
 	}
 	// Before the package is unpacked, which takes long, and again after it.

@@ -13,9 +13,16 @@ import (
 
 // view is all functions at one moment. It is never changed, only replaced.
 type view struct {
-	functions map[string]*entry // by name
+	functions map[string]*entry         // by name
+	shelf     map[string]stored[object] // by key
 	codeBytes int64
 	reserved  int
+}
+
+// clone makes a view that is to be changed before it replaces v.
+func (v *view) clone() *view {
+	next := *v
+	return &next
 }
 
 // entry is one function in a view.
@@ -125,6 +132,7 @@ type follower struct {
 	records  map[string]stored[*record]                 // by name
 	versions map[string]map[int]stored[*alcove.Version] // by function id, number
 	names    map[string]string                          // by function id
+	shelf    map[string]stored[object]                  // by key
 
 	replay map[string]bool // keys of the round that is not complete; nil if it is
 }
@@ -140,6 +148,7 @@ func (f *follower) init(c *Catalog) {
 	f.records = make(map[string]stored[*record])
 	f.versions = make(map[string]map[int]stored[*alcove.Version])
 	f.names = make(map[string]string)
+	f.shelf = make(map[string]stored[object])
 }
 
 // event takes one event of the bucket.
@@ -177,12 +186,20 @@ func (f *follower) complete() {
 			}
 		}
 	}
+	for key := range f.shelf {
+		if !seen[key] {
+			f.remove(key)
+		}
+	}
 	select {
 	case <-f.loaded:
 		return
 	default:
 	}
-	next := &view{functions: make(map[string]*entry, len(f.records))}
+	next := &view{functions: make(map[string]*entry, len(f.records)), shelf: maps.Clone(f.shelf)}
+	for _, o := range f.shelf {
+		next.codeBytes += o.value.codeBytes()
+	}
 	for name := range f.records {
 		e := f.entry(name)
 		next.functions[name] = e
@@ -232,6 +249,13 @@ func (f *follower) put(e store.Entry) {
 		f.names[r.Function.ID] = name
 		f.records[name] = stored[*record]{r, e.Revision}
 		f.changed(name)
+	case kindOf(e.Key) != nil:
+		o, err := kindOf(e.Key)(e.Value)
+		if err != nil {
+			f.unreadable(e.Key, err)
+			return
+		}
+		f.shelve(e, o)
 	default:
 		f.unreadable(e.Key, errors.New("unknown kind of record"))
 	}
@@ -252,6 +276,10 @@ func (f *follower) remove(key string) {
 			delete(f.versions, id)
 		}
 		f.changed(f.names[id])
+		return
+	}
+	if kindOf(key) != nil {
+		f.shelve(store.Entry{Key: key}, nil)
 		return
 	}
 	if len(key) <= len(functionPrefix) {
@@ -278,7 +306,8 @@ func (f *follower) changed(name string) {
 	if old == nil && e == nil {
 		return
 	}
-	next := &view{functions: maps.Clone(now.functions), codeBytes: now.codeBytes, reserved: now.reserved}
+	next := now.clone()
+	next.functions = maps.Clone(now.functions)
 	if old != nil {
 		next.codeBytes -= old.codeBytes()
 		next.reserved -= reservedOf(old)

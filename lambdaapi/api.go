@@ -58,6 +58,16 @@ type Catalog interface {
 	URL(ref alcove.Ref) (catalog.URLEntry, error)
 	DeleteURL(ctx context.Context, caller alcove.Caller, ref alcove.Ref) error
 	URLs(function, marker string, max int) ([]catalog.URLEntry, string, error)
+	CreateSigning(ctx context.Context, caller alcove.Caller, in catalog.SigningConfig) (*catalog.SigningConfig, error)
+	UpdateSigning(ctx context.Context, caller alcove.Caller, id string, change func(*catalog.SigningConfig) error) (*catalog.SigningConfig, error)
+	DeleteSigning(ctx context.Context, caller alcove.Caller, id string) error
+	Signing(id string) (*catalog.SigningConfig, error)
+	Signings(marker string, max int) ([]*catalog.SigningConfig, string, error)
+	Signed(id, marker string, max int) ([]string, string, error)
+	SetSigning(ctx context.Context, caller alcove.Caller, function, id string) error
+	SetRecursiveLoop(ctx context.Context, caller alcove.Caller, name, loop string) error
+	SetRuntimeManagement(ctx context.Context, caller alcove.Caller, ref alcove.Ref, set alcove.RuntimeManagement) error
+	RuntimeManagement(ref alcove.Ref) (alcove.RuntimeManagement, error)
 	SetReserved(ctx context.Context, caller alcove.Caller, name string, reserved *int) error
 	SetTags(ctx context.Context, caller alcove.Caller, name string, set map[string]string, remove []string) error
 	Totals() (codeBytes int64, functions int)

@@ -78,11 +78,20 @@ func (a *API) configuration(v *alcove.Version, arn string) *functionConfiguratio
 	}
 	// AWS has a digest here; this says what really runs. A function whose
 	// interpreter went away from the node is still described.
-	if r, err := a.Runtimes.Resolve(c.Runtime); err == nil && r.Version != "" {
-		out.RuntimeVersionConfig = map[string]string{
-			"RuntimeVersionArn": "arn:" + a.Place.Partition + ":lambda:" + a.Place.Region + "::runtime:" + string(r.Family) + r.Version}
+	if arn := a.runtimeVersionARN(c.Runtime); arn != "" {
+		out.RuntimeVersionConfig = map[string]string{"RuntimeVersionArn": arn}
 	}
 	return out
+}
+
+// runtimeVersionARN names what runs functions of a runtime on this node, or is
+// empty.
+func (a *API) runtimeVersionARN(runtime string) string {
+	r, err := a.Runtimes.Resolve(runtime)
+	if err != nil || r.Version == "" {
+		return ""
+	}
+	return "arn:" + a.Place.Partition + ":lambda:" + a.Place.Region + "::runtime:" + string(r.Family) + r.Version
 }
 
 // listed describes versions the way lists do: without their states.

@@ -66,6 +66,8 @@ var constraints = map[string]constraint{
 	"ApplicationLogLevel":        {enum: []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}},
 	"ArchitecturesList":          {min: 1, max: 1, elem: &constraint{enum: architectureNames}},
 	"Arn":                        {max: 10000, pattern: arnPattern},
+	"CodeSigningConfigArn":       {max: 200, pattern: whole(`arn:(aws[a-zA-Z-]*)?:lambda:` + region + `:\d{12}:code-signing-config:csc-[a-z0-9]{17}`)},
+	"CodeSigningPolicy":          {enum: []string{"Warn", "Enforce"}},
 	"Description":                {max: 256},
 	"DestinationArn":             {max: 350, pattern: whole(`$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|` + arnPattern.text)},
 	"EphemeralStorageSize":       {min: 512, max: 10240},
@@ -93,9 +95,12 @@ var constraints = map[string]constraint{
 	"Principal":                  {max: 2048, pattern: whole(`[^\s]+`)},
 	"PrincipalOrgID":             {min: 12, max: 34, pattern: whole(`o-[a-z0-9]{10,32}`)},
 	"Qualifier":                  {min: 1, max: 128, pattern: whole(`\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+`)},
+	"RecursiveLoop":              {enum: []string{"Terminate", "Allow"}},
 	"ReservedConcurrency":        {min: 0, max: unbounded},
 	"RoleArn":                    {max: 10000, pattern: whole(`arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+`)},
 	"Runtime":                    {max: maxEcho}, // its values are the runtimes' business
+	"RuntimeVersionArn":          {min: 26, max: 2048, pattern: whole(`arn:(aws[a-zA-Z-]*):lambda:` + region + `::runtime:.+`)},
+	"SigningProfileVersionArns":  {min: 1, max: 20, elem: &constraint{max: 10000, pattern: arnPattern}},
 	"SnapStartApplyOn":           {enum: []string{"PublishedVersions", "None"}},
 	"SourceOwner":                {max: 12, pattern: whole(`\d{12}`)},
 	"StatementId":                {min: 1, max: 100, pattern: whole(`([a-zA-Z0-9-_]+)`)},
@@ -104,6 +109,8 @@ var constraints = map[string]constraint{
 	"TenantIsolationMode":        {enum: []string{"PER_TENANT"}},
 	"Timeout":                    {min: 1, max: 900},
 	"TracingMode":                {enum: []string{"Active", "PassThrough"}},
+	"UnqualifiedFunctionName":    {min: 1, max: maxFunctionName, pattern: whole(`(arn:(aws[a-zA-Z-]*)?:lambda:)?(` + region + `:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)`)},
+	"UpdateRuntimeOn":            {enum: []string{"Auto", "Manual", "FunctionUpdate"}},
 	"VersionWithLatestPublished": {min: 1, max: 1024, pattern: whole(`(\$LATEST(\.PUBLISHED)?|[0-9]+)`)},
 }
 

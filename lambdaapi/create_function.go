@@ -56,9 +56,11 @@ func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, 
 	if in.TenancyConfig != nil {
 		config.Tenancy = *in.TenancyConfig.TenantIsolationMode
 	}
-	v, err := a.Catalog.Create(ctx, caller, catalog.CreateInput{
-		Name: name, Config: config, Zip: in.Code.ZipFile, Tags: in.Tags, Publish: in.Publish != nil && *in.Publish,
-	})
+	create := catalog.CreateInput{Name: name, Config: config, Zip: in.Code.ZipFile, Tags: in.Tags, Publish: in.Publish != nil && *in.Publish}
+	if arn := in.CodeSigningConfigArn; arn != nil && *arn != "" {
+		create.Signing = a.signingID(*arn)
+	}
+	v, err := a.Catalog.Create(ctx, caller, create)
 	if err != nil {
 		return reply{}, err
 	}
@@ -75,6 +77,10 @@ func (in *createFunctionInput) check(f *failures) {
 	}
 	in.checkEnvironment(f)
 	checkTags(f, in.Tags)
+	if arn := in.CodeSigningConfigArn; arn != nil && *arn != "" {
+		is := constraints["CodeSigningConfigArn"]
+		is.text(f, "codeSigningConfigArn", *arn)
+	}
 }
 
 // refuse gives the error for what this program or AWS does not take; without one
@@ -107,9 +113,6 @@ func (in *createFunctionInput) checkKind() error {
 	}
 	if in.Runtime == nil || in.Handler == nil {
 		return alcove.InvalidParameter("Runtime and Handler are mandatory parameters for functions created with deployment packages.")
-	}
-	if in.CodeSigningConfigArn != nil && *in.CodeSigningConfigArn != "" {
-		return unsupportedMember("CodeSigningConfigArn")
 	}
 	if in.PublishTo != nil && *in.PublishTo != "" {
 		return unsupportedMember("PublishTo")

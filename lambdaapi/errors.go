@@ -37,7 +37,11 @@ func shapeOf(code string, fault alcove.Fault) shape {
 	case alcove.CodeInvalidParameterValue, alcove.CodeInvalidRequestContent, alcove.CodeCodeStorageExceeded,
 		codeUnsupported, "PolicyLengthExceededException", "AliasLimitExceededException":
 		return shape{status: http.StatusBadRequest, member: "message"}
-	case alcove.CodeResourceNotFound:
+	case "CodeVerificationFailedException":
+		return shape{status: http.StatusBadRequest, member: "Message"}
+	case "ProvisionedConcurrencyConfigNotFoundException":
+		return shape{status: http.StatusNotFound, member: "message"}
+	case alcove.CodeResourceNotFound, "CodeSigningConfigNotFoundException":
 		return shape{status: http.StatusNotFound, member: "Message"}
 	case alcove.CodeResourceConflict:
 		return shape{status: http.StatusConflict, member: "message"}

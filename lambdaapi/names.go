@@ -67,18 +67,23 @@ func (a *API) functionOnly(name string, latest bool) (string, error) {
 	return ref.Name, nil
 }
 
-// tagged reads the ARN of a function that tags are asked of.
-func (a *API) tagged(resource string) (string, error) {
+// tagged reads the ARN of what tags are asked of: a function, or a code signing
+// configuration, of which it gives the id.
+func (a *API) tagged(resource string) (function, signing string, err error) {
 	parts := strings.Split(resource, ":")
-	if parts[5] != "function" {
-		return "", alcove.ClientError(alcove.CodeResourceNotFound, "The resource you requested does not exist.")
+	switch parts[5] {
+	case "code-signing-config":
+		return "", a.signingID(resource), nil
+	case "function":
+	default:
+		return "", "", alcove.ClientError(alcove.CodeResourceNotFound, "The resource you requested does not exist.")
 	}
 	ref, err := a.Place.ParseRef(resource, "")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if ref.Qualifier != "" {
-		return "", alcove.InvalidParameter("Tags on function aliases and versions are not supported. Please specify a function ARN.")
+		return "", "", alcove.InvalidParameter("Tags on function aliases and versions are not supported. Please specify a function ARN.")
 	}
-	return ref.Name, nil
+	return ref.Name, "", nil
 }

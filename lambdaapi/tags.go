@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/catalog"
 )
 
 // Longest key and value of a tag, in characters ("Tag restrictions", AWS General
@@ -24,10 +25,6 @@ type tagResourceInput struct {
 func (in *tagResourceInput) check(f *failures) { checkTags(f, in.Tags) }
 
 func tagResource(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *tagResourceInput) (reply, error) {
-	name, err := a.tagged(*in.Resource)
-	if err != nil {
-		return reply{}, err
-	}
 	if len(in.Tags) == 0 {
 		// A client error with this text: recorded from the service.
 		return reply{}, alcove.InvalidParameter("An error occurred and the request cannot be processed.")
@@ -35,7 +32,24 @@ func tagResource(a *API, ctx context.Context, caller alcove.Caller, _ *call, in 
 	if len(in.Tags) > alcove.MaxTags {
 		return reply{}, alcove.InvalidParameter("Number of tags exceeds resource tag limit.")
 	}
-	if err := a.Catalog.SetTags(ctx, caller, name, in.Tags, nil); err != nil {
+	return a.setTags(ctx, caller, *in.Resource, in.Tags, nil)
+}
+
+// setTags changes the tags of a resource.
+func (a *API) setTags(ctx context.Context, caller alcove.Caller, resource string, add map[string]string, remove []string) (reply, error) {
+	function, signing, err := a.tagged(resource)
+	if err != nil {
+		return reply{}, err
+	}
+	if signing != "" {
+		_, err = a.Catalog.UpdateSigning(ctx, caller, signing, func(s *catalog.SigningConfig) (err error) {
+			s.Tags, err = catalog.Retagged(s.Tags, add, remove)
+			return err
+		})
+	} else {
+		err = a.Catalog.SetTags(ctx, caller, function, add, remove)
+	}
+	if err != nil {
 		return reply{}, err
 	}
 	return reply{status: http.StatusNoContent}, nil
@@ -47,14 +61,7 @@ type untagResourceInput struct {
 }
 
 func untagResource(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *untagResourceInput) (reply, error) {
-	name, err := a.tagged(*in.Resource)
-	if err != nil {
-		return reply{}, err
-	}
-	if err := a.Catalog.SetTags(ctx, caller, name, nil, in.TagKeys); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return a.setTags(ctx, caller, *in.Resource, nil, in.TagKeys)
 }
 
 type listTagsOutput struct{ Tags map[string]string }
@@ -64,15 +71,24 @@ type listTagsInput struct {
 }
 
 func listTags(a *API, _ context.Context, _ alcove.Caller, _ *call, in *listTagsInput) (reply, error) {
-	name, err := a.tagged(*in.Resource)
+	function, signing, err := a.tagged(*in.Resource)
 	if err != nil {
 		return reply{}, err
 	}
-	f, err := a.Catalog.Function(name)
-	if err != nil {
-		return reply{}, err
+	var out listTagsOutput
+	if signing != "" {
+		s, err := a.Catalog.Signing(signing)
+		if err != nil {
+			return reply{}, err
+		}
+		out.Tags = s.Tags
+	} else {
+		f, err := a.Catalog.Function(function)
+		if err != nil {
+			return reply{}, err
+		}
+		out.Tags = f.Tags
 	}
-	out := listTagsOutput{Tags: f.Tags}
 	if out.Tags == nil {
 		out.Tags = map[string]string{}
 	}

@@ -79,7 +79,7 @@ func TestCreateFunctionRefuses(t *testing.T) {
 		{"kms", object{"KMSKeyArn": "arn:aws:kms:x"}, "InvalidParameterValueException", "KMSKeyArn is not supported yet"},
 		{"snap start", object{"SnapStart": object{"ApplyOn": "PublishedVersions"}}, "InvalidParameterValueException", "SnapStart is not supported yet"},
 		{"snap start value", object{"SnapStart": object{"ApplyOn": "invalidOption"}}, "ValidationException", "Value 'invalidOption' at 'snapStart.applyOn' failed to satisfy constraint: Member must satisfy enum value set: [PublishedVersions, None]"},
-		{"code signing", object{"CodeSigningConfigArn": "arn"}, "InvalidParameterValueException", "CodeSigningConfigArn is not supported yet"},
+		{"code signing", object{"CodeSigningConfigArn": "arn"}, "ValidationException", "Value 'arn' at 'codeSigningConfigArn' failed to satisfy constraint: Member must satisfy regular expression pattern: arn:(aws"},
 		{"capacity provider", object{"CapacityProviderConfig": object{"a": 1}}, "InvalidParameterValueException", "CapacityProviderConfig is not supported yet"},
 		{"durable", object{"DurableConfig": object{"ExecutionTimeout": 1}}, "InvalidParameterValueException", "DurableConfig is not supported yet"},
 		{"variable name", object{"Environment": object{"Variables": object{"1A": "secret"}}}, "ValidationException", "at 'environment.variables' failed to satisfy constraint: Map keys must satisfy constraint: [Member must satisfy regular expression pattern: [a-zA-Z]([a-zA-Z0-9_])+]"},
