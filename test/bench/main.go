@@ -2,8 +2,8 @@
 // binary, both drivers, limits and SigV4 on, on this machine. It prints the
 // tables of docs/benchmarks.md. `make bench` runs it.
 //
-// Every figure is the median of several rounds. Load is bounded in count, goes to
-// loopback, and stops by itself.
+// Every figure is the median of several rounds. Load is bounded in count and in
+// time, goes to loopback, and stops by itself.
 package main
 
 import (
@@ -24,171 +24,145 @@ import (
 type options struct {
 	binary  string
 	drivers string
+	only    string
 	rounds  int
 	calls   int
+	steady  time.Duration
 	tenants int
 	idle    int
+	live    int
+	limit   time.Duration
+	peer    string
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.binary, "alcove", "bin/alcove", "the program to measure")
 	flag.StringVar(&o.drivers, "drivers", "namespace,gvisor", "which drivers")
+	flag.StringVar(&o.only, "only", "", "which rows, by name, with commas; all but live if empty: "+strings.Join(names(), ", "))
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds, of which the median is taken")
-	flag.IntVar(&o.calls, "calls", 2000, "warm calls in a round")
-	flag.IntVar(&o.tenants, "tenants", 20, "new tenants in a round")
-	flag.IntVar(&o.idle, "idle", 50, "idle environments to weigh")
+	flag.IntVar(&o.calls, "calls", 4000, "warm calls in a round")
+	flag.DurationVar(&o.steady, "steady", 5*time.Minute, "how long new tenants come, one a second")
+	flag.IntVar(&o.tenants, "tenants", 50, "tenants in a round of the rows that make environments")
+	flag.IntVar(&o.idle, "idle", 100, "tenants of the row memory")
+	flag.IntVar(&o.live, "live", 0, "tenants of the row live; 0 is 3000 on namespace and 1000 on gvisor")
+	flag.DurationVar(&o.limit, "limit", 90*time.Minute, "the whole run ends by then")
 	flag.Parse()
+	o.peer = os.Getenv("ALCOVE_BENCH_PEER")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
+	defer cancel()
 	if err := run(ctx, o); err != nil {
 		log.Fatal(err)
 	}
 }
 
 func run(ctx context.Context, o options) error {
+	chosen, err := choose(o.only)
+	if err != nil {
+		return err
+	}
+	peer, err := findPeer(o.peer)
+	if err != nil {
+		return err
+	}
 	fmt.Printf("%s, %d CPUs, %s/%s; %d rounds; load average at start %s\n\n", time.Now().UTC().Format("2006-01-02"),
 		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, o.rounds, loadAverage())
-	drivers := strings.Split(o.drivers, ",")
-	rows := map[string][]string{}
-	var order []string
-	for i, driver := range drivers {
-		results, err := measure(ctx, o, driver)
+	columns := strings.Split(o.drivers, ",")
+	t := &table{columns: columns}
+	for _, driver := range columns {
+		b := &bench{options: o, driver: driver, peer: peer}
+		err := b.measure(ctx, chosen, t)
 		if err != nil {
+			fmt.Print(t.markdown()) // what there is
 			return fmt.Errorf("%s: %w", driver, err)
 		}
-		for _, r := range results {
-			if rows[r.what] == nil {
-				order = append(order, r.what)
-				rows[r.what] = make([]string, len(drivers))
-			}
-			rows[r.what][i] = r.value
-		}
 	}
-	fmt.Printf("| | %s |\n|---|%s\n", strings.Join(drivers, " | "), strings.Repeat("---|", len(drivers)))
-	for _, what := range order {
-		fmt.Printf("| %s | %s |\n", what, strings.Join(rows[what], " | "))
+	fmt.Print(t.markdown())
+	return nil
+}
+
+// bench measures one driver.
+type bench struct {
+	options
+	driver string
+	peer   *peer // or nil
+	node   *node // the one that most rows share; nil before it is needed
+	odd    int   // makes names that nobody has used
+}
+
+// measure fills a column.
+func (b *bench) measure(ctx context.Context, chosen []row, t *table) error {
+	defer func() { b.node.stop() }()
+	for _, r := range chosen {
+		rounds := b.rounds
+		if r.once {
+			rounds = 1
+		}
+		for range rounds {
+			began := time.Now()
+			figures, err := r.run(b, ctx)
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+			for _, f := range figures {
+				t.add(b.driver, f)
+				log.Printf("%s, %s: %s = %s (%.1f s)", b.driver, r.name, f.what, f.text(f.value), time.Since(began).Seconds())
+			}
+			if r.peer == nil || b.peer == nil {
+				continue
+			}
+			figures, err = r.peer(b, b.peer)
+			if err != nil {
+				return fmt.Errorf("%s: the peer: %w", r.name, err)
+			}
+			for _, f := range figures {
+				t.add(peerColumn, f)
+			}
+		}
 	}
 	return nil
 }
 
-func loadAverage() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
+// shared is the node that rows share which leave it as they found it.
+func (b *bench) shared(ctx context.Context) (*node, error) {
+	if b.node != nil {
+		return b.node, nil
 	}
-	return strings.Join(strings.Fields(string(b))[:3], " ")
+	var err error
+	b.node, err = startNode(ctx, b.binary, b.driver)
+	return b.node, err
 }
 
-// result is one row of the table.
-type result struct{ what, value string }
-
-// measure runs everything against one driver.
-func measure(ctx context.Context, o options, driver string) ([]result, error) {
-	var out []result
-	starts := []time.Duration{}
-	idleMB := []float64{}
-	for range o.rounds {
-		n, err := startNode(ctx, o.binary, driver)
-		if err != nil {
-			return nil, err
-		}
-		starts = append(starts, n.ready)
-		idleMB = append(idleMB, n.memoryMB())
-		if err := n.stop(); err != nil {
-			return nil, err
-		}
+func choose(only string) ([]row, error) {
+	if only == "" {
+		return slices.DeleteFunc(rows(), func(r row) bool { return r.byName }), nil
 	}
-	out = append(out,
-		result{"start to ready", millis(median(starts))},
-		result{"node idle, PSS", fmt.Sprintf("%.0f MiB", median(idleMB))})
-
-	n, err := startNode(ctx, o.binary, driver)
-	if err != nil {
-		return nil, err
-	}
-	defer n.stop()
-	for _, rt := range []struct{ name, runtime, file, handler, code string }{
-		{"Python", "python3.13", "main.py", "main.handler", "def handler(event, context):\n    return event\n"},
-		{"Node", "nodejs22.x", "index.js", "index.handler", "exports.handler = async (event) => event\n"},
-	} {
-		f, err := n.createFunction(ctx, "bench-"+strings.ToLower(rt.name), rt.runtime, rt.handler, rt.file, rt.code)
-		if err != nil {
-			return nil, err
+	all := rows()
+	var chosen []row
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(all, func(r row) bool { return r.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-only %s: the rows are %s", name, strings.Join(names(), ", "))
 		}
-		rows, err := f.measure(ctx, o, rt.name)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", rt.name, err)
-		}
-		out = append(out, rows...)
+		chosen = append(chosen, all[i])
 	}
-	return out, nil
-}
-
-// measure takes the figures of one function.
-func (f *function) measure(ctx context.Context, o options, name string) ([]result, error) {
-	var out []result
-	for _, clients := range []int{1, 16} {
-		var p50, p99 []time.Duration
-		var rate []float64
-		for range o.rounds {
-			took, all, err := f.warm(ctx, clients, o.calls)
-			if err != nil {
-				return nil, err
-			}
-			p50 = append(p50, percentile(took, 50))
-			p99 = append(p99, percentile(took, 99))
-			rate = append(rate, float64(len(took))/all.Seconds())
-		}
-		out = append(out, result{fmt.Sprintf("warm %s, %d clients, p50 / p99", name, clients), millis(median(p50)) + " / " + millis(median(p99))})
-		if clients > 1 {
-			out = append(out, result{fmt.Sprintf("warm %s, %d clients, calls a second", name, clients), fmt.Sprintf("%.0f", median(rate))})
-		}
-	}
-	if name == "Python" {
-		sdk, err := f.warmSDK(ctx, o)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, result{"warm Python, 1 client, AWS SDK for Go, p50", millis(sdk)})
-	}
-	var p50, p99 []time.Duration
-	for range o.rounds {
-		took, err := f.newTenants(ctx, o.tenants, 1)
-		if err != nil {
-			return nil, err
-		}
-		p50 = append(p50, percentile(took, 50))
-		p99 = append(p99, percentile(took, 99))
-	}
-	out = append(out, result{fmt.Sprintf("first call of a new tenant, %s, one after another, p50 / p99", name), millis(median(p50)) + " / " + millis(median(p99))})
-	apart, err := f.newTenantsApart(ctx, 15, time.Second)
-	if err != nil {
-		return nil, err
-	}
-	out = append(out, result{fmt.Sprintf("first call of a new tenant, %s, one a second, p50 / max", name),
-		millis(percentile(apart, 50)) + " / " + millis(percentile(apart, 100))})
-	began, before := time.Now(), availableMB()
-	if _, err := f.newTenants(ctx, o.idle, 4); err != nil {
-		return nil, err
-	}
-	took := time.Since(began)
-	// The kernel gives memory back a little later than processes end.
-	time.Sleep(2 * time.Second)
-	out = append(out,
-		result{fmt.Sprintf("environments made a second, %s", name), fmt.Sprintf("%.1f", float64(o.idle)/took.Seconds())},
-		result{fmt.Sprintf("memory of an idle environment, %s (MemAvailable)", name), fmt.Sprintf("%.1f MiB", (before-availableMB())/float64(o.idle))})
-	return out, nil
+	return chosen, nil
 }
 
 func percentile(d []time.Duration, p int) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
 	s := slices.Sorted(slices.Values(d))
 	return s[min(len(s)-1, len(s)*p/100)]
 }
 
-func median[T time.Duration | float64](d []T) T {
+func median(d []float64) float64 {
 	s := slices.Sorted(slices.Values(d))
 	return s[len(s)/2]
 }
-
-func millis(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/1e6) }
