@@ -1,9 +1,13 @@
 package runtimeapi
 
 import (
+	"bytes"
+	"io"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 type connKey struct{}
@@ -16,6 +20,8 @@ type listener struct {
 
 func (l *listener) Accept() (net.Conn, error) {
 	for {
+		// A sandbox that connects without end waits in its own connect.
+		l.s.pay(l.s.dials, 1)
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
@@ -29,17 +35,23 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// conn counts the bytes of a request's header as they arrive. While it reads
-// more than smallHeader of them it holds the server's one place for a large
-// header.
+// conn counts the bytes and the lines of a request's header as they arrive.
+// Once it has read more than smallHeader of them it holds the server's one place
+// for a large header, until the request has been answered: what a header takes
+// stays for as long.
 type conn struct {
 	net.Conn
 	s *Server
 
 	inBody atomic.Bool
-	read   atomic.Int64 // bytes of the header so far
+	read   atomic.Int64 // bytes of the header so far, and what came with them
 	holds  atomic.Bool
 	close  sync.Once
+
+	// Of the goroutine that reads: one at a time, says net/http.
+	lines int
+	ended bool // the header's last line has been read
+	empty bool // so far, the line that is being read is
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -56,19 +68,52 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.read.Add(int64(n))
+	if !c.scan(p[:n]) {
+		c.tooLarge()
+		return 0, io.EOF // net/http hangs up without a word
+	}
 	return n, err
 }
 
-// beginBody says that the header is complete.
-func (c *conn) beginBody() {
-	c.inBody.Store(true)
-	c.release()
+// scan counts the lines of the header in b, and tells whether they are few
+// enough. It stops at the empty line that ends the header: what comes after is
+// of the body, or of another request, and no more than net/http reads at once.
+func (c *conn) scan(b []byte) bool {
+	for !c.ended {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			c.empty = c.empty && (len(b) == 0 || len(b) == 1 && b[0] == '\r')
+			return true
+		}
+		if c.empty && c.lines > 0 && (i == 0 || i == 1 && b[0] == '\r') {
+			c.ended = true
+			c.inBody.Store(true)
+		}
+		if c.lines++; c.lines > maxLines {
+			return false
+		}
+		c.empty = true
+		b = b[i+1:]
+	}
+	return true
 }
 
-// beginHeader says that what comes next is the header of another request.
-func (c *conn) beginHeader() {
-	c.read.Store(0)
-	c.inBody.Store(false)
+// tooLarge answers as net/http does when it is a header's bytes that are too many.
+func (c *conn) tooLarge() {
+	const text = "431 Request Header Fields Too Large"
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = io.WriteString(c.Conn, "HTTP/1.1 "+text+"\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"+text)
+}
+
+// connState is net/http's account of a connection. One that is idle has been
+// read to the end of its last request: what comes next is another header.
+func connState(c net.Conn, state http.ConnState) {
+	if c, ok := c.(*conn); ok && state == http.StateIdle {
+		c.release()
+		c.lines, c.ended, c.empty = 0, false, false
+		c.read.Store(0)
+		c.inBody.Store(false)
+	}
 }
 
 func (c *conn) release() {

@@ -18,14 +18,14 @@ func (s *Server) invocationError(w http.ResponseWriter, r *http.Request, id stri
 	switch {
 	case errors.Is(err, errTooLarge):
 		if err := s.env.ResponseTooLarge(id); err != nil {
-			s.refuse(w, err, state)
+			s.refuse(w, r, err, state)
 			return
 		}
 		discard(r)
 		renderTooLarge(w)
 		return
 	case err != nil:
-		s.truncated(w, id, invocation, state)
+		s.truncated(w, r, id, invocation, state)
 		return
 	}
 	f := Fault{Type: faultType(r.Header.Get(headerErrorType)), Body: body}
@@ -35,7 +35,7 @@ func (s *Server) invocationError(w http.ResponseWriter, r *http.Request, id stri
 		f.XRayCause = xrayCause([]byte(r.Header.Get(headerXRayCause)))
 	}
 	if err := s.env.Failure(id, invocation, f); err != nil {
-		s.refuse(w, err, state)
+		s.refuse(w, r, err, state)
 		return
 	}
 	renderAccepted(w)

@@ -25,8 +25,9 @@ func (s *Server) function(w http.ResponseWriter, r *http.Request, _ string) {
 	case r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // nobody is there; to return would be an empty answer
 	case errors.Is(err, ErrFunctionKnown):
+		s.pay(s.idle, 1)
 		w.WriteHeader(http.StatusNotFound)
 	default:
-		s.refuse(w, err, "Specialised")
+		s.refuse(w, r, err, "Specialised")
 	}
 }

@@ -20,7 +20,7 @@ func (s *Server) initError(w http.ResponseWriter, r *http.Request, _ string) {
 	f := Fault{Type: faultType(r.Header.Get(headerErrorType)), Body: body,
 		XRayCause: xrayCause([]byte(r.Header.Get(headerXRayCause)))}
 	if err := s.env.InitFailure(f); err != nil {
-		s.refuse(w, err, "InitError")
+		s.refuse(w, r, err, "InitError")
 		return
 	}
 	if large {

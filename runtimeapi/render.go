@@ -59,7 +59,8 @@ func renderTooLarge(w http.ResponseWriter) {
 
 // refuse answers what the environment refused. state is the one that the
 // request would have led to.
-func (s *Server) refuse(w http.ResponseWriter, err error, state string) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, state string) {
+	s.pay(s.idle, 1+max(0, r.ContentLength)/idleBody)
 	switch {
 	case errors.Is(err, ErrInvalidRequestID):
 		renderError(w, http.StatusBadRequest, "InvalidRequestID", "Invalid request ID")

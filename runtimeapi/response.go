@@ -30,7 +30,7 @@ func (s *Server) invocationResponse(w http.ResponseWriter, r *http.Request, id s
 		err := s.env.Failure(id, invocation, Fault{Type: "Runtime.InvalidResponseModeHeader",
 			Body: errorJSON("Runtime.InvalidResponseModeHeader", "Invalid function response mode")})
 		if err != nil {
-			s.refuse(w, err, state)
+			s.refuse(w, r, err, state)
 			return
 		}
 		renderError(w, http.StatusBadRequest, "InvalidFunctionResponseMode", "Invalid function response mode")
@@ -40,14 +40,14 @@ func (s *Server) invocationResponse(w http.ResponseWriter, r *http.Request, id s
 	switch {
 	case errors.Is(err, errTooLarge):
 		if err := s.env.ResponseTooLarge(id); err != nil {
-			s.refuse(w, err, state)
+			s.refuse(w, r, err, state)
 			return
 		}
 		discard(r)
 		renderTooLarge(w)
 		return
 	case err != nil:
-		s.truncated(w, id, invocation, state)
+		s.truncated(w, r, id, invocation, state)
 		return
 	}
 	if t := r.Trailer.Get(headerErrorType); t != "" {
@@ -56,7 +56,7 @@ func (s *Server) invocationResponse(w http.ResponseWriter, r *http.Request, id s
 		err = s.env.Response(id, invocation, body)
 	}
 	if err != nil {
-		s.refuse(w, err, state)
+		s.refuse(w, r, err, state)
 		return
 	}
 	renderAccepted(w)
@@ -74,11 +74,11 @@ func trailerFault(errorType, body string) Fault {
 // truncated answers a request whose body ended before it was complete. The
 // process that sent it is in a state that nobody knows, so the invocation ends
 // here; the type tells the environment why.
-func (s *Server) truncated(w http.ResponseWriter, id, invocation, state string) {
+func (s *Server) truncated(w http.ResponseWriter, r *http.Request, id, invocation, state string) {
 	const message = "HTTP request detected as truncated"
 	err := s.env.Failure(id, invocation, Fault{Type: TypeTruncated, Body: errorJSON(TypeTruncated, message)})
 	if err != nil {
-		s.refuse(w, err, state)
+		s.refuse(w, r, err, state)
 		return
 	}
 	w.Header()["Connection"] = []string{"close"}

@@ -50,11 +50,13 @@ var routes = map[string]map[string]route{
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	methods, id := find(r.URL.EscapedPath())
 	if methods == nil {
+		s.pay(s.idle, 1)
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
 	handle := methods[r.Method]
 	if handle == nil {
+		s.pay(s.idle, 1)
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -15,10 +17,13 @@ const (
 	// One too many is closed at once. A runtime needs one or two; each costs the
 	// node a descriptor.
 	maxConns = 16
+	// maxLines bounds the lines of a request's header: net/http bounds its bytes
+	// only, and takes some two hundred of memory for a line of three. Trailers it
+	// bounds to 4 KiB in all.
+	maxLines = 128
 	// smallHeader is how large a request's header may be on any connection;
 	// beyond it, and up to maxHeader, only on one at a time. Clients put the
-	// X-Ray cause of an error into a header, up to 1 MiB of it. Parsed, a header
-	// of many short lines takes some twenty times its size.
+	// X-Ray cause of an error into a header, up to 1 MiB of it.
 	smallHeader = 8 << 10
 	maxHeader   = 1<<20 + 64<<10
 )
@@ -32,6 +37,8 @@ type Server struct {
 	cancel context.CancelFunc
 
 	conns  chan struct{} // a place for each connection
+	dials  *rate.Limiter // for every connection
+	idle   *rate.Limiter // for what moves no invocation, see pay
 	bodies chan struct{} // a place for each large body that is being read
 	header chan struct{} // the one place for a large header
 
@@ -46,6 +53,8 @@ func NewServer(env Environment, logger *slog.Logger) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
 		env: env, log: logger, ctx: ctx, cancel: cancel,
+		dials:  rate.NewLimiter(dialRate, dialRate),
+		idle:   rate.NewLimiter(idleRate, 2*idleRate),
 		conns:  make(chan struct{}, maxConns),
 		bodies: make(chan struct{}, maxBodies),
 		header: make(chan struct{}, 1),
@@ -58,6 +67,7 @@ func NewServer(env Environment, logger *slog.Logger) *Server {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
+		ConnState: connState,
 		// Malformed requests are the function's business and would flood the log.
 		ErrorLog: log.New(debugWriter{logger}, "", 0),
 	}
@@ -81,9 +91,8 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	err := s.http.Close()
-	s.cancel()
-	return err
+	s.cancel() // first: http.Server waits for an Accept, which may be waiting itself
+	return s.http.Close()
 }
 
 // Wait returns when no request is being answered any more. Call it after
@@ -106,8 +115,10 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.requests.Done()
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-		c.beginBody()
-		defer c.beginHeader()
+		c.inBody.Store(true)
+		if n := c.read.Load(); n > smallHeader {
+			s.pay(s.idle, n/smallHeader)
+		}
 	}
 	s.serve(w, r)
 }
