@@ -23,6 +23,7 @@ type output struct {
 	stdio  pipe
 	frames pipe
 	done   sync.WaitGroup
+	stop   chan struct{} // closed when nothing more is to be read
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
@@ -36,7 +37,12 @@ type output struct {
 	stream  LogStream
 	logging alcove.Logging
 	chunk   [4096]byte
+	meter   meter
+	dropped dropped
 }
+
+// dropped counts the records that were written faster than the meter allows.
+type dropped struct{ records, bytes int64 }
 
 // earlyRecord is a record from before the environment belonged to anybody.
 type earlyRecord struct {
@@ -60,7 +66,7 @@ type pipe struct {
 }
 
 func newOutput(e *Environment) (*output, error) {
-	o := &output{e: e}
+	o := &output{e: e, stop: make(chan struct{}), meter: newMeter(time.Now())}
 	if v := e.cfg.Version; v != nil {
 		o.stream, o.logging = e.cfg.Stream, v.Config.Logging
 	}
@@ -103,13 +109,33 @@ func (o *output) follow(p *pipe) {
 	_ = c.Read(func(uintptr) bool {
 		for {
 			o.mu.Lock()
-			eof, more := o.take(p)
+			eof, more := o.take(p, 0)
+			var pause time.Duration
+			if !eof && o.meter.owes(0) {
+				more, pause = true, o.meter.pause()
+			}
 			o.mu.Unlock()
-			if eof || !more {
+			switch {
+			case eof || !more:
 				return eof
+			case pause > 0 && !o.wait(pause):
+				return true
 			}
 		}
 	})
+}
+
+// wait leaves a pipe alone for d: whoever writes into it waits too, once it is
+// full. It tells whether to go on.
+func (o *output) wait(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-o.stop:
+		return false
+	}
 }
 
 // takeMost bounds how much is read at a time: as much as a pipe holds. A function
@@ -117,10 +143,11 @@ func (o *output) follow(p *pipe) {
 const takeMost = 64 << 10
 
 // take reads what p holds now, up to takeMost, and tells whether its writers are
-// gone, and whether there may be more.
+// gone, and whether there may be more. It stops when the meter owes more than
+// limit seconds' worth, if limit is not negative.
 //
 // Preconditions: o.mu is held.
-func (o *output) take(p *pipe) (eof, more bool) {
+func (o *output) take(p *pipe, limit float64) (eof, more bool) {
 	for left := takeMost; p.fd >= 0; {
 		n, err := unix.Read(p.fd, o.chunk[:])
 		switch {
@@ -131,7 +158,11 @@ func (o *output) take(p *pipe) (eof, more bool) {
 			p.flush()
 			return true, false
 		default:
+			o.meter.pay(1, 0)
 			p.write(o.chunk[:n])
+			if limit >= 0 && o.meter.owes(limit) {
+				return false, true
+			}
 			if n < len(o.chunk) {
 				return false, false // a pipe gives all it has
 			}
@@ -143,13 +174,14 @@ func (o *output) take(p *pipe) (eof, more bool) {
 	return true, false
 }
 
-// drain takes what has been written so far, an unfinished line included.
+// drain takes what has been written so far, an unfinished line included. An
+// answer does not wait for the meter: see function.
 func (o *output) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, p := range []*pipe{&o.frames, &o.stdio} {
 		if p.fd >= 0 {
-			o.take(p)
+			o.take(p, -1)
 			p.flush()
 		}
 	}
@@ -166,6 +198,7 @@ func (o *output) closeWriters() {
 
 // close stops reading. Every writer is gone, or is given up.
 func (o *output) close() {
+	close(o.stop)
 	for _, p := range []*pipe{&o.stdio, &o.frames} {
 		if p.r != nil {
 			// A descendant that keeps the pipe open would keep follow waiting.
@@ -192,6 +225,11 @@ func (o *output) function(message []byte, level telemetry.Level) {
 		o.e.cfg.Log.Warn("blank environment wrote", "environment", o.e.cfg.ID, "output", string(message))
 		return
 	}
+	if o.meter.pay(1, len(message)); o.meter.owes(debt) {
+		o.dropped.records++
+		o.dropped.bytes += int64(len(message))
+		return
+	}
 	l := o.logging
 	if l.JSON() {
 		if level == telemetry.LevelNone {
@@ -209,6 +247,18 @@ func (o *output) function(message []byte, level telemetry.Level) {
 func (o *output) platform(at time.Time, r telemetry.Record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if d := o.dropped; d.records > 0 {
+		o.dropped = dropped{}
+		o.write(at, &telemetry.LogsDropped{Time: at, Bytes: d.bytes, Records: d.records,
+			Reason: "Some logs have been dropped because they were written faster than an execution environment may write."})
+	}
+	o.write(at, r)
+}
+
+// write is platform.
+//
+// Preconditions: o.mu is held.
+func (o *output) write(at time.Time, r telemetry.Record) {
 	l := o.logging
 	if l.JSON() {
 		if !r.Level().Passes(telemetry.ParseLevel(l.SystemLevel)) {
