@@ -79,6 +79,7 @@ const (
 	LimitTenantEnvironments  Limit = "tenant-environments"  // how many tenants a function may have at once
 	LimitTenantShare         Limit = "tenant-share"         // how many of those one tenant may have
 	LimitMemory              Limit = "memory"               // the node's budget for environments
+	LimitDisk                Limit = "disk"                 // what /tmp of all environments leaves of the node's disk
 )
 
 // ClientError is an [Error] that the caller can mend.

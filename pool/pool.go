@@ -15,6 +15,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -59,6 +60,8 @@ type Config struct {
 	KeepAlive time.Duration
 	// Memory is the budget for all environments in bytes; zero means none.
 	Memory int64
+	// Disk watches the disk; without Lack nobody does.
+	Disk Disk
 	// Stock bounds how many environments of v wait for tenants they do not know
 	// yet; nil keeps none.
 	Stock func(v *alcove.Version) policy.Bounds
@@ -85,6 +88,8 @@ type Pool struct {
 	cfg  Config
 	stop chan struct{}
 	done sync.WaitGroup
+	// diskShort says that the disk is short of its reserve.
+	diskShort atomic.Bool
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
@@ -214,6 +219,9 @@ func New(cfg Config) *Pool {
 		holders:   make(map[string]*holder),
 	}
 	p.done.Go(p.sweepLoop)
+	if cfg.Disk.Lack != nil {
+		p.done.Go(p.diskLoop)
+	}
 	return p
 }
 

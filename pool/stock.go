@@ -206,7 +206,7 @@ func (p *Pool) refillSoon() {
 //
 // Preconditions: p.mu is held.
 func (p *Pool) refill() {
-	for n := len(p.short); n > 0 && !p.closed && p.queue.waiting == 0 && p.making+p.stocking < p.cfg.Refillers; n-- {
+	for n := len(p.short); n > 0 && !p.closed && !p.diskShort.Load() && p.queue.waiting == 0 && p.making+p.stocking < p.cfg.Refillers; n-- {
 		st := p.short[0]
 		p.short = p.short[1:]
 		st.short = false

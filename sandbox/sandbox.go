@@ -173,6 +173,13 @@ type Driver interface {
 	Close() error
 }
 
+// DiskMeter is a driver that keeps /tmp of its sandboxes on the host's disk.
+type DiskMeter interface {
+	// DiskUse is how many bytes of the host's disk what each sandbox has written
+	// takes, by Spec.ID. It looks at every sandbox, and is for when room is short.
+	DiskUse() map[string]int64
+}
+
 // Finding is one thing that a machine can or cannot give, for `alcove doctor`,
 // for the report at start and for `alcove envs`.
 type Finding struct {

@@ -14,10 +14,12 @@ import (
 )
 
 // doctorCmd tells what this machine can give. It asks the machine, not a node.
-type doctorCmd struct{}
+type doctorCmd struct {
+	Data string `help:"The data directory of the node that is to run here." type:"path" placeholder:"DIR"`
+}
 
 // Run implements the command.
-func (doctorCmd) Run(ctx context.Context) error {
+func (c *doctorCmd) Run(ctx context.Context) error {
 	log := slog.New(slog.DiscardHandler)
 	dir, err := os.MkdirTemp("", "alcove-doctor-")
 	if err != nil {
@@ -58,7 +60,12 @@ func (doctorCmd) Run(ctx context.Context) error {
 		}
 		fmt.Println()
 	}
-	fmt.Println("runtimes")
+	if c.Data == "" {
+		c.Data = defaultDataDir()
+	}
+	fmt.Println("data directory")
+	show(findDisk(c.Data))
+	fmt.Println("\nruntimes")
 	set := runtimes.Discover(log)
 	for _, name := range []string{"python3.13", "nodejs22.x", "provided.al2023"} {
 		r, err := set.Resolve(name)

@@ -174,7 +174,7 @@ func (n *node) openSandboxes(ctx context.Context) error {
 		return fmt.Errorf("--isolation %s: %w (alcove doctor tells what this machine can give)", n.cfg.Isolation, err)
 	}
 	n.opened(closes(n.driver))
-	for _, f := range n.driver.Findings() {
+	for _, f := range append(n.driver.Findings(), findDisk(n.cfg.Data)) {
 		if f.State != sandbox.OK {
 			n.log.Warn("isolation is not complete on this machine", "what", f.Name, "found", f.Detail, "fix", f.Fix)
 		}
@@ -245,6 +245,7 @@ func (n *node) openPool(context.Context) error {
 		TenantIdleMin: n.cfg.TenantIdleMin,
 		KeepAlive:     keepAlive,
 		Memory:        int64(n.cfg.Memory),
+		Disk:          watchDisk(n.cfg.Data, n.driver, n.log),
 		Creators:      2 * runtime.NumCPU(),
 		Refillers:     runtime.NumCPU(),
 		Stock:         n.stockBounds,

@@ -13,6 +13,7 @@ import (
 // this process is reaped by wait. A nil process is one that is gone.
 type process struct {
 	pidfd *os.File
+	pid   int // for looking only: it may be another's once it is reaped
 }
 
 // openProcess returns nil if there is no such process.
@@ -20,7 +21,7 @@ func openProcess(pid int) (*process, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	switch err {
 	case nil:
-		return &process{os.NewFile(uintptr(fd), fmt.Sprintf("process %d", pid))}, nil
+		return &process{os.NewFile(uintptr(fd), fmt.Sprintf("process %d", pid)), pid}, nil
 	case unix.ESRCH, unix.EINVAL: // gone, or only a thread
 		return nil, nil
 	}

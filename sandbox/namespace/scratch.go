@@ -159,11 +159,11 @@ const littleUsed = 1 << 20
 // drop makes the kernel forget what is not on the disk yet, instead of writing
 // it where nobody will read it.
 func (s *scratch) drop() error {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(s.dir.Fd()), &st); err != nil {
+	used, err := s.used()
+	if err != nil {
 		return fmt.Errorf("shut down /tmp: %w", err)
 	}
-	if int64(st.Blocks-st.Bfree)*st.Bsize <= littleUsed {
+	if used <= littleUsed {
 		return nil
 	}
 	const (

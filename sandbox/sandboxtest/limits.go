@@ -158,9 +158,14 @@ with open(%q, 'wb') as f:
 r = 'fine'`
 
 func (s *suite) tmpIsNotMemory(t *T) {
-	_, p := s.agent(t, limit(func(l *sandbox.Limits) { l.Memory, l.Tmp = 128<<20, 512<<20 }))
+	b, p := s.agent(t, limit(func(l *sandbox.Limits) { l.Memory, l.Tmp = 128<<20, 512<<20 }))
 	if got := p.str(t, fmt.Sprintf(fill, "/tmp/big", 300)); got != "fine" {
 		t.Errorf("got %q", got)
+	}
+	if meter, ok := s.driver.(sandbox.DiskMeter); ok {
+		if n := meter.DiskUse()[b.ID()]; n < 290<<20 || n > 360<<20 {
+			t.Errorf("with 300 MB in /tmp it is said to hold %d bytes of the disk", n)
+		}
 	}
 	// And what is left of its memory is all there.
 	if got := p.str(t, "x = b'\\xa5' * (64 << 20); r = str(len(x)); del x"); got != "67108864" {
