@@ -82,6 +82,8 @@ type Config struct {
 	PackageType  string            `json:"packageType"`  // Zip
 	Tracing      string            `json:"tracing"`      // PassThrough or Active
 	Logging      Logging           `json:"logging"`
+	// Layers lie over each other at /opt, in this order.
+	Layers []Layer `json:"layers,omitempty"`
 	// Tenancy is PerTenant or empty. It is set at creation and never changes.
 	Tenancy string `json:"tenancy,omitempty"`
 }

@@ -17,6 +17,11 @@ func (p Place) FunctionARN(name string) string {
 	return "arn:" + p.Partition + ":lambda:" + p.Region + ":" + p.Account + ":function:" + name
 }
 
+// LayerARN is the ARN of a layer of this place, without a version.
+func (p Place) LayerARN(name string) string {
+	return "arn:" + p.Partition + ":lambda:" + p.Region + ":" + p.Account + ":layer:" + name
+}
+
 // SigningARN is the ARN of a code signing configuration of this place.
 func (p Place) SigningARN(id string) string {
 	return "arn:" + p.Partition + ":lambda:" + p.Region + ":" + p.Account + ":code-signing-config:" + id

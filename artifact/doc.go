@@ -1,6 +1,7 @@
 // Package artifact keeps deployment packages: the zip files as they were sent,
 // named by their digest, and one tree per zip, unpacked once and shared
-// read-only by every environment that runs it.
+// read-only by every environment that runs it. Layers that lie over each other
+// are one more tree, named by the list of their digests.
 //
 // It owns one directory:
 //

@@ -67,6 +67,11 @@ func readPlan(raw []byte) (*plan, error) {
 	if err != nil {
 		return nil, refused("zip: %w", err)
 	}
+	return planOf(r)
+}
+
+// planOf is the plan for a zip file whose directory was read.
+func planOf(r *zip.Reader) (*plan, error) {
 	if len(r.File) == 0 {
 		return nil, errEmpty()
 	}
@@ -86,6 +91,13 @@ func readPlan(raw []byte) (*plan, error) {
 	if err := disjoint(r.File); err != nil {
 		return nil, err
 	}
+	p.sort()
+	return p, nil
+}
+
+// sort puts directories before what is in them, and the files of a directory
+// together.
+func (p *plan) sort() {
 	slices.Sort(p.dirs)
 	slices.SortFunc(p.files, func(a, b entry) int {
 		if c := strings.Compare(path.Dir(a.path), path.Dir(b.path)); c != 0 {
@@ -93,7 +105,6 @@ func readPlan(raw []byte) (*plan, error) {
 		}
 		return strings.Compare(a.path, b.path)
 	})
-	return p, nil
 }
 
 // add takes one entry into the plan, with the directories that it implies.

@@ -73,6 +73,34 @@ func (c *Catalog) keep(ctx context.Context, zip []byte) (alcove.Code, func(), er
 	return code, unpin, nil
 }
 
+// fits refuses a function whose code and layers are too large together when
+// they are unpacked.
+func (c *Catalog) fits(v *alcove.Version) error {
+	if len(v.Config.Layers) == 0 {
+		return nil // the package alone was measured when it came
+	}
+	var total int64
+	for _, code := range append(codes(v.Config.Layers), v.Code) {
+		n, err := c.cfg.Artifacts.Unpacked(code)
+		if err != nil {
+			return fault("size of a package", err)
+		}
+		total += n
+	}
+	if total > alcove.MaxUnzipped {
+		return alcove.InvalidParameter("Function code combined with layers exceeds the maximum allowed size of %d bytes. The actual size is %d bytes.", alcove.MaxUnzipped, total)
+	}
+	return nil
+}
+
+func codes(layers []alcove.Layer) []alcove.Code {
+	list := make([]alcove.Code, len(layers))
+	for i, l := range layers {
+		list[i] = l.Code
+	}
+	return list
+}
+
 // referenced is the set of packages that the view refers to.
 func (c *Catalog) referenced() map[string]bool {
 	set := make(map[string]bool)
@@ -80,11 +108,16 @@ func (c *Catalog) referenced() map[string]bool {
 	for _, o := range now.shelf {
 		set[o.value.pkg()] = true
 	}
+	add := func(v *alcove.Version) {
+		for _, sha := range v.Packages() {
+			set[sha] = true
+		}
+	}
 	for _, e := range now.functions {
-		set[e.latest.Code.SHA256] = true
-		set[e.running.Code.SHA256] = true
+		add(e.latest)
+		add(e.running)
 		for _, v := range e.versions {
-			set[v.Code.SHA256] = true
+			add(v.Version)
 		}
 	}
 	return set

@@ -8,6 +8,8 @@
 //	                           belongs to each of those: policies and more
 //	version/<id>/<number>      a published version
 //	signing/<id>               a code signing configuration
+//	layer/<name>/<number>      a version of a layer
+//	layercount/<name>          how many versions a layer has had
 //
 // A function's key changes by compare-and-swap on its revision. A version's
 // record is written before the function's counter includes its number, so a

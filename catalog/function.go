@@ -55,6 +55,9 @@ func (c *Catalog) Create(ctx context.Context, caller alcove.Caller, in CreateInp
 	r.Latest = alcove.Version{FunctionID: r.Function.ID, Name: in.Name, ARN: c.cfg.Place.FunctionARN(in.Name),
 		Number: alcove.Latest, Generation: 1, RevisionID: newRevision(), Config: cloneConfig(in.Config), Code: code,
 		State: alcove.StatePending, StateReason: creatingReason, StateReasonCode: creatingCode, LastModified: now}
+	if err := c.fits(&r.Latest); err != nil {
+		return nil, err
+	}
 	if in.Publish {
 		if err := c.publish(ctx, r, nil); err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/alcove-run/alcove"
 )
@@ -68,8 +69,7 @@ func (c *Catalog) AddPermission(ctx context.Context, caller alcove.Caller, ref a
 			now = &document{Version: "2012-10-17", ID: "default"}
 		}
 		if now.find(in.Sid) >= 0 {
-			return nil, alcove.ClientError(alcove.CodeResourceConflict,
-				"The statement id (%s) provided already exists. Please provide a new statement id, or remove the existing statement.", in.Sid)
+			return nil, statementTaken(in.Sid)
 		}
 		var err error
 		if added, err = in.Statement(arn); err != nil {
@@ -89,11 +89,11 @@ func (c *Catalog) RemovePermission(ctx context.Context, caller alcove.Caller, re
 	}
 	return c.editPolicy(ctx, caller, ref, "permission removed", func(e *entry, key, _ string, now *document) (*document, error) {
 		if now == nil {
-			return nil, alcove.ClientError(alcove.CodeResourceNotFound, "No policy is associated with the given resource.")
+			return nil, noPolicy()
 		}
 		at := now.find(sid)
 		if at < 0 {
-			return nil, alcove.ClientError(alcove.CodeResourceNotFound, "Statement %s is not found in resource policy.", sid)
+			return nil, noStatement(sid)
 		}
 		if revisionID != "" && revisionID != e.revisionOf(key) {
 			return nil, errRevision()
@@ -145,25 +145,18 @@ func (c *Catalog) DeletePolicy(ctx context.Context, caller alcove.Caller, ref al
 func (c *Catalog) editPolicy(ctx context.Context, caller alcove.Caller, ref alcove.Ref, done string,
 	change func(e *entry, key, arn string, now *document) (*document, error)) error {
 	err := c.editQualified(ctx, ref, func(e *entry, r *record, key, arn string) error {
-		var now *document
-		if text := r.Qualified[key].Policy; text != "" {
-			now = &document{}
-			if err := json.Unmarshal([]byte(text), now); err != nil {
-				return fault("reading the policy of "+arn, err)
-			}
-		}
-		next, err := change(e, key, arn, now)
+		now, err := readDocument(r.Qualified[key].Policy)
 		if err != nil {
 			return err
 		}
-		if next == nil {
-			return r.setPolicy(key, "")
+		if now, err = change(e, key, arn, now); err != nil {
+			return err
 		}
-		text, err := json.Marshal(next)
+		text, err := now.text()
 		if err != nil {
 			return err
 		}
-		return r.setPolicy(key, string(text))
+		return r.setPolicy(key, text)
 	})
 	if err == nil {
 		c.log.Info(done, "function", ref.Name, "qualifier", ref.Qualifier, "caller", caller.ARN)
@@ -185,8 +178,8 @@ func (c *Catalog) editQualified(ctx context.Context, ref alcove.Ref, change func
 
 // setPolicy sets a policy or, with an empty text, removes it.
 func (r *record) setPolicy(key, text string) error {
-	if len(text) > MaxPolicy {
-		return alcove.ClientError("PolicyLengthExceededException", "The final policy size (%d) is bigger than the limit (%d).", len(text), MaxPolicy)
+	if err := tooLong(text); err != nil {
+		return err
 	}
 	r.setQualified(key, func(q *qualified) {
 		q.Policy, q.PolicyRevision = text, ""
@@ -207,6 +200,53 @@ func (d *document) find(sid string) int {
 		}
 	}
 	return -1
+}
+
+// readDocument reads a policy that this program wrote; none is nil.
+func readDocument(text string) (*document, error) {
+	if text == "" {
+		return nil, nil
+	}
+	d := &document{}
+	if err := json.Unmarshal([]byte(text), d); err != nil {
+		return nil, fault("reading a policy", err)
+	}
+	return d, nil
+}
+
+// text writes a policy; nil is none.
+func (d *document) text() (string, error) {
+	if d == nil {
+		return "", nil
+	}
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(d); err != nil {
+		return "", err
+	}
+	text := strings.TrimSuffix(b.String(), "\n")
+	return text, tooLong(text)
+}
+
+func tooLong(text string) error {
+	if len(text) > MaxPolicy {
+		return alcove.ClientError("PolicyLengthExceededException", "The final policy size (%d) is bigger than the limit (%d).", len(text), MaxPolicy)
+	}
+	return nil
+}
+
+func statementTaken(sid string) error {
+	return alcove.ClientError(alcove.CodeResourceConflict,
+		"The statement id (%s) provided already exists. Please provide a new statement id, or remove the existing statement.", sid)
+}
+
+func noStatement(sid string) error {
+	return alcove.ClientError(alcove.CodeResourceNotFound, "Statement %s is not found in resource policy.", sid)
+}
+
+func noPolicy() error {
+	return alcove.ClientError(alcove.CodeResourceNotFound, "No policy is associated with the given resource.")
 }
 
 func errPolicyRevision() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -101,6 +102,9 @@ func (r *record) begin(c *Catalog, change func(v *alcove.Version) error) error {
 	if err := change(&next); err != nil {
 		return err
 	}
+	if err := c.fits(&next); err != nil {
+		return err
+	}
 	next.RevisionID, next.LastModified = newRevision(), c.cfg.Now()
 	next.Update, next.UpdateReason, next.UpdateReasonCode = alcove.UpdateInProgress, creatingReason, creatingCode
 	if before.State == alcove.StateFailed {
@@ -158,5 +162,6 @@ func runsAlike(a, b *alcove.Version) bool {
 
 func cloneConfig(c alcove.Config) alcove.Config {
 	c.Environment = maps.Clone(c.Environment)
+	c.Layers = slices.Clone(c.Layers)
 	return c
 }

@@ -25,7 +25,9 @@ type object interface {
 
 // kinds decode the records of the shelf by the prefix of their keys.
 var kinds = map[string]func([]byte) (object, error){
-	signingPrefix: decodeObject[SigningConfig],
+	signingPrefix:    decodeObject[SigningConfig],
+	layerPrefix:      decodeObject[LayerVersion],
+	layerCountPrefix: decodeObject[layerCount],
 }
 
 func decodeObject[T any, P interface {

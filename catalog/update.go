@@ -49,7 +49,10 @@ func (c *Catalog) UpdateCode(ctx context.Context, caller alcove.Caller, name str
 	}
 	if in.DryRun {
 		v := *e.latest
-		return &v, set(&v)
+		if err := set(&v); err != nil {
+			return nil, err
+		}
+		return &v, c.fits(&v)
 	}
 	defer c.lock(name)()
 	var answer *alcove.Version

@@ -54,9 +54,17 @@ func (f *Factory) trees(ctx context.Context, v *alcove.Version) (runtimes.Runtim
 	if err != nil {
 		return r, sandbox.Spec{}, fmt.Errorf("code of %s: %w", v.QualifiedARN(), err)
 	}
+	mounts := []sandbox.Mount{{Source: code, Target: taskRoot}}
+	layers, err := f.Artifacts.Layers(ctx, v.Config.Layers)
+	if err != nil {
+		return r, sandbox.Spec{}, fmt.Errorf("layers of %s: %w", v.QualifiedARN(), err)
+	}
+	if layers != "" {
+		mounts = append(mounts, sandbox.Mount{Source: layers, Target: layerRoot})
+	}
 	return r, sandbox.Spec{
 		Root:   root.Dir,
-		Mounts: []sandbox.Mount{{Source: code, Target: taskRoot}},
+		Mounts: mounts,
 		TCP:    r.TCP,
 		Args:   r.Args,
 		Dir:    taskRoot,
@@ -64,8 +72,11 @@ func (f *Factory) trees(ctx context.Context, v *alcove.Version) (runtimes.Runtim
 	}, nil
 }
 
-// taskRoot is where a function finds its code.
-const taskRoot = "/var/task"
+// Where a function finds its code and its layers.
+const (
+	taskRoot  = "/var/task"
+	layerRoot = "/opt"
+)
 
 // shmSize is /dev/shm's; AWS gives none, ordinary programs expect some.
 const shmSize = 64 << 20
@@ -94,7 +105,7 @@ func (f *Factory) Config(ctx context.Context, v *alcove.Version, stream string) 
 	}
 	missing := ""
 	if r.Family == runtimes.Provided {
-		if spec.Args = bootstrap(spec.Mounts[0].Source); spec.Args == nil {
+		if spec.Args = bootstrap(spec.Mounts); spec.Args == nil {
 			missing = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
 		}
 	}
@@ -124,14 +135,17 @@ func runtimeARN(r runtimes.Runtime, p alcove.Place) string {
 	return "arn:" + p.Partition + ":lambda:" + p.Region + "::runtime:" + string(r.Family) + r.Version
 }
 
-// bootstrap is the command of a custom runtime whose code is in dir, or nil if
-// dir has no program of that name (developer guide, "Building a custom runtime").
-func bootstrap(dir string) []string {
-	st, err := os.Stat(filepath.Join(dir, "bootstrap"))
-	if err != nil || !st.Mode().IsRegular() || st.Mode().Perm()&0o111 == 0 {
-		return nil
+// bootstrap is the command of a custom runtime: the first program of that name in
+// the code and the layers, or nil if there is none (developer guide, "Building a
+// custom runtime").
+func bootstrap(mounts []sandbox.Mount) []string {
+	for _, m := range mounts {
+		st, err := os.Stat(filepath.Join(m.Source, "bootstrap"))
+		if err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o111 != 0 {
+			return []string{m.Target + "/bootstrap"}
+		}
 	}
-	return []string{taskRoot + "/bootstrap"}
+	return nil
 }
 
 func newID() string {

@@ -68,6 +68,15 @@ type Catalog interface {
 	SetRecursiveLoop(ctx context.Context, caller alcove.Caller, name, loop string) error
 	SetRuntimeManagement(ctx context.Context, caller alcove.Caller, ref alcove.Ref, set alcove.RuntimeManagement) error
 	RuntimeManagement(ref alcove.Ref) (alcove.RuntimeManagement, error)
+	PublishLayer(ctx context.Context, caller alcove.Caller, in catalog.LayerVersion, zip []byte) (*catalog.LayerVersion, error)
+	DeleteLayer(ctx context.Context, caller alcove.Caller, name string, number int) error
+	Layer(name string, number int) (*catalog.LayerVersion, error)
+	LayerVersions(name, marker string, max int, suits func(*catalog.LayerVersion) bool) ([]*catalog.LayerVersion, string, error)
+	LatestLayers(marker string, max int, suits func(*catalog.LayerVersion) bool) ([]*catalog.LayerVersion, string, error)
+	Layers(arns []string) ([]alcove.Layer, error)
+	AddLayerPermission(ctx context.Context, caller alcove.Caller, name string, number int, in catalog.PermissionInput) (json.RawMessage, string, error)
+	RemoveLayerPermission(ctx context.Context, caller alcove.Caller, name string, number int, sid, revisionID string) error
+	LayerPolicy(name string, number int) (document, revisionID string, err error)
 	SetReserved(ctx context.Context, caller alcove.Caller, name string, reserved *int) error
 	SetTags(ctx context.Context, caller alcove.Caller, name string, set map[string]string, remove []string) error
 	Totals() (codeBytes int64, functions int)

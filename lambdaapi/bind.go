@@ -142,30 +142,32 @@ func (m *members) bind(f *failures, c *call, v reflect.Value) {
 		case fromBody:
 			continue
 		case fromPath:
-			value := c.param(one.key)
-			field.Set(reflect.ValueOf(&value))
+			one.set(f, field, []string{c.param(one.key)})
 			continue
 		}
 		field.SetZero()
-		values, ok := c.query[one.key]
-		if !ok {
-			continue
+		if values, ok := c.query[one.key]; ok {
+			one.set(f, field, values)
 		}
-		switch field.Interface().(type) {
-		case *string:
-			field.Set(reflect.ValueOf(&values[0]))
-		case []string:
-			field.Set(reflect.ValueOf(values))
-		case *int:
-			n, err := strconv.Atoi(values[0])
-			if err != nil {
-				f.add(one.name, values[0], "Member must be an integer")
-				continue
-			}
-			field.Set(reflect.ValueOf(&n))
-		default:
-			panic(fmt.Sprintf("lambdaapi: %s cannot come from the query as %s", one.name, field.Type()))
+	}
+}
+
+// set gives a member what a path or a query has for it.
+func (one *member) set(f *failures, field reflect.Value, values []string) {
+	switch field.Interface().(type) {
+	case *string:
+		field.Set(reflect.ValueOf(&values[0]))
+	case []string:
+		field.Set(reflect.ValueOf(values))
+	case *int:
+		n, err := strconv.Atoi(values[0])
+		if err != nil {
+			f.add(one.name, values[0], "Member must be an integer")
+			return
 		}
+		field.Set(reflect.ValueOf(&n))
+	default:
+		panic(fmt.Sprintf("lambdaapi: %s cannot come from a path or a query as %s", one.name, field.Type()))
 	}
 }
 

@@ -38,7 +38,13 @@ type functionConfiguration struct {
 	SnapStart                  map[string]string
 	RuntimeVersionConfig       map[string]string `json:",omitempty"`
 	LoggingConfig              loggingAnswer
+	Layers                     []layerAnswer     `json:",omitempty"`
 	TenancyConfig              map[string]string `json:",omitempty"`
+}
+
+type layerAnswer struct {
+	Arn      string
+	CodeSize int64
 }
 
 type environmentAnswer struct{ Variables map[string]string }
@@ -72,6 +78,9 @@ func (a *API) configuration(v *alcove.Version, arn string) *functionConfiguratio
 	}
 	if c.Environment != nil {
 		out.Environment = &environmentAnswer{c.Environment}
+	}
+	for _, l := range c.Layers {
+		out.Layers = append(out.Layers, layerAnswer{l.ARN, l.Code.Size})
 	}
 	if c.Tenancy != "" {
 		out.TenancyConfig = map[string]string{"TenantIsolationMode": c.Tenancy}

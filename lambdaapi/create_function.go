@@ -47,7 +47,11 @@ func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, 
 		Architecture: architecture, PackageType: "Zip", Tracing: "PassThrough",
 		Logging: alcove.Logging{Format: "Text", Group: "/aws/lambda/" + name},
 	}
-	if err := in.apply(&config); err != nil {
+	apply, err := in.applyTo(a)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := apply(&config); err != nil {
 		return reply{}, err
 	}
 	if err := checkVariables(config.Environment); err != nil {

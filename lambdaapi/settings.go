@@ -16,12 +16,12 @@ type settings struct {
 	EphemeralStorage *storageShape
 	LoggingConfig    *loggingShape
 	SnapStart        *snapStartShape
+	Layers           []string `is:"LayerList"`
 
 	// Those below are refused unless they are empty.
 	VpcConfig              *vpcShape
 	DeadLetterConfig       *deadLetterShape
 	KMSKeyArn              *string
-	Layers                 []string
 	FileSystemConfigs      []map[string]any
 	ImageConfig            *imageShape
 	CapacityProviderConfig map[string]any
@@ -80,7 +80,6 @@ func (s *settings) unsupported() error {
 		{"VpcConfig", vpc != nil && len(vpc.SubnetIds)+len(vpc.SecurityGroupIds) > 0},
 		{"DeadLetterConfig", s.DeadLetterConfig != nil && set(s.DeadLetterConfig.TargetArn)},
 		{"KMSKeyArn", set(s.KMSKeyArn)},
-		{"Layers", len(s.Layers) > 0},
 		{"FileSystemConfigs", len(s.FileSystemConfigs) > 0},
 		{"ImageConfig", image != nil && (len(image.EntryPoint)+len(image.Command) > 0 || set(image.WorkingDirectory))},
 		{"CapacityProviderConfig", len(s.CapacityProviderConfig) > 0},

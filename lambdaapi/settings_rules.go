@@ -91,6 +91,25 @@ func (s *settings) apply(c *alcove.Config) error {
 	return nil
 }
 
+// applyTo is apply with the layers, which the catalog knows. A list that is given
+// replaces what was there.
+func (s *settings) applyTo(a *API) (func(c *alcove.Config) error, error) {
+	if s.Layers == nil {
+		return s.apply, nil
+	}
+	var layers []alcove.Layer
+	if len(s.Layers) > 0 {
+		var err error
+		if layers, err = a.Catalog.Layers(s.Layers); err != nil {
+			return nil, err
+		}
+	}
+	return func(c *alcove.Config) error {
+		c.Layers = layers
+		return s.apply(c)
+	}, nil
+}
+
 // apply changes the members that are given. Levels belong to the JSON format:
 // they begin at INFO when it is chosen and go when it is left (recorded from the
 // service).

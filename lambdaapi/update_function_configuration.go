@@ -42,7 +42,11 @@ func updateFunctionConfiguration(a *API, ctx context.Context, caller alcove.Call
 	}
 	var revision string
 	set(&revision, in.RevisionId)
-	v, err := a.Catalog.UpdateConfiguration(ctx, caller, name, revision, in.apply)
+	apply, err := in.applyTo(a)
+	if err != nil {
+		return reply{}, err
+	}
+	v, err := a.Catalog.UpdateConfiguration(ctx, caller, name, revision, apply)
 	if err != nil {
 		return reply{}, err
 	}

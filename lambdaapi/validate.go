@@ -119,6 +119,10 @@ func (c *constraint) texts(f *failures, member string, list []string) {
 		f.add(member, echo, atMost(c.max))
 	}
 	if c.elem != nil && slices.ContainsFunc(list, func(s string) bool { return c.elem.broken(s) != nil }) {
+		if c.elem.bare {
+			f.add(member, echo, enumText(c.elem.enum))
+			return
+		}
 		f.add(member, echo, "Member must satisfy constraint: ["+c.elem.all()+"]")
 	}
 }

@@ -72,7 +72,7 @@ func TestCreateFunctionRefuses(t *testing.T) {
 		{"tenancy without mode", object{"TenancyConfig": object{}}, "ValidationException", "Value null at 'tenancyConfig.tenantIsolationMode' failed to satisfy constraint: Member must not be null"},
 		{"tenancy", object{"TenancyConfig": object{"TenantIsolationMode": "SHARED"}}, "ValidationException", "Value 'SHARED' at 'tenancyConfig.tenantIsolationMode' failed to satisfy constraint: Member must satisfy enum value set: [PER_TENANT]"},
 		{"vpc", object{"VpcConfig": object{"SubnetIds": []string{"subnet-1"}}}, "InvalidParameterValueException", "VpcConfig is not supported yet"},
-		{"layers", object{"Layers": []string{"arn"}}, "InvalidParameterValueException", "Layers is not supported yet"},
+		{"layers", object{"Layers": []string{"arn"}}, "ValidationException", "Value '[arn]' at 'layers' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 2048, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:\\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+), Member must not be null]"},
 		{"files", object{"FileSystemConfigs": []object{{"Arn": "x"}}}, "InvalidParameterValueException", "FileSystemConfigs is not supported yet"},
 		{"image config", object{"ImageConfig": object{"Command": []string{"x"}}}, "InvalidParameterValueException", "ImageConfig is not supported yet"},
 		{"dead letters", object{"DeadLetterConfig": object{"TargetArn": "arn"}}, "InvalidParameterValueException", "DeadLetterConfig is not supported yet"},

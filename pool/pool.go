@@ -14,6 +14,7 @@ package pool
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -240,12 +241,13 @@ func (p *Pool) Status() []environment.Status {
 	return out
 }
 
-// InUse says whether an environment of the pool runs the code of that digest.
+// InUse says whether an environment of the pool looks at the package of that
+// digest.
 func (p *Pool) InUse(sha256 string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.entries {
-		if e.version.Code.SHA256 == sha256 {
+		if slices.Contains(e.version.Packages(), sha256) {
 			return true
 		}
 	}
