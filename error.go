@@ -78,6 +78,7 @@ const (
 	LimitReservedConcurrency Limit = "reserved-concurrency" // the function's own
 	LimitTenantEnvironments  Limit = "tenant-environments"  // how many tenants a function may have at once
 	LimitTenantShare         Limit = "tenant-share"         // how many of those one tenant may have
+	LimitEnvironments        Limit = "environments"         // how many the node has file descriptors for
 	LimitMemory              Limit = "memory"               // the node's budget for environments
 	LimitDisk                Limit = "disk"                 // what /tmp of all environments leaves of the node's disk
 )

@@ -10,12 +10,13 @@ import (
 //
 // Preconditions: p.mu is held.
 func (p *Pool) makeMore() {
-	for p.making < p.cfg.Creators && !p.closed {
+	for p.making < p.cfg.Creators && !p.closed && p.placeNow() {
 		w := p.queue.pop()
 		if w == nil {
 			return
 		}
 		p.making++
+		p.begun()
 		w.began = true
 		e := &entry{version: w.group.version, group: w.group, made: w, began: time.Now(),
 			counts: w.group.version.Isolated()}
@@ -47,6 +48,7 @@ func (p *Pool) create(e *entry) {
 	defer p.mu.Unlock()
 	defer close(ready)
 	if err != nil {
+		p.gone()
 		p.drop(e)
 		p.initDone(e)
 		if !w.done {
@@ -115,8 +117,10 @@ func (p *Pool) ended(e *entry) {
 	w := e.made
 	p.initDone(e)
 	delete(p.entries, e.env)
+	p.gone()
 	if e.group == nil {
 		p.unstock(e)
+		p.makeMore()
 		return
 	}
 	p.unlist(e)

@@ -10,6 +10,12 @@ const evictionBatch = 64
 
 // charge sets what e counts in the budget.
 func (p *Pool) charge(e *entry, bytes int64) {
+	switch { // what is charged nothing is on its way out
+	case e.memory == 0 && bytes > 0:
+		p.staying++
+	case e.memory > 0 && bytes == 0:
+		p.staying--
+	}
 	p.memory += bytes - e.memory
 	if e.group != nil {
 		e.group.holder.memory += bytes - e.memory

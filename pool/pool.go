@@ -63,6 +63,9 @@ type Config struct {
 	Memory int64
 	// Disk watches the disk; without Lack nobody does.
 	Disk Disk
+	// Environments is how many there may be on this node, in whatever state: each
+	// holds file descriptors. Zero is no bound.
+	Environments int
 	// Stock bounds how many environments of v wait for tenants they do not know
 	// yet; nil keeps none.
 	Stock func(v *alcove.Version) policy.Bounds
@@ -105,6 +108,8 @@ type Pool struct {
 	short     []*stock
 	refilling bool  // refill is about to be called
 	memory    int64 // bytes that all environments are charged
+	existing  int   // environments begun and not gone
+	staying   int   // those of them that are not on their way out
 	promised  int64 // bytes for environments that calls wait for and that are not begun
 }
 

@@ -30,6 +30,7 @@ type fake struct {
 	closed atomic.Bool
 	ended  chan struct{}
 	once   sync.Once
+	end    func() // takes the time that removal takes
 }
 
 func (f *fake) ID() string { return f.id }
@@ -57,6 +58,7 @@ func (f *fake) Close() {
 	f.once.Do(func() {
 		f.closed.Store(true)
 		go func() {
+			f.end()
 			f.hooks.OnEnd()
 			close(f.ended)
 		}()
@@ -71,6 +73,9 @@ type fakes struct {
 	mu       sync.Mutex
 	made     []*fake
 	initTook time.Duration
+	endTook  time.Duration
+	alive    int // made and not ended
+	peak     int
 	initErr  error
 	current  func(*alcove.Version) bool
 }
@@ -78,7 +83,9 @@ type fakes struct {
 func (fs *fakes) start(v *alcove.Version, tenant alcove.Tenant, o StartOptions, h Hooks) (Environment, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	f := &fake{t: fs.t, id: fmt.Sprintf("%06d", len(fs.made)), version: v, tenant: tenant, hooks: h, ended: make(chan struct{})}
+	f := &fake{t: fs.t, id: fmt.Sprintf("%06d", len(fs.made)), version: v, tenant: tenant, hooks: h, ended: make(chan struct{}), end: fs.end}
+	fs.alive++
+	fs.peak = max(fs.peak, fs.alive)
 	fs.made = append(fs.made, f)
 	go func() {
 		time.Sleep(fs.initTook)
@@ -94,6 +101,22 @@ func (fs *fakes) start(v *alcove.Version, tenant alcove.Tenant, o StartOptions, 
 		h.OnFree()
 	}()
 	return f, nil
+}
+
+func (fs *fakes) end() {
+	if fs.endTook > 0 {
+		time.Sleep(fs.endTook)
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.alive--
+}
+
+// most is how many existed at once.
+func (fs *fakes) most() int {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return fs.peak
 }
 
 func (fs *fakes) count() int {
@@ -400,7 +423,7 @@ func checkEmpty(t testing.TB, p *Pool) {
 	if len(p.entries) != 0 || p.making != 0 || p.stocking != 0 {
 		t.Errorf("%d environments, %d creators and %d stockers are left", len(p.entries), p.making, p.stocking)
 	}
-	if p.memory != 0 || p.promised != 0 || len(p.holders) != 0 || p.queue.waiting != 0 {
+	if p.memory != 0 || p.promised != 0 || p.existing != 0 || p.staying != 0 || len(p.holders) != 0 || p.queue.waiting != 0 {
 		t.Errorf("%d bytes, %d promised, %d holders and %d waiting are left", p.memory, p.promised, len(p.holders), p.queue.waiting)
 	}
 	for id, f := range p.functions {

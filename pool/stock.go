@@ -216,11 +216,12 @@ func (p *Pool) refill() {
 			st.short = true
 			p.short = append(p.short, st) // another time
 			continue
-		case p.lack(st, now) <= 0, now.Before(st.retry), !p.cfg.Current(st.version), !p.roomForStock(st.fn.expected()):
+		case p.lack(st, now) <= 0, now.Before(st.retry), !p.cfg.Current(st.version), !p.roomForStock(st.fn.expected()), !p.placeForStock():
 			continue
 		}
 		st.making++
 		p.stocking++
+		p.begun()
 		e := &entry{version: st.version, stock: st, began: now}
 		p.charge(e, st.fn.expected())
 		go p.createStock(e)
@@ -237,6 +238,7 @@ func (p *Pool) createStock(e *entry) {
 	defer close(ready)
 	if err != nil {
 		p.cfg.Log.Warn("stock cannot be made", "function", e.version.Name, "error", err)
+		p.gone()
 		p.charge(e, 0)
 		p.stockFailed(e)
 		return

@@ -60,6 +60,13 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 		}
 		fmt.Println()
 	}
+	files, err := openFiles()
+	if err != nil {
+		return err
+	}
+	fmt.Println("node")
+	show(files.finding())
+	fmt.Println()
 	if c.Data == "" {
 		c.Data = defaultDataDir()
 	}

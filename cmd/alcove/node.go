@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 
 	"github.com/alcove-run/alcove"
@@ -71,6 +72,7 @@ type node struct {
 	// undo closes what is open, last first.
 	undo []func(context.Context) error
 
+	files     descriptors
 	driver    sandbox.Driver
 	runtimes  *runtimes.Set
 	artifacts *artifact.Store
@@ -125,8 +127,15 @@ func (n *node) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// openData takes the data directory for this process alone.
-func (n *node) openData(context.Context) error {
+// openData takes the data directory for this process alone, and as many open
+// files as it may have.
+func (n *node) openData(context.Context) (err error) {
+	if n.files, err = openFiles(); err != nil {
+		return err
+	}
+	if err := n.files.check(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(n.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("--data: %w", err)
 	}
@@ -246,6 +255,7 @@ func (n *node) openPool(context.Context) error {
 		KeepAlive:     keepAlive,
 		Memory:        int64(n.cfg.Memory),
 		Disk:          watchDisk(n.cfg.Data, n.driver, n.log),
+		Environments:  n.files.environments,
 		Creators:      2 * runtime.NumCPU(),
 		Refillers:     runtime.NumCPU(),
 		Stock:         n.stockBounds,
@@ -315,6 +325,7 @@ func (n *node) openListener(context.Context) (err error) {
 	if n.listener, err = net.Listen("tcp", n.cfg.Listen); err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
+	n.listener = netutil.LimitListener(n.listener, n.files.connections)
 	n.opened(func(context.Context) error {
 		if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
 			return err

@@ -111,9 +111,18 @@ func (b *buffer) String() string {
 
 // launch starts a node on a data directory and waits until it is ready.
 func launch(data string, flags ...string) (*node, error) {
+	return launchAs([]string{program}, data, flags...)
+}
+
+// launchLimited is launch with a hard limit of open files.
+func launchLimited(openFiles int, data string, flags ...string) (*node, error) {
+	return launchAs([]string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, openFiles), program}, data, flags...)
+}
+
+func launchAs(command []string, data string, flags ...string) (*node, error) {
 	n := &node{data: data, flags: flags, ended: make(chan struct{})}
-	args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", data}, flags...)
-	n.cmd = exec.Command(program, args...)
+	args := append(append(command[1:], "serve", "--listen", "127.0.0.1:0", "--data", data), flags...)
+	n.cmd = exec.Command(command[0], args...)
 	n.cmd.Stderr = &n.log
 	n.cmd.Env = cleanEnv()
 	// Should the tests be ended from outside, the node ends by itself.
