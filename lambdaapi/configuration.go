@@ -24,7 +24,7 @@ type functionConfiguration struct {
 	CodeSha256                 string
 	Version                    string
 	Environment                *environmentAnswer `json:",omitempty"`
-	TracingConfig              map[string]string
+	TracingConfig              tracingAnswer
 	RevisionId                 string
 	State                      string `json:",omitempty"`
 	StateReason                string `json:",omitempty"`
@@ -34,18 +34,28 @@ type functionConfiguration struct {
 	LastUpdateStatusReasonCode string `json:",omitempty"`
 	PackageType                string
 	Architectures              []string
-	EphemeralStorage           map[string]int
-	SnapStart                  map[string]string
-	RuntimeVersionConfig       map[string]string `json:",omitempty"`
+	EphemeralStorage           storageAnswer
+	SnapStart                  snapStartAnswer
+	RuntimeVersionConfig       *runtimeVersionAnswer `json:",omitempty"`
 	LoggingConfig              loggingAnswer
-	Layers                     []layerAnswer     `json:",omitempty"`
-	TenancyConfig              map[string]string `json:",omitempty"`
+	Layers                     []layerAnswer  `json:",omitempty"`
+	TenancyConfig              *tenancyAnswer `json:",omitempty"`
 }
 
 type layerAnswer struct {
 	Arn      string
 	CodeSize int64
 }
+
+type tracingAnswer struct{ Mode string }
+
+type storageAnswer struct{ Size int }
+
+type snapStartAnswer struct{ ApplyOn, OptimizationStatus string }
+
+type runtimeVersionAnswer struct{ RuntimeVersionArn string }
+
+type tenancyAnswer struct{ TenantIsolationMode string }
 
 type environmentAnswer struct{ Variables map[string]string }
 
@@ -67,10 +77,10 @@ func (a *API) configuration(v *alcove.Version, arn string) *functionConfiguratio
 		CodeSize: v.Code.Size, CodeSha256: base64Digest(v.Code.SHA256), Description: c.Description,
 		Timeout: c.Timeout, MemorySize: c.MemorySize, LastModified: v.LastModified.UTC().Format(timeLayout),
 		Version: v.Number, RevisionId: v.RevisionID, PackageType: c.PackageType,
-		TracingConfig:    map[string]string{"Mode": c.Tracing},
+		TracingConfig:    tracingAnswer{c.Tracing},
 		Architectures:    []string{c.Architecture},
-		EphemeralStorage: map[string]int{"Size": c.Ephemeral},
-		SnapStart:        map[string]string{"ApplyOn": "None", "OptimizationStatus": "Off"},
+		EphemeralStorage: storageAnswer{c.Ephemeral},
+		SnapStart:        snapStartAnswer{"None", "Off"},
 		LoggingConfig: loggingAnswer{LogFormat: c.Logging.Format, ApplicationLogLevel: c.Logging.ApplicationLevel,
 			SystemLogLevel: c.Logging.SystemLevel, LogGroup: c.Logging.Group},
 		State: string(v.State), StateReason: v.StateReason, StateReasonCode: v.StateReasonCode,
@@ -83,12 +93,12 @@ func (a *API) configuration(v *alcove.Version, arn string) *functionConfiguratio
 		out.Layers = append(out.Layers, layerAnswer{l.ARN, l.Code.Size})
 	}
 	if c.Tenancy != "" {
-		out.TenancyConfig = map[string]string{"TenantIsolationMode": c.Tenancy}
+		out.TenancyConfig = &tenancyAnswer{c.Tenancy}
 	}
 	// AWS has a digest here; this says what really runs. A function whose
 	// interpreter went away from the node is still described.
 	if arn := a.runtimeVersionARN(c.Runtime); arn != "" {
-		out.RuntimeVersionConfig = map[string]string{"RuntimeVersionArn": arn}
+		out.RuntimeVersionConfig = &runtimeVersionAnswer{arn}
 	}
 	return out
 }

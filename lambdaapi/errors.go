@@ -30,49 +30,64 @@ type shape struct {
 	bare bool
 }
 
-// shapeOf gives the shape of an error code (Lambda API reference, "Errors" of
-// the operations; the spelling is botocore's, lambda 2015-03-31).
+// shapeOf gives the shape of an error code.
 func shapeOf(code string, fault alcove.Fault) shape {
-	switch code {
-	case alcove.CodeInvalidParameterValue, alcove.CodeInvalidRequestContent, alcove.CodeCodeStorageExceeded,
-		codeUnsupported, "PolicyLengthExceededException", "AliasLimitExceededException":
-		return shape{status: http.StatusBadRequest, member: "message"}
-	case "CodeVerificationFailedException":
-		return shape{status: http.StatusBadRequest, member: "Message"}
-	case "ProvisionedConcurrencyConfigNotFoundException":
-		return shape{status: http.StatusNotFound, member: "message"}
-	case alcove.CodeResourceNotFound, "CodeSigningConfigNotFoundException":
-		return shape{status: http.StatusNotFound, member: "Message"}
-	case alcove.CodeResourceConflict:
-		return shape{status: http.StatusConflict, member: "message"}
-	case alcove.CodePreconditionFailed:
-		return shape{status: http.StatusPreconditionFailed, member: "message"}
-	case alcove.CodeTooManyRequests:
-		return shape{status: http.StatusTooManyRequests, member: "message"}
-	case alcove.CodeRequestTooLarge:
-		return shape{status: http.StatusRequestEntityTooLarge, member: "message"}
-	case alcove.CodeRequestEntityTooLarge:
-		return shape{status: http.StatusRequestEntityTooLarge, member: "message", bare: true}
-	case "ResourceNotReadyException", "InvalidRuntimeException":
-		return shape{status: http.StatusBadGateway, member: "message"}
-	case "InvalidZipFileException":
-		return shape{status: http.StatusBadGateway, member: "Message"}
-	case alcove.CodeValidation, codeSerialization, "IncompleteSignatureException":
-		return shape{status: http.StatusBadRequest, member: "message", bare: true}
-	case "MissingAuthenticationTokenException", "UnrecognizedClientException", "InvalidSignatureException":
-		return shape{status: http.StatusForbidden, member: "message", bare: true}
-	case "AccessDeniedException":
-		return shape{status: http.StatusForbidden, member: "Message", bare: true}
-	case codeUnknownOperation:
-		return shape{status: http.StatusNotFound, member: "message", bare: true}
-	case alcove.CodeService:
-		return shape{status: http.StatusInternalServerError, member: "Message"}
+	if s, ok := shapes[code]; ok {
+		return s
 	}
 	if fault == alcove.FaultClient {
 		return shape{status: http.StatusBadRequest, member: "message"}
 	}
 	return shape{status: http.StatusInternalServerError, member: "message"}
 }
+
+// shapes are the exceptions of AWS's model (the error fixtures of
+// aws-sdk-go-v2, service/lambda), and what its front end answers with.
+var shapes = func() map[string]shape {
+	all := map[string]shape{}
+	add := func(status int, member string, codes ...string) {
+		for _, code := range codes {
+			all[code] = shape{status: status, member: member}
+		}
+	}
+	add(http.StatusBadRequest, "message", alcove.CodeInvalidParameterValue, alcove.CodeInvalidRequestContent, alcove.CodeCodeStorageExceeded,
+		codeUnsupported, "AliasLimitExceededException", "PolicyLengthExceededException", "ModeNotSupportedException",
+		"CapacityProviderLimitExceededException", "FunctionVersionsPerCapacityProviderLimitExceededException")
+	add(http.StatusBadRequest, "Message", "CodeVerificationFailedException", "InvalidCodeSignatureException", "NoPublishedVersionException",
+		"PublicPolicyException", "RecursiveInvocationException", "ResourceInUseException", "SnapStartException", "CallbackTimeoutException")
+	add(http.StatusPaymentRequired, "Message", "ServiceQuotaExceededException")
+	add(http.StatusForbidden, "Message", "EFSMountFailureException", "S3FilesMountFailureException")
+	add(http.StatusNotFound, "Message", alcove.CodeResourceNotFound, "CodeSigningConfigNotFoundException")
+	add(http.StatusNotFound, "message", "ProvisionedConcurrencyConfigNotFoundException")
+	add(http.StatusRequestTimeout, "Message", "EFSMountConnectivityException", "EFSMountTimeoutException",
+		"S3FilesMountConnectivityException", "S3FilesMountTimeoutException", "SnapStartTimeoutException")
+	add(http.StatusConflict, "message", alcove.CodeResourceConflict, "CodeArtifactUserDeletedException", "CodeArtifactUserFailedException",
+		"CodeArtifactUserPendingException")
+	add(http.StatusConflict, "Message", "DurableExecutionAlreadyStartedException", "SnapStartNotReadyException", "SnapStartRegenerationFailureException")
+	add(http.StatusGone, "Message", "EFSIOException")
+	add(http.StatusPreconditionFailed, "message", alcove.CodePreconditionFailed)
+	add(http.StatusRequestEntityTooLarge, "message", alcove.CodeRequestTooLarge, "SerializedRequestEntityTooLargeException")
+	add(http.StatusUnsupportedMediaType, "message", "UnsupportedMediaTypeException")
+	add(http.StatusTooManyRequests, "message", alcove.CodeTooManyRequests)
+	add(http.StatusInternalServerError, "Message", alcove.CodeService)
+	add(http.StatusBadGateway, "message", "ResourceNotReadyException")
+	add(http.StatusBadGateway, "Message", "InvalidRuntimeException", "InvalidZipFileException", "InvalidSecurityGroupIDException",
+		"InvalidSubnetIDException", "SubnetIPAddressLimitReachedException", "ENILimitReachedException", "ENINotReadyException",
+		"EC2AccessDeniedException", "EC2ThrottledException", "EC2UnexpectedException",
+		"KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException")
+
+	bare := func(status int, member string, codes ...string) {
+		for _, code := range codes {
+			all[code] = shape{status: status, member: member, bare: true}
+		}
+	}
+	bare(http.StatusBadRequest, "message", alcove.CodeValidation, codeSerialization, "IncompleteSignatureException")
+	bare(http.StatusForbidden, "message", "MissingAuthenticationTokenException", "UnrecognizedClientException", "InvalidSignatureException")
+	bare(http.StatusForbidden, "Message", "AccessDeniedException")
+	bare(http.StatusNotFound, "message", codeUnknownOperation)
+	bare(http.StatusRequestEntityTooLarge, "message", alcove.CodeRequestEntityTooLarge)
+	return all
+}()
 
 // writeError answers with err. The details of what is the platform's fault go to
 // the log and nowhere else.

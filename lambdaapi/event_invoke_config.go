@@ -2,7 +2,6 @@ package lambdaapi
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -32,7 +31,7 @@ type eventInvokeInput struct {
 // eventInvokeOutput is AWS's FunctionEventInvokeConfig. Destinations are there
 // even if there are none (recorded from the service).
 type eventInvokeOutput struct {
-	LastModified             json.Number
+	LastModified             epoch
 	FunctionArn              string
 	MaximumRetryAttempts     *int `json:",omitempty"`
 	MaximumEventAgeInSeconds *int `json:",omitempty"`
@@ -46,14 +45,17 @@ func describeEventInvoke(e catalog.EventInvokeEntry) *eventInvokeOutput {
 		}
 		return &destinationShape{&arn}
 	}
-	return &eventInvokeOutput{LastModified: epoch(e.Config.LastModified), FunctionArn: e.ARN, MaximumRetryAttempts: e.Config.MaximumRetryAttempts,
+	return &eventInvokeOutput{LastModified: epoch{e.Config.LastModified}, FunctionArn: e.ARN, MaximumRetryAttempts: e.Config.MaximumRetryAttempts,
 		MaximumEventAgeInSeconds: e.Config.MaximumEventAge,
 		DestinationConfig:        destinationConfigShape{shape(e.Config.OnSuccess), shape(e.Config.OnFailure)}}
 }
 
 // epoch is a time in seconds, as a few of AWS's members have it.
-func epoch(t time.Time) json.Number {
-	return json.Number(strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64))
+type epoch struct{ time.Time }
+
+// MarshalJSON implements [json.Marshaler].
+func (e epoch) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(e.UnixMilli())/1000, 'f', 3, 64), nil
 }
 
 func putEventInvoke(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *eventInvokeInput) (reply, error) {

@@ -30,25 +30,30 @@ type corsShape struct {
 	MaxAge           *int     `json:",omitempty" is:"MaxAge"`
 }
 
+// urlCreated is what CreateFunctionUrlConfig answers.
+type urlCreated struct {
+	FunctionUrl  string
+	FunctionArn  string
+	AuthType     string
+	Cors         *corsShape `json:",omitempty"`
+	CreationTime string
+	InvokeMode   string `json:",omitempty"`
+}
+
 // urlOutput is AWS's FunctionUrlConfig.
 type urlOutput struct {
-	FunctionUrl      string
-	FunctionArn      string
-	AuthType         string
-	Cors             *corsShape `json:",omitempty"`
-	CreationTime     string
-	LastModifiedTime string `json:",omitempty"`
-	InvokeMode       string `json:",omitempty"`
+	urlCreated
+	LastModifiedTime string
 }
 
 // urlTime is how members of function URLs write times.
 const urlTime = "2006-01-02T15:04:05.000000Z"
 
-// describeURL describes a URL as Get and List do; Create and Update leave members
-// out (recorded from the service).
+// describeURL describes a URL as Get and List do; Create and Update leave a mode
+// out that they were not given (recorded from the service).
 func (a *API) describeURL(c *call, e catalog.URLEntry) *urlOutput {
-	return &urlOutput{FunctionUrl: a.functionURL(c.request, e.URL.ID), FunctionArn: e.ARN, AuthType: e.URL.AuthType, Cors: (*corsShape)(e.URL.Cors),
-		CreationTime: e.URL.Created.UTC().Format(urlTime), LastModifiedTime: e.URL.LastModified.UTC().Format(urlTime), InvokeMode: e.URL.InvokeMode}
+	return &urlOutput{urlCreated{FunctionUrl: a.functionURL(c.request, e.URL.ID), FunctionArn: e.ARN, AuthType: e.URL.AuthType, Cors: (*corsShape)(e.URL.Cors),
+		CreationTime: e.URL.Created.UTC().Format(urlTime), InvokeMode: e.URL.InvokeMode}, e.URL.LastModified.UTC().Format(urlTime)}
 }
 
 // functionURL is the URL with an id on the listener that r came to. Names below
@@ -89,8 +94,7 @@ func createURL(a *API, ctx context.Context, caller alcove.Caller, c *call, in *c
 	if err != nil {
 		return reply{}, err
 	}
-	out := a.describeURL(c, made)
-	out.LastModifiedTime = ""
+	out := a.describeURL(c, made).urlCreated
 	if in.InvokeMode == nil {
 		out.InvokeMode = ""
 	}

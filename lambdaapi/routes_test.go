@@ -40,7 +40,7 @@ func fill(v reflect.Value, depth int) {
 		v.SetMapIndex(key, value)
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if v.Type().Field(i).IsExported() {
+			if f := v.Type().Field(i); f.IsExported() || f.Anonymous {
 				fill(v.Field(i), depth-1)
 			}
 		}
