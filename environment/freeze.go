@@ -43,9 +43,10 @@ func (e *Environment) thaw() error {
 const (
 	// shortRest is the usual time between two invocations up to which an
 	// environment is not frozen between them, because to freeze and thaw it
-	// costs more than a wait at /next does; it is frozen when twice that time
-	// has passed and no invocation came.
+	// costs more than a wait at /next does; it is frozen when four times that
+	// time, or longRest, has passed and no invocation came.
 	shortRest = 250 * time.Millisecond
+	longRest  = 500 * time.Millisecond
 	// restWeight is how much of the usual rest is the last one's.
 	restWeight = 8
 	// A runtime that waits at /next uses no processor. These are what its
@@ -107,5 +108,5 @@ func (r *rest) patience(now time.Time) time.Duration {
 	if r.restless || r.rests < restWeight || r.usual > shortRest || r.checked.IsZero() {
 		return 0
 	}
-	return max(0, 2*r.usual-now.Sub(r.since))
+	return max(0, min(4*r.usual, longRest)-now.Sub(r.since))
 }

@@ -35,12 +35,7 @@ type outcome struct {
 
 // nextCall is a runtime that waits at /next.
 type nextCall struct {
-	reply chan nextReply // has room for one
-}
-
-type nextReply struct {
-	event *runtimeapi.Event
-	err   error
+	deliver func(*runtimeapi.Event, error) // does not block
 }
 
 // InvokeOptions are what an invocation wants beyond its answer.
@@ -172,7 +167,7 @@ func (e *Environment) handOver(r *run) {
 	e.become(Busy)
 	w := e.waiting
 	e.waiting = nil
-	w.reply <- nextReply{event: &runtimeapi.Event{
+	w.deliver(&runtimeapi.Event{
 		RequestID:     r.inv.RequestID,
 		TraceID:       r.inv.TraceID,
 		FunctionARN:   r.inv.InvokedARN,
@@ -180,7 +175,7 @@ func (e *Environment) handOver(r *run) {
 		ClientContext: r.inv.ClientContext,
 		Deadline:      r.deadline,
 		Payload:       r.inv.Payload,
-	}}
+	}, nil)
 }
 
 // arrived is a runtime at /next.
@@ -188,7 +183,7 @@ func (e *Environment) arrived(w *nextCall) {
 	switch e.State() {
 	case Creating: // quicker than the driver: sandboxCreated goes on with it
 		if e.waiting != nil || e.blank() {
-			w.reply <- nextReply{err: runtimeapi.ErrInvalidState}
+			w.deliver(nil, runtimeapi.ErrInvalidState)
 			return
 		}
 		e.waiting = w
@@ -206,12 +201,12 @@ func (e *Environment) arrived(w *nextCall) {
 		e.become(Idle)
 	case Idle:
 		if e.waiting != nil {
-			w.reply <- nextReply{err: runtimeapi.ErrInvalidState}
+			w.deliver(nil, runtimeapi.ErrInvalidState)
 			return
 		}
 		e.waiting = w
 	default:
-		w.reply <- nextReply{err: runtimeapi.ErrInvalidState}
+		w.deliver(nil, runtimeapi.ErrInvalidState)
 		return
 	}
 	switch p := e.pending; {
@@ -233,11 +228,14 @@ func (e *Environment) arrived(w *nextCall) {
 	}
 }
 
-// left is a runtime that gave up waiting at /next: its connection is gone.
-func (e *Environment) left(w *nextCall) {
-	if e.waiting == w {
-		e.waiting = nil
+// left is a runtime that gave up waiting at /next: its connection is gone. It
+// tells whether the runtime was still waiting.
+func (e *Environment) left(w *nextCall) bool {
+	if e.waiting != w {
+		return false
 	}
+	e.waiting = nil
+	return true
 }
 
 // responded is the runtime's answer to the invocation under way.

@@ -12,7 +12,7 @@ import (
 // about, off the way of invocations, if it was not for sampleIdle; at the end of
 // an invocation, if it was not for sampleBusy.
 const (
-	sampleIdle = 250 * time.Millisecond
+	sampleIdle = time.Second
 	sampleBusy = time.Second
 	// longRun is an invocation that may have changed it for good.
 	longRun = 100 * time.Millisecond

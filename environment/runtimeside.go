@@ -11,19 +11,35 @@ import (
 // API. Its methods run on the API's goroutines and only send messages.
 type runtimeSide struct{ e *Environment }
 
+// Await implements runtimeapi.Awaiter.
+func (s runtimeSide) Await(deliver func(*runtimeapi.Event, error)) (leave func() bool) {
+	w := &nextCall{deliver: deliver}
+	if err := s.e.send(context.Background(), func() { s.e.arrived(w) }); err != nil {
+		deliver(nil, runtimeapi.ErrInvalidState)
+		return func() bool { return false }
+	}
+	return func() bool {
+		// An event that is handed over before the runtime is known to have left is
+		// lost with it; the invocation ends by its exit or its deadline.
+		left := make(chan bool, 1)
+		err := s.e.send(context.Background(), func() { left <- s.e.left(w) })
+		return err == nil && <-left
+	}
+}
+
 // Next implements runtimeapi.Environment.
 func (s runtimeSide) Next(ctx context.Context) (*runtimeapi.Event, error) {
-	w := &nextCall{reply: make(chan nextReply, 1)}
-	if err := s.e.send(ctx, func() { s.e.arrived(w) }); err != nil {
-		return nil, err
+	type reply struct {
+		event *runtimeapi.Event
+		err   error
 	}
+	replies := make(chan reply, 1)
+	leave := s.Await(func(ev *runtimeapi.Event, err error) { replies <- reply{ev, err} })
 	select {
-	case r := <-w.reply:
+	case r := <-replies:
 		return r.event, r.err
 	case <-ctx.Done():
-		_ = s.e.send(context.WithoutCancel(ctx), func() { s.e.left(w) })
-		// An event that was handed over in the meantime is lost with its
-		// runtime; the invocation ends by its exit or its deadline.
+		leave()
 		return nil, ctx.Err()
 	case <-s.e.dead:
 		return nil, runtimeapi.ErrInvalidState

@@ -65,7 +65,7 @@ func (e *Environment) expired() {
 // until nothing is left: what stays behind would hold a tenant's bytes.
 func (e *Environment) remove() {
 	if e.waiting != nil {
-		e.waiting.reply <- nextReply{err: runtimeapi.ErrInvalidState}
+		e.waiting.deliver(nil, runtimeapi.ErrInvalidState)
 		e.waiting = nil
 	}
 	e.asking = nil // its answer is that the environment is dead

@@ -48,6 +48,8 @@ type conn struct {
 	holds  atomic.Bool
 	close  sync.Once
 
+	first []byte // what was read before net/http had it
+
 	// Of the goroutine that reads: one at a time, says net/http.
 	lines int
 	ended bool // the header's last line has been read
@@ -56,7 +58,7 @@ type conn struct {
 
 func (c *conn) Read(p []byte) (int, error) {
 	if c.inBody.Load() {
-		return c.Conn.Read(p)
+		return c.next(p)
 	}
 	if c.read.Load() > smallHeader && !c.holds.Load() {
 		select {
@@ -66,13 +68,24 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, net.ErrClosed
 		}
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.next(p)
 	c.read.Add(int64(n))
 	if !c.scan(p[:n]) {
 		c.tooLarge()
 		return 0, io.EOF // net/http hangs up without a word
 	}
 	return n, err
+}
+
+// next reads what was read before, and then the connection.
+func (c *conn) next(p []byte) (int, error) {
+	if len(c.first) > 0 {
+		n := copy(p, c.first)
+		c.first = c.first[n:]
+		return n, nil
+	}
+	c.first = nil
+	return c.Conn.Read(p)
 }
 
 // scan counts the lines of the header in b, and tells whether they are few
@@ -126,6 +139,7 @@ func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.close.Do(func() {
 		c.release()
+		c.s.forget(c)
 		<-c.s.conns
 	})
 	return err

@@ -7,6 +7,12 @@
 // It owns the HTTP side only: connections, limits, decoding and rendering. The
 // state of the environment is behind [Environment].
 //
+// The requests that make up invocations, in the plain form in which runtimes
+// send them, have a reader of their own (quick.go), which costs a third of what
+// net/http does and writes an event without waking anybody first. It takes
+// exactly what it knows; a connection on which anything else comes is net/http's
+// from there on. FuzzSameAsHTTP holds the two to the same answers.
+//
 // All that comes in is hostile. An environment is known by its listener and by
 // nothing that a request says; no part of a request is ever used as a path,
 // dialled, or logged above debug level. What one environment can make the node

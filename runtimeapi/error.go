@@ -12,7 +12,7 @@ const typeErrorCause = "application/vnd.aws.lambda.error.cause+json"
 
 // invocationError answers POST /runtime/invocation/{id}/error.
 func (s *Server) invocationError(w http.ResponseWriter, r *http.Request, id string) {
-	const state = "InvocationErrorResponse"
+	const state = stateError
 	invocation := r.Header.Get(headerInvocationID)
 	body, err := s.read(r)
 	switch {
@@ -28,17 +28,23 @@ func (s *Server) invocationError(w http.ResponseWriter, r *http.Request, id stri
 		s.truncated(w, r, id, invocation, state)
 		return
 	}
-	f := Fault{Type: faultType(r.Header.Get(headerErrorType)), Body: body}
-	if r.Header.Get("Content-Type") == typeErrorCause {
-		f.Body, f.XRayCause = splitCause(body)
-	} else {
-		f.XRayCause = xrayCause([]byte(r.Header.Get(headerXRayCause)))
-	}
+	f := faultOf(r.Header.Get(headerErrorType), r.Header.Get("Content-Type"), r.Header.Get(headerXRayCause), body)
 	if err := s.env.Failure(id, invocation, f); err != nil {
 		s.refuse(w, r, err, state)
 		return
 	}
 	renderAccepted(w)
+}
+
+// faultOf is the fault that headers and a body make up.
+func faultOf(errorType, contentType, cause string, body []byte) Fault {
+	f := Fault{Type: faultType(errorType), Body: body}
+	if contentType == typeErrorCause {
+		f.Body, f.XRayCause = splitCause(body)
+	} else {
+		f.XRayCause = xrayCause([]byte(cause))
+	}
+	return f
 }
 
 // splitCause takes a body of typeErrorCause apart: what the caller of the

@@ -13,7 +13,7 @@ func (s *Server) invocationNext(w http.ResponseWriter, r *http.Request, _ string
 		if r.Context().Err() != nil {
 			panic(http.ErrAbortHandler) // nobody is there; to return would be an empty answer
 		}
-		s.refuse(w, r, err, "Ready")
+		s.refuse(w, r, err, stateReady)
 		return
 	}
 	h := w.Header()

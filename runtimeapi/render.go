@@ -57,6 +57,13 @@ func renderTooLarge(w http.ResponseWriter) {
 		fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", alcove.MaxPayload))
 }
 
+// States, as refusals name them, that requests lead to.
+const (
+	stateReady    = "Ready"
+	stateResponse = "InvocationResponse"
+	stateError    = "InvocationErrorResponse"
+)
+
 // refuse answers what the environment refused. state is the one that the
 // request would have led to.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, state string) {

@@ -24,7 +24,7 @@ const (
 // its trailers say that the function failed half-way, the invocation failed and
 // what was streamed before is dropped.
 func (s *Server) invocationResponse(w http.ResponseWriter, r *http.Request, id string) {
-	const state = "InvocationResponse"
+	const state = stateResponse
 	invocation := r.Header.Get(headerInvocationID)
 	if mode := r.Header.Get(headerMode); mode != "" && mode != "streaming" {
 		err := s.env.Failure(id, invocation, Fault{Type: "Runtime.InvalidResponseModeHeader",

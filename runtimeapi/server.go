@@ -3,11 +3,13 @@ package runtimeapi
 import (
 	"context"
 	"errors"
+	"io"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -42,8 +44,13 @@ type Server struct {
 	bodies chan struct{} // a place for each large body that is being read
 	header chan struct{} // the one place for a large header
 
+	slow     chan net.Conn // from quickConns to http
+	onlyHTTP bool          // quickConns hand all on; for tests
+
 	mu       sync.Mutex
-	closed   bool // guarded by mu; no request is taken up any more
+	closed   bool                   // guarded by mu; no request is taken up any more
+	opened   map[io.Closer]struct{} // guarded by mu; listeners, and connections that http does not have
+	serving  bool                   // guarded by mu; http is
 	requests sync.WaitGroup
 }
 
@@ -58,6 +65,8 @@ func NewServer(env Environment, logger *slog.Logger) *Server {
 		conns:  make(chan struct{}, maxConns),
 		bodies: make(chan struct{}, maxBodies),
 		header: make(chan struct{}, 1),
+		slow:   make(chan net.Conn),
+		opened: make(map[io.Closer]struct{}),
 	}
 	s.http = http.Server{
 		Handler:                      http.HandlerFunc(s.handle),
@@ -77,12 +86,107 @@ func NewServer(env Environment, logger *slog.Logger) *Server {
 // Serve accepts connections on l until the server is closed, which also closes
 // l; then it returns nil. Several listeners may be served at once.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(&listener{Listener: l, s: s})
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+	if !s.open(l) {
+		return l.Close()
 	}
-	return err
+	defer s.forget(l)
+	from := &listener{Listener: l, s: s}
+	for wait := minRetry; ; {
+		c, err := from.Accept()
+		switch {
+		case err == nil:
+			wait = minRetry
+			s.take(c.(*conn))
+			continue
+		case s.ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		}
+		// Out of descriptors, as a rule; net/http waits in the same way.
+		select {
+		case <-time.After(wait):
+		case <-s.ctx.Done():
+			return nil
+		}
+		wait = min(2*wait, maxRetry)
+	}
 }
+
+// How long Serve waits after an error before it accepts again.
+const (
+	minRetry = 5 * time.Millisecond
+	maxRetry = time.Second
+)
+
+// take serves a connection in a goroutine of its own.
+func (s *Server) take(c *conn) {
+	if !s.open(c) {
+		_ = c.Close()
+		return
+	}
+	go func() {
+		defer s.requests.Done()
+		s.serveQuick(c)
+	}()
+}
+
+// open has [Server.Close] close c. It counts a connection as a request, and is
+// false if the server has been closed.
+func (s *Server) open(c io.Closer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.opened[c] = struct{}{}
+	if _, ok := c.(*conn); ok {
+		s.requests.Add(1)
+	}
+	return true
+}
+
+func (s *Server) forget(c io.Closer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.opened, c)
+}
+
+// handOn gives a connection, and what has been read of it, to net/http.
+func (s *Server) handOn(c *conn, read []byte) bool {
+	c.first = read
+	s.mu.Lock()
+	if !s.serving && !s.closed {
+		s.serving = true
+		s.requests.Add(1)
+		go func() {
+			defer s.requests.Done()
+			_ = s.http.Serve(handedOn{s}) // ends when the server is closed
+		}()
+	}
+	s.mu.Unlock()
+	select {
+	case s.slow <- c:
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+// handedOn is the listener of http.
+type handedOn struct{ s *Server }
+
+func (h handedOn) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.s.slow:
+		return c, nil
+	case <-h.s.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+func (h handedOn) Close() error   { return nil }
+func (h handedOn) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
 // Close closes all listeners and connections and makes every [Environment.Next]
 // that is blocked return. It does not wait for requests under way, so it may be
@@ -90,9 +194,15 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
+	opened := s.opened
+	s.opened = nil
 	s.mu.Unlock()
-	s.cancel() // first: http.Server waits for an Accept, which may be waiting itself
-	return s.http.Close()
+	s.cancel()
+	var err error
+	for c := range opened {
+		err = errors.Join(err, c.Close())
+	}
+	return errors.Join(err, s.http.Close())
 }
 
 // Wait returns when no request is being answered any more. Call it after

@@ -40,10 +40,13 @@ func serve(t testing.TB) *served {
 }
 
 // serveFor is serve with something between the server and the environment.
-func serveFor(t testing.TB, env *runtimeapitest.Environment, front runtimeapi.Environment) *served {
+func serveFor(t testing.TB, env *runtimeapitest.Environment, front runtimeapi.Environment, more ...func(*runtimeapi.Server)) *served {
 	t.Helper()
 	s := &served{t: t, env: env, socket: filepath.Join(t.TempDir(), "runtime.sock")}
 	s.server = runtimeapi.NewServer(front, slog.New(slog.DiscardHandler))
+	for _, change := range more {
+		change(s.server)
+	}
 	l, err := net.Listen("unix", s.socket)
 	if err != nil {
 		t.Fatal(err)
