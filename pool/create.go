@@ -85,6 +85,7 @@ func (p *Pool) inited(e *entry, err error) {
 		return
 	}
 	if err == nil {
+		e.group.fn.took(time.Since(e.began))
 		p.stockOf(e.version, StartOptions{}).took(time.Since(e.began))
 		if e.made != nil && e.made.opts.Suppressed {
 			p.initDone(e)

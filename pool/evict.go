@@ -62,7 +62,7 @@ func (p *Pool) withinShare(g *group, own int) bool {
 			continue
 		}
 		for _, e := range other.idle {
-			idle = append(idle, snapshot(e))
+			idle = append(idle, policy.Idle{ID: e.env.ID(), Since: e.since})
 			entries = append(entries, e)
 		}
 	}
@@ -105,7 +105,7 @@ func (p *Pool) evictOldest(f *function, n int) {
 		if len(idle) == n {
 			break
 		}
-		idle = append(idle, snapshot(e))
+		idle = append(idle, policy.Idle{ID: e.env.ID(), Since: e.since})
 		entries = append(entries, e)
 	}
 	for _, i := range policy.Victims(time.Now(), idle, n, p.cfg.TenantIdleMin) {
@@ -121,19 +121,49 @@ func (p *Pool) evictFor(need int64) {
 	}
 }
 
-// idle is the snapshot that policy decides on, with what is behind it.
+// idle is the snapshot of all idle environments that policy decides on, with what
+// is behind it.
 func (p *Pool) idle() (idle []policy.Idle, entries []*entry) {
+	now := time.Now()
 	for _, f := range p.functions {
 		for e := range f.idle.all() {
-			idle = append(idle, snapshot(e))
+			g := e.group
+			idle = append(idle, policy.Idle{ID: e.env.ID(), Since: e.since, Memory: e.memory, Holder: g.holder.key, Held: g.holder.memory,
+				Hope: g.habit.Hope(now.Sub(e.since)), Restart: f.restartOf(g.version)})
 			entries = append(entries, e)
 		}
 	}
 	return idle, entries
 }
 
-func snapshot(e *entry) policy.Idle {
-	return policy.Idle{ID: e.env.ID(), Since: e.since, Memory: e.memory}
+// What a restart costs.
+const (
+	// unknownRestart is taken before an environment of the function was made.
+	unknownRestart = 100 * time.Millisecond
+	// stockedRestart is the part of it that remains with stock at hand: its
+	// caller does not wait, but what is taken has to be made again.
+	stockedRestart = 4
+)
+
+// took learns from an environment that took so long to make.
+func (f *function) took(d time.Duration) {
+	if f.restart == 0 {
+		f.restart = d
+	} else {
+		f.restart += (d - f.restart) / 8
+	}
+}
+
+// restartOf is what it costs now if an environment of v has to be made again.
+func (f *function) restartOf(v *alcove.Version) time.Duration {
+	d := f.restart
+	if d == 0 {
+		d = unknownRestart
+	}
+	if f.stocks[v.Number].ready() != nil {
+		d /= stockedRestart
+	}
+	return d
 }
 
 // retire ends an idle environment; it counts no more from here on.
@@ -179,13 +209,26 @@ func (p *Pool) sweepLoop() {
 	}
 }
 
+// expire ends what is not worth being held any longer.
+func (p *Pool) expire() {
+	keep, now := policy.Keeping(p.cfg.KeepAlive), time.Now()
+	for _, f := range p.functions {
+		for e := range f.idle.all() {
+			idle := now.Sub(e.since)
+			if idle < keep.Least {
+				break // the others were used later still
+			}
+			if !keep.Holds(e.group.habit.Habit, idle) {
+				p.retire(e)
+			}
+		}
+	}
+}
+
 func (p *Pool) sweep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	idle, entries := p.idle()
-	for _, i := range policy.Expired(time.Now(), idle, p.cfg.KeepAlive) {
-		p.retire(entries[i])
-	}
+	p.expire()
 	for env, e := range p.entries {
 		p.measure(e, env.Status().Memory)
 	}

@@ -49,6 +49,7 @@ func (l *idleList) all() iter.Seq[*entry] {
 func (p *Pool) rest(e *entry) {
 	g := e.group
 	e.idle = true
+	g.habit.rested = e.since
 	g.idle = append(g.idle, e)
 	g.fn.idle.push(e)
 }

@@ -22,6 +22,7 @@ func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenan
 	g := p.group(v, tenant)
 	if !o.Suppressed {
 		if e := p.wake(g); e != nil {
+			g.habit.woken(e, time.Now())
 			p.mu.Unlock()
 			return Lease{Environment: e.env}, nil
 		}
@@ -34,6 +35,9 @@ func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenan
 		return Lease{}, err
 	}
 	st.demanded(p)
+	if g.entries == 0 && len(g.waiters) == 0 {
+		g.habit.missed(time.Now())
+	}
 	if stocked != nil {
 		p.bind(stocked, g)
 		p.mu.Unlock()
@@ -66,7 +70,8 @@ func (p *Pool) group(v *alcove.Version, tenant alcove.Tenant) *group {
 	k := groupKey{v.Number, v.Generation, tenant}
 	g := f.groups[k]
 	if g == nil {
-		g = &group{fn: f, fnID: v.FunctionID, key: k, version: v, holder: p.holder(v, tenant)}
+		g = &group{fn: f, fnID: v.FunctionID, key: k, version: v, holder: p.holder(v, tenant),
+			habit: p.habits.of(habitKey{v.FunctionID, v.Number, tenant})}
 		g.holder.groups[g] = true
 		f.groups[k] = g
 	}
@@ -106,6 +111,7 @@ func (p *Pool) forget(g *group) {
 		return // forgotten already
 	}
 	delete(g.fn.groups, g.key)
+	p.habits.touch(g.habit)
 	delete(g.holder.groups, g)
 	if len(g.holder.groups) == 0 {
 		delete(p.holders, g.holder.key)

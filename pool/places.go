@@ -37,7 +37,7 @@ func (p *Pool) makePlace() bool {
 		return true
 	}
 	idle, entries := p.idle()
-	for _, i := range policy.Victims(time.Now(), idle, over, 0) {
+	for _, i := range policy.VictimsOf(idle, over+p.cfg.Environments/evictionBatch) {
 		p.retire(entries[i])
 		over--
 	}

@@ -57,7 +57,8 @@ type Config struct {
 	// TenantIdleMin is how long an environment must have been idle before it may
 	// go for another tenant's sake.
 	TenantIdleMin time.Duration
-	// KeepAlive is how long an idle environment is kept.
+	// KeepAlive is how long an idle environment is kept while it is not known
+	// when its tenant comes; see policy.Keeping.
 	KeepAlive time.Duration
 	// Memory is the budget for all environments in bytes; zero means none.
 	Memory int64
@@ -101,7 +102,8 @@ type Pool struct {
 	entries   map[Environment]*entry
 	functions map[string]*function // by function id
 	holders   map[string]*holder   // by holder.key
-	making    int                  // environments in Init for a waiting call
+	habits    *habits
+	making    int // environments in Init for a waiting call
 	queue     creationQueue
 	stocking  int // environments in Init for a stock
 	stocked   int // environments that wait in stocks
@@ -125,6 +127,9 @@ type function struct {
 	// typical is what an environment of the function was last seen to use, in
 	// bytes; zero before one was measured.
 	typical int64
+	// restart is how long a caller of the function waits for an environment;
+	// zero before one was made.
+	restart time.Duration
 }
 
 // count adds n to what tenant has of f.
@@ -157,6 +162,7 @@ type group struct {
 	fnID    string
 	key     groupKey
 	holder  *holder
+	habit   *habit
 	version *alcove.Version
 	idle    []*entry  // most recently used last
 	waiters []*waiter // first come first
@@ -223,6 +229,7 @@ func New(cfg Config) *Pool {
 		entries:   make(map[Environment]*entry),
 		functions: make(map[string]*function),
 		holders:   make(map[string]*holder),
+		habits:    newHabits(maxHabits),
 	}
 	p.done.Go(p.sweepLoop)
 	if cfg.Disk.Lack != nil {

@@ -25,6 +25,7 @@ type fake struct {
 	tenant  alcove.Tenant // for whom it was made; empty for stock
 	bound   atomic.Pointer[alcove.Tenant]
 	hooks   Hooks
+	memory  atomic.Int64 // 1 MiB if zero
 
 	inUse  atomic.Bool
 	closed atomic.Bool
@@ -52,7 +53,9 @@ func (f *fake) Invoke(_ context.Context, inv *alcove.Invocation, _ environment.I
 	return &alcove.Result{}, nil
 }
 
-func (f *fake) Status() environment.Status { return environment.Status{ID: f.id, Memory: 1 << 20} }
+func (f *fake) Status() environment.Status {
+	return environment.Status{ID: f.id, Memory: max(1<<20, f.memory.Load())}
+}
 
 func (f *fake) Close() {
 	f.once.Do(func() {

@@ -254,6 +254,7 @@ func (p *Pool) createStock(e *entry) {
 func (p *Pool) shelve(e *entry) bool {
 	st := e.stock
 	if st.version == e.version {
+		st.fn.took(time.Since(e.began))
 		st.took(time.Since(e.began))
 	}
 	p.stockMade(e)

@@ -60,7 +60,6 @@ const (
 
 // Times that are the node's own choice.
 const (
-	keepAlive   = 10 * time.Minute
 	freezeAfter = 5 * time.Millisecond
 )
 
@@ -252,7 +251,7 @@ func (n *node) openPool(context.Context) error {
 		Cap:           n.tenantCap,
 		TenantShare:   n.cfg.TenantShare,
 		TenantIdleMin: n.cfg.TenantIdleMin,
-		KeepAlive:     keepAlive,
+		KeepAlive:     n.cfg.KeepAlive,
 		Memory:        int64(n.cfg.Memory),
 		Disk:          watchDisk(n.cfg.Data, n.driver, n.log),
 		Environments:  n.files.environments,

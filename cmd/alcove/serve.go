@@ -29,6 +29,7 @@ type serveCmd struct {
 	Concurrency   int           `help:"Account limit of concurrent invocations; a function may have 2.5 times its reserved concurrency, else 2.5 times this, of tenant environments." default:"1000"`
 	TenantIdleMin time.Duration `help:"At the cap of tenant environments, those idle for longer make room, least recently used first." default:"60s"`
 	TenantShare   float64       `help:"How much of a function's cap of tenant environments one tenant may have, above 0 and up to 1." default:"0.5"`
+	KeepAlive     time.Duration `help:"How long an idle environment is kept while it is not known when its tenant comes; what is known makes of it a tenth to six times as much." default:"10m"`
 	StockMax      int           `help:"How many initialised environments of a version may wait for new tenants, where the function does not say; 0 keeps none." default:"16"`
 	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of the machine's if not given." placeholder:"SIZE"`
 	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
@@ -74,6 +75,9 @@ func (c *serveCmd) validate() error {
 	}
 	if !(c.TenantShare > 0 && c.TenantShare <= 1) {
 		return fmt.Errorf("--tenant-share %v: above 0 and up to 1", c.TenantShare)
+	}
+	if c.KeepAlive < time.Second {
+		return fmt.Errorf("--keep-alive %s: at least 1s", c.KeepAlive)
 	}
 	if c.StockMax < 0 || c.StockMax > alcove.MaxStock {
 		return fmt.Errorf("--stock-max %d: 0 to %d", c.StockMax, alcove.MaxStock)

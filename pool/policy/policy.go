@@ -41,6 +41,13 @@ type Idle struct {
 	Since time.Time // when it was last used
 	// Memory is what it holds, in bytes.
 	Memory int64
+	// Holder is for whom it is held, and Held the bytes that are held for the
+	// same, at work or idle.
+	Holder string
+	Held   int64
+	// Hope is its habit's, and Restart how long its caller would wait for another.
+	Hope    float64
+	Restart time.Duration
 }
 
 // Victims picks n environments to end so that others can be made, by their
@@ -59,35 +66,6 @@ func Victims(now time.Time, idle []Idle, n int, min time.Duration) []int {
 	}
 	sortLRU(idle, old)
 	return old[:clamp(n, len(old))]
-}
-
-// VictimsFor picks environments to end, least recently used first, until at
-// least need bytes come free. It answers with all of them if that is not enough.
-func VictimsFor(idle []Idle, need int64) []int {
-	old := make([]int, len(idle))
-	for i := range idle {
-		old[i] = i
-	}
-	sortLRU(idle, old)
-	for n, i := range old {
-		if need <= 0 {
-			return old[:n]
-		}
-		need -= idle[i].Memory
-	}
-	return old
-}
-
-// Expired picks the environments that have been idle for longer than keep.
-func Expired(now time.Time, idle []Idle, keep time.Duration) []int {
-	var out []int
-	for i, e := range idle {
-		if now.Sub(e.Since) > keep {
-			out = append(out, i)
-		}
-	}
-	sortLRU(idle, out)
-	return out
 }
 
 func sortLRU(idle []Idle, places []int) {

@@ -93,38 +93,6 @@ func TestVictimsAgainstNaive(t *testing.T) {
 	})
 }
 
-func TestVictimsForAgainstNaive(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		idle := idleSet(t)
-		need := int64(rapid.IntRange(-1, 40).Draw(t, "need"))
-		got := idsAt(idle, VictimsFor(idle, need))
-		want := naiveOldest(idle, func(Idle) bool { return true }, func(taken []Idle) bool {
-			left := need
-			for _, e := range taken {
-				left -= e.Memory
-			}
-			return left > 0
-		})
-		if !slices.Equal(got, want) {
-			t.Fatalf("VictimsFor(%v, %d) = %v, want %v", idle, need, got, want)
-		}
-	})
-}
-
-func TestExpiredAgainstNaive(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		idle := idleSet(t)
-		now := epoch.Add(10 * time.Second)
-		keep := time.Duration(rapid.IntRange(0, 12).Draw(t, "keep")) * time.Second
-		got := idsAt(idle, Expired(now, idle, keep))
-		want := naiveOldest(idle, func(e Idle) bool { return now.Sub(e.Since) > keep },
-			func([]Idle) bool { return true })
-		if !slices.Equal(got, want) {
-			t.Fatalf("Expired(%v, %s) = %v, want %v", idle, keep, got, want)
-		}
-	})
-}
-
 // One tenant has what share promises, and never keeps everybody else out.
 func TestTenantCapLeavesRoomForOthers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
