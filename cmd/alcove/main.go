@@ -13,7 +13,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
 
 	"github.com/alcove-run/alcove/sandbox/gvisor"
 	"github.com/alcove-run/alcove/sandbox/namespace"
@@ -53,15 +52,7 @@ func main() {
 // run executes one command line.
 func run(ctx context.Context, args []string) error {
 	var c commands
-	parser, err := kong.New(&c,
-		kong.Name("alcove"),
-		kong.Description("A self-hosted, AWS-Lambda-compatible function service that keeps tenants apart."),
-		kong.DefaultEnvars("ALCOVE"),
-		kong.Configuration(kongyaml.Loader),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.UsageOnError(),
-	)
+	parser, err := newParser(ctx, &c)
 	if err != nil {
 		return err
 	}
@@ -70,4 +61,17 @@ func run(ctx context.Context, args []string) error {
 		parser.FatalIfErrorf(err)
 	}
 	return k.Run()
+}
+
+// newParser is the command line's, which fills c in.
+func newParser(ctx context.Context, c *commands) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("alcove"),
+		kong.Description("A self-hosted, AWS-Lambda-compatible function service that keeps tenants apart."),
+		kong.DefaultEnvars("ALCOVE"),
+		kong.Configuration(loadConfig),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.UsageOnError(),
+	)
 }
