@@ -16,14 +16,14 @@ var sources embed.FS
 // bootstrap, and the part that is only loaded when a function imports logging.
 func pythonSources() map[string]string {
 	return map[string]string{
-		"bootstrap": join("python", ".py", "base", "sinks", "marshal", "api", "context", "handler", "main"),
+		"bootstrap": join("python", ".py", "base", "sinks", "marshal", "api", "context", "handler", "blank", "main"),
 		"logs":      join("python", ".py", "logs"),
 	}
 }
 
 // nodeSource gives the one file of the Node.js runtime.
 func nodeSource() string {
-	return join("nodejs", ".js", "base", "errors", "logs", "api", "handler", "invoke", "stream", "main")
+	return join("nodejs", ".js", "base", "errors", "logs", "api", "handler", "invoke", "stream", "blank", "main")
 }
 
 func join(dir, ext string, parts ...string) string {

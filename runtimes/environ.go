@@ -52,26 +52,7 @@ func Reserved(key string) bool { return reserved[key] }
 // There are no credentials in it: alcove gives functions none.
 func Environ(v *alcove.Version, r Runtime, place alcove.Place, stream string) []string {
 	c := v.Config
-	env := map[string]string{
-		// What a function may replace.
-		"LANG":                     "en_US.UTF-8",
-		"TZ":                       ":UTC",
-		"PATH":                     "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-		"LD_LIBRARY_PATH":          libraryPath(),
-		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-		"AWS_XRAY_DAEMON_ADDRESS":  "169.254.100.1:2000",
-		"_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
-		"_AWS_XRAY_DAEMON_PORT":    "2000",
-	}
-	switch r.Family {
-	case Python:
-		env["PYTHONPATH"] = RuntimeDir
-		env["PWD"] = TaskDir
-	case NodeJS:
-		env["NODE_PATH"] = fmt.Sprintf("/opt/nodejs/node%d/node_modules:/opt/nodejs/node_modules:"+
-			"/var/runtime/node_modules:/var/runtime:/var/task", nodeMajor(r.Name))
-		env["PWD"] = TaskDir
-	}
+	env := standard(r, place)
 	for key, value := range c.Environment {
 		// Keys of the platform's own kind were refused when the function was
 		// configured; this is for versions older than the rule.
@@ -81,17 +62,11 @@ func Environ(v *alcove.Version, r Runtime, place alcove.Place, stream string) []
 	}
 
 	env["_HANDLER"] = c.Handler
-	env["LAMBDA_TASK_ROOT"] = TaskDir
-	env["LAMBDA_RUNTIME_DIR"] = RuntimeDir
-	env["AWS_LAMBDA_RUNTIME_API"] = sandbox.RuntimeAPIAddr
-	env["AWS_LAMBDA_INITIALIZATION_TYPE"] = "on-demand"
 	env["AWS_LAMBDA_FUNCTION_NAME"] = v.Name
 	env["AWS_LAMBDA_FUNCTION_VERSION"] = v.Number
 	env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = strconv.Itoa(c.MemorySize)
 	env["AWS_LAMBDA_LOG_GROUP_NAME"] = c.Logging.Group
 	env["AWS_LAMBDA_LOG_STREAM_NAME"] = stream
-	env["AWS_REGION"] = place.Region
-	env["AWS_DEFAULT_REGION"] = place.Region
 	if c.Logging.Group == "" {
 		env["AWS_LAMBDA_LOG_GROUP_NAME"] = "/aws/lambda/" + v.Name
 	}
@@ -104,12 +79,49 @@ func Environ(v *alcove.Version, r Runtime, place alcove.Place, stream string) []
 			env["AWS_LAMBDA_LOG_LEVEL"] = c.Logging.ApplicationLevel
 		}
 	}
+	return list(env)
+}
 
-	list := make([]string, 0, len(env))
-	for _, key := range slices.Sorted(maps.Keys(env)) {
-		list = append(list, key+"="+env[key])
+// standard are the variables that have nothing of a function's, but for the name
+// of its runtime.
+func standard(r Runtime, place alcove.Place) map[string]string {
+	env := map[string]string{
+		// What a function may replace.
+		"LANG":                     "en_US.UTF-8",
+		"TZ":                       ":UTC",
+		"PATH":                     "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+		"LD_LIBRARY_PATH":          libraryPath(),
+		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+		"AWS_XRAY_DAEMON_ADDRESS":  "169.254.100.1:2000",
+		"_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
+		"_AWS_XRAY_DAEMON_PORT":    "2000",
+		// What it may not.
+		"LAMBDA_TASK_ROOT":               TaskDir,
+		"LAMBDA_RUNTIME_DIR":             RuntimeDir,
+		"AWS_LAMBDA_RUNTIME_API":         sandbox.RuntimeAPIAddr,
+		"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+		"AWS_REGION":                     place.Region,
+		"AWS_DEFAULT_REGION":             place.Region,
 	}
-	return list
+	switch r.Family {
+	case Python:
+		env["PYTHONPATH"] = RuntimeDir
+		env["PWD"] = TaskDir
+	case NodeJS:
+		env["NODE_PATH"] = fmt.Sprintf("/opt/nodejs/node%d/node_modules:/opt/nodejs/node_modules:"+
+			"/var/runtime/node_modules:/var/runtime:/var/task", nodeMajor(r.Name))
+		env["PWD"] = TaskDir
+	}
+	return env
+}
+
+// list is env as execve takes it, sorted.
+func list(env map[string]string) []string {
+	out := make([]string, 0, len(env))
+	for _, key := range slices.Sorted(maps.Keys(env)) {
+		out = append(out, key+"="+env[key])
+	}
+	return out
 }
 
 // libraryPath is AWS's LD_LIBRARY_PATH with the system's own directories where

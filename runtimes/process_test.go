@@ -40,6 +40,8 @@ type function struct {
 	stdout  bool // log records go to stdout rather than to the log descriptor
 	tcp     bool // the Runtime API is on TCP alone
 	memory  int
+	blank   bool   // started before the function is there, and told of it by become
+	dir     string // where to put everything; a new directory if empty
 }
 
 // process is a bootstrap that runs on this machine, in no sandbox, with an
@@ -50,6 +52,7 @@ type process struct {
 	task    string
 	started time.Time
 	exited  chan struct{}
+	become  func()           // puts the function's files there and tells a blank process of it
 	state   *os.ProcessState // once exited is closed
 
 	mu     sync.Mutex
@@ -70,26 +73,32 @@ func start(t testing.TB, f function) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := f.dir
+	if dir == "" {
+		dir = t.TempDir()
+	}
 	p := &process{t: t, env: runtimeapitest.New(), task: filepath.Join(dir, "task"), exited: make(chan struct{})}
-	files := map[string]string{}
+	if f.blank {
+		p.env = runtimeapitest.NewBlank()
+	}
+	ours, own := map[string]string{}, map[string]string{}
 	for name, raw := range r.Want.Files {
-		files[filepath.Join(dir, strings.TrimPrefix(name, "/var/"))] = string(raw)
+		ours[filepath.Join(dir, strings.TrimPrefix(name, "/var/"))] = string(raw)
 	}
 	for name, text := range f.files {
-		files[filepath.Join(p.task, name)] = text
+		own[filepath.Join(p.task, name)] = text
 	}
-	for name, text := range files {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	writeFiles(t, ours)
+	if !f.blank {
+		writeFiles(t, own)
+	}
+	if err := os.MkdirAll(p.task, 0o755); err != nil {
+		t.Fatal(err)
 	}
 
 	server := runtimeapi.NewServer(p.env, slog.New(slog.DiscardHandler))
 	network, address := "unix", filepath.Join(dir, "runtime.sock")
+	_ = os.Remove(address) // of another process in f.dir
 	if f.tcp {
 		network, address = "tcp", "127.0.0.1:0"
 	}
@@ -108,13 +117,60 @@ func start(t testing.TB, f function) *process {
 	args = append(args, filepath.Join(dir, "runtime.sock"))
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = p.task
-	for _, kv := range runtimes.Environ(v, r, alcove.Place{Partition: "aws", Region: "us-east-1", Account: "000000000000"}, "2026/01/01/[$LATEST]abc") {
-		kv = strings.ReplaceAll(kv, "/var/task", p.task)
-		kv = strings.ReplaceAll(kv, runtimes.RuntimeDir, filepath.Join(dir, "runtime"))
-		cmd.Env = append(cmd.Env, strings.Replace(kv, "127.0.0.1:9001", l.Addr().String(), 1))
+	place := alcove.Place{Partition: "aws", Region: "us-east-1", Account: "000000000000"}
+	here := func(env []string) (out []string) {
+		for _, kv := range env {
+			kv = strings.ReplaceAll(kv, "/var/task", p.task)
+			kv = strings.ReplaceAll(kv, runtimes.RuntimeDir, filepath.Join(dir, "runtime"))
+			out = append(out, strings.Replace(kv, "127.0.0.1:9001", l.Addr().String(), 1))
+		}
+		return out
+	}
+	cmd.Env = here(runtimes.Environ(v, r, place, "2026/01/01/[$LATEST]abc"))
+	if !f.stdout {
+		cmd.Env = append(cmd.Env, "_LAMBDA_TELEMETRY_LOG_FD=3")
+	}
+	if f.blank {
+		message := functionMessage(t, cmd.Env)
+		cmd.Env = here(runtimes.BlankEnviron(r, place))
+		p.become = func() {
+			writeFiles(t, own)
+			p.env.Specialise(message)
+		}
 	}
 	p.run(cmd, !f.stdout, server)
 	return p
+}
+
+// functionMessage is what a blank process is told, the variables in their order.
+func functionMessage(t testing.TB, env []string) []byte {
+	t.Helper()
+	var members []string
+	for _, kv := range env {
+		key, value, _ := strings.Cut(kv, "=")
+		k, err := json.Marshal(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, string(k)+":"+string(v))
+	}
+	return []byte(`{"environment":{` + strings.Join(members, ",") + `}}`)
+}
+
+func writeFiles(t testing.TB, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // version is the function's, as the platform knows it.
@@ -147,7 +203,6 @@ func (p *process) run(cmd *exec.Cmd, framed bool, server *runtimeapi.Server) {
 			p.t.Fatal(err)
 		}
 		cmd.ExtraFiles = []*os.File{logW}
-		cmd.Env = append(cmd.Env, "_LAMBDA_TELEMETRY_LOG_FD=3")
 	}
 	p.started = time.Now()
 	if err := cmd.Start(); err != nil {

@@ -27,6 +27,13 @@ class Api {
     return { host, port: Number(port) };
   }
 
+  // Waits until there is a function.
+  function(onFunction) {
+    this.waiting.push(onFunction);
+    this.socket.ref();
+    this.send(undefined, 'GET /alcove/function HTTP/1.1\r\nHost: runtime\r\n\r\n');
+  }
+
   next(answer, onEvent) {
     if (answer !== undefined) this.waiting.push(accepted);
     this.waiting.push(onEvent);

@@ -4,8 +4,6 @@ const LEVELS = { TRACE: 4, DEBUG: 8, INFO: 12, WARN: 16, ERROR: 20, FATAL: 24 };
 const FRAME_TEXT = 0xa55a0003;
 const FRAME_JSON = 0xa55a0002;
 
-const jsonLogs = (env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
-
 function writeAll(fd, bytes) {
   for (let at = 0; at < bytes.length;) {
     try {

@@ -19,6 +19,7 @@ function onUncaught(e) {
 }
 
 async function main() {
+  configure();
   patchConsole();
   process.on('uncaughtException', onUncaught);
   process.on('unhandledRejection', (reason, promise) => {
@@ -28,7 +29,7 @@ async function main() {
     die(e, 128);
   });
   process.on('beforeExit', () => onEmptyLoop());
-  api = new Api();
+  api ??= new Api();
   installGlobals();
   try {
     handler = await loadHandler(env._HANDLER || '');
@@ -43,4 +44,5 @@ async function main() {
   next();
 }
 
-main();
+if (env._ALCOVE_BLANK === undefined) main();
+else waitForFunction(main);

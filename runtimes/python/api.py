@@ -19,6 +19,14 @@ class _Api:
         self._rest = b""
         self._answer = b""  # goes out with the next question
 
+    def function(self):
+        """Waits until there is a function, and gives what is to be known of it."""
+        self._sock.sendall(b"GET /alcove/function HTTP/1.1\r\nHost: runtime\r\n\r\n")
+        status, _, body = self._read()
+        if status != 200:
+            raise SystemExit(1)
+        return _loads(body)
+
     def next(self):
         """Sends the answer that is due, asks for an event, and waits for it."""
         answer, self._answer = self._answer, b""

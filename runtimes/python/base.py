@@ -9,6 +9,10 @@
 #
 # SOCKET is the Runtime API's unix socket, /run/alcove/runtime.sock if not
 # given; if there is none, AWS_LAMBDA_RUNTIME_API says where TCP leads to it.
+#
+# With _ALCOVE_BLANK in its environment it does not know its function yet: it
+# waits to be told (see blank.py). So nothing here may look at a function's
+# variables before _configure does.
 
 import os
 import sys
@@ -25,7 +29,7 @@ _FRAME_TEXT = 0xA55A0003
 _FRAME_JSON = 0xA55A0002
 _ERROR_BITS = 20
 
-_JSON_LOGS = _ENV.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+_JSON_LOGS = False  # see _configure
 
 
 class _Fault(Exception):

@@ -24,8 +24,15 @@ def _answer(api, handler, headers, body, sink):
     sys.stdout.flush()
 
 
+def _configure():
+    """Reads what the environment says of the function."""
+    global _JSON_LOGS, _encode
+    _JSON_LOGS = _ENV.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+    _encode = _make_encode()
+
+
 def _prepare():
-    """Makes the interpreter look as a function expects it."""
+    """Makes the interpreter look as any function expects it."""
     import builtins
     import _sitebuiltins
 
@@ -33,26 +40,36 @@ def _prepare():
         setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)"))
     builtins.help = _sitebuiltins._Helper()
 
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(line_buffering=True)
+
+
+def _own_places():
+    """The directories of the function and of its layers, where modules are looked for first."""
     task = _ENV.get("LAMBDA_TASK_ROOT", "/var/task")
     versions = ["python%d.%d" % sys.version_info[:2]]
     named = _ENV.get("AWS_EXECUTION_ENV", "").rpartition("AWS_Lambda_")[2]
     if named.startswith("python") and named not in versions:
         versions.insert(0, named)
     layers = ["/opt/python/lib/%s/site-packages" % v for v in versions] + ["/opt/python"]
-    sys.path[:] = [task] + layers + [p for p in sys.path if p not in (task, _HERE)] + [_HERE]
-
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(line_buffering=True)
+    return [task] + layers
 
 
 def _main():
     path = sys.argv[1] if len(sys.argv) > 1 else "/run/alcove/runtime.sock"
     del sys.argv[1:]
     _prepare()
+    api = None
+    if _ENV.pop("_ALCOVE_BLANK", None) is not None:
+        api = _wait_for_function(path)
+    _configure()
+    own = _own_places()
+    sys.path[:] = own + [p for p in sys.path if p not in (own[0], _HERE)] + [_HERE]
     sink = _make_sink()
     sys.meta_path.insert(0, _LoggingFinder(sink))
-    api = _Api(path)
+    if api is None:
+        api = _Api(path)
     try:
         handler = _find_handler(_ENV.get("_HANDLER", ""))
     except Exception as e:

@@ -77,7 +77,7 @@ def _make_encode():
     return dumps
 
 
-_encode = _make_encode()
+_encode = None  # see _configure
 
 
 def _dumps(o):

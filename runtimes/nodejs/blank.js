@@ -1,0 +1,27 @@
+// A process that is started before its function is known.
+
+// What functions, and AWS's SDK, need of Node.js itself. Nothing in it depends on
+// the environment before it is used.
+const ORDINARY = ['buffer', 'crypto', 'events', 'fs/promises', 'http', 'https', 'os', 'stream', 'stream/promises', 'timers/promises',
+  'url', 'zlib'];
+
+// Gets ready, waits to be told the function, becomes its process, and goes on.
+async function waitForFunction(goOn) {
+  for (const name of ORDINARY) require(name);
+  await import('node:fs'); // has the loader of ES modules ready
+  api = new Api();
+  api.function((status, headers, body) => {
+    if (status !== 200) process.exit(1);
+    api.socket.unref();
+    become(JSON.parse(body.toString('utf8')).environment);
+    goOn();
+  });
+}
+
+// Has the process look as if it had been started with variables.
+function become(variables) {
+  for (const name of Object.keys(env)) delete env[name];
+  Object.assign(env, variables);
+  process.chdir(env.LAMBDA_TASK_ROOT);
+  require('module').Module._initPaths(); // NODE_PATH
+}

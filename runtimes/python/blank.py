@@ -1,0 +1,50 @@
+# A process that is started before its function is known.
+
+# Modules of the standard library that functions, logging and error reports need,
+# and in which nothing depends on the environment, the time or on chance.
+_ORDINARY = ("base64", "collections.abc", "contextlib", "datetime", "io", "json", "re", "string", "threading", "traceback",
+             "warnings", "weakref")
+
+
+def _wait_for_function(path):
+    """Gets ready, waits to be told the function, and becomes its process."""
+    known = set(sys.modules)
+    _configure()
+    for name in _ORDINARY:
+        __import__(name)
+    ready = set(sys.modules) - known
+    api = _Api(path)
+    _become(api.function()["environment"])
+    if _shadows(ready):
+        for name in ready:
+            del sys.modules[name]
+    return api
+
+
+def _become(env):
+    """Has the process look as if it had been started with env."""
+    zone, coerced = _ENV.get("TZ"), _ENV.get("LC_CTYPE")
+    _ENV.clear()
+    _ENV.update(env)
+    if coerced is not None:  # by the interpreter when it started (PEP 538)
+        _ENV["LC_CTYPE"] = coerced
+    if _ENV.get("TZ") != zone:
+        time.tzset()
+    os.chdir(_ENV["LAMBDA_TASK_ROOT"])
+
+
+def _shadows(ready):
+    """Whether the function has a module of its own by a name among those ready.
+
+    Its directories come before the standard library's, so it is the function's
+    module that an import has to find.
+    """
+    names = {name.partition(".")[0] for name in ready}
+    for place in _own_places():
+        try:
+            entries = os.listdir(place)
+        except OSError:
+            continue
+        if not names.isdisjoint([entry.partition(".")[0] for entry in entries]):
+            return True
+    return False
