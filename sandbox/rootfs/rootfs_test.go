@@ -409,3 +409,23 @@ func await(t *testing.T, cond func() bool) {
 		}
 	}
 }
+
+// Programs that were linked against a libc older than 2.34 name its parts, all of
+// which the host still has, if only to be named.
+func TestTreesHaveTheWholeLibc(t *testing.T) {
+	tr := tree(t, open(t, t.TempDir()), Want{Name: "base"})
+	have := make(map[string]bool)
+	err := filepath.WalkDir(tr.Dir, func(name string, _ fs.DirEntry, err error) error {
+		have[filepath.Base(name)] = true
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2",
+		"libanl.so.1", "libnss_files.so.2", "libnss_dns.so.2", "libnss_compat.so.2", "libgcc_s.so.1"} {
+		if !have[name] {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}

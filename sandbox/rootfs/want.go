@@ -58,10 +58,14 @@ var basePrograms = strings.Fields(`
 // programDirs are where Base looks for programs, in this order.
 var programDirs = []string{"/usr/bin", "/bin"}
 
-// baseSonames are libraries that libc opens by name at run time, so that no
-// ELF header mentions them: unwinding for pthread_cancel, and name services in
-// a libc older than 2.34.
-var baseSonames = []string{"libgcc_s.so.1", "libnss_files.so.2", "libnss_dns.so.2"}
+// baseSonames are libraries that no program of the tree may mention and that a
+// package may count upon: all parts of libc, which programs linked against one
+// older than 2.34 name and which libc opens by itself (name services; libgcc_s,
+// to unwind for pthread_cancel), and the C++ library. Those that the host does not
+// have are left out.
+var baseSonames = strings.Fields(`
+	libdl.so.2 libm.so.6 libmvec.so.1 libpthread.so.0 librt.so.1 libutil.so.1 libresolv.so.2 libanl.so.1
+	libnss_files.so.2 libnss_dns.so.2 libnss_compat.so.2 libgcc_s.so.1 libstdc++.so.6`)
 
 // mountPoints are directories that every tree has, empty, for the drivers and
 // for sandbox.Spec.Mounts to mount upon.
