@@ -3,6 +3,7 @@ package gvisor
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -158,13 +159,14 @@ func prepareSentry(own *flag.FlagSet) (*os.File, error) {
 			return nil, fmt.Errorf("setting %s: %w", name, err)
 		}
 	}
-	return exit, awaitOrder(bundle)
+	withoutTracer()
+	return exit, errors.Join(awaitOrder(bundle), keepBoundingSet())
 }
 
 // prepareGofer likewise.
 func prepareGofer(own *flag.FlagSet) error {
 	extension.Register(goferRules{})
-	return awaitOrder(own.Lookup("bundle").Value.String())
+	return errors.Join(awaitOrder(own.Lookup("bundle").Value.String()), keepBoundingSet())
 }
 
 func fatal(format string, args ...any) int {
