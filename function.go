@@ -88,6 +88,13 @@ type Config struct {
 	Tenancy string `json:"tenancy,omitempty"`
 }
 
+// Provisioned is how many environments of a published version, or by way of an
+// alias, are kept whether anybody invokes it or not.
+type Provisioned struct {
+	Requested    int       `json:"requested"`
+	LastModified time.Time `json:"lastModified"`
+}
+
 // RuntimeManagement says when a version's runtime may be updated.
 type RuntimeManagement struct {
 	UpdateOn   string `json:"updateOn"`             // Auto, Manual or FunctionUpdate

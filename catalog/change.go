@@ -77,7 +77,8 @@ func changes(old, now *entry) []Change {
 		add(now.running, false)
 	}
 	for _, n := range now.numbers {
-		if old == nil || old.versions[n].Version == nil || differs(old.versions[n].Version, now.versions[n].Version) {
+		if old == nil || old.versions[n].Version == nil || differs(old.versions[n].Version, now.versions[n].Version) ||
+			old.provisioned[n] != now.provisioned[n] {
 			add(now.versions[n].Version, false)
 		}
 	}

@@ -50,6 +50,11 @@ func (c *Catalog) All() []*alcove.Version {
 	out := make([]*alcove.Version, 0, len(functions))
 	for _, e := range functions {
 		out = append(out, e.running)
+		for number := range e.provisioned {
+			if v := e.versions[number].Version; v != nil {
+				out = append(out, v)
+			}
+		}
 	}
 	return out
 }

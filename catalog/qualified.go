@@ -21,6 +21,8 @@ type qualified struct {
 	EventInvoke *alcove.EventInvokeConfig `json:"eventInvoke,omitempty"`
 	// URL belongs to $LATEST and to aliases only.
 	URL *alcove.FunctionURL `json:"url,omitempty"`
+	// Provisioned belongs to versions and to aliases only.
+	Provisioned *alcove.Provisioned `json:"provisioned,omitempty"`
 	// RuntimeManagement belongs to $LATEST and to versions only.
 	RuntimeManagement alcove.RuntimeManagement `json:"runtimeManagement,omitzero"`
 }

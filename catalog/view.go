@@ -35,6 +35,8 @@ type entry struct {
 	versions map[string]published
 	numbers  []string // of versions, ascending
 	aliases  map[string]*target
+	// provisioned is how many environments are kept, by version number.
+	provisioned map[string]int
 }
 
 // published is a published version.
@@ -363,6 +365,7 @@ func (f *follower) entry(name string) *entry {
 		e.numbers[i], e.versions[number] = number, published{v, all[n].revision}
 	}
 	e.aliases = e.targets()
+	e.provisioned = e.provision()
 	return e
 }
 

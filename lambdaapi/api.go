@@ -77,6 +77,10 @@ type Catalog interface {
 	AddLayerPermission(ctx context.Context, caller alcove.Caller, name string, number int, in catalog.PermissionInput) (json.RawMessage, string, error)
 	RemoveLayerPermission(ctx context.Context, caller alcove.Caller, name string, number int, sid, revisionID string) error
 	LayerPolicy(name string, number int) (document, revisionID string, err error)
+	SetProvisioned(ctx context.Context, caller alcove.Caller, ref alcove.Ref, requested int, room func(v *alcove.Version) error) (catalog.ProvisionedEntry, error)
+	ProvisionedConfig(ref alcove.Ref) (catalog.ProvisionedEntry, error)
+	DeleteProvisioned(ctx context.Context, caller alcove.Caller, ref alcove.Ref) error
+	ProvisionedConfigs(function, marker string, max int) ([]catalog.ProvisionedEntry, string, error)
 	SetReserved(ctx context.Context, caller alcove.Caller, name string, reserved *int) error
 	SetTags(ctx context.Context, caller alcove.Caller, name string, set map[string]string, remove []string) error
 	Totals() (codeBytes int64, functions int)
@@ -111,6 +115,7 @@ type Config struct {
 	Invoker     Invoker
 	Artifacts   Artifacts
 	Runtimes    Runtimes
+	Provisioner Provisioner
 	Concurrency int // the account's limit
 	// Architecture is what this node runs, x86_64 or arm64; empty is what this
 	// program was built for.

@@ -106,6 +106,8 @@ var constraints = map[string]constraint{
 	"OrganizationId":                  {max: 34, pattern: whole(`o-[a-z0-9]{10,32}`)},
 	"PackageType":                     {enum: []string{"Zip", "Image"}},
 	"PolicyResourceArn":               {max: maxNamespacedName, pattern: whole(`arn:(aws[a-zA-Z-]*):lambda:` + region + `:\d{12}:function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?`)},
+	"PositiveInteger":                 {min: 1, max: unbounded},
+	"ProvisionedQualifier":            {min: 1, max: 128, pattern: whole(`(|[a-zA-Z0-9$_-]+)`)},
 	"Principal":                       {max: 2048, pattern: whole(`[^\s]+`)},
 	"PrincipalOrgID":                  {min: 12, max: 34, pattern: whole(`o-[a-z0-9]{10,32}`)},
 	"Qualifier":                       {min: 1, max: 128, pattern: whole(`\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+`)},

@@ -21,6 +21,7 @@ import (
 	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/invoke"
+	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/store"
 )
 
@@ -30,8 +31,27 @@ type realNode struct {
 	*lambda.Client
 	api     *API
 	catalog *catalog.Catalog
+	keeper  *keeper
 	log     *bytes.Buffer
 }
+
+// keeper is a Provisioner that has ready what it is told to, and room for room.
+type keeper struct {
+	catalog *catalog.Catalog
+	room    int
+	ready   bool
+	failing bool
+}
+
+func (k *keeper) Provisioned(v *alcove.Version) pool.ProvisionedStatus {
+	n := k.catalog.Provisioned(v)
+	if k.ready {
+		return pool.ProvisionedStatus{Allocated: n, Available: n}
+	}
+	return pool.ProvisionedStatus{Allocated: n, Failing: k.failing}
+}
+
+func (k *keeper) RoomFor(_ *alcove.Version, n int) bool { return n <= k.room }
 
 // resolving invokes by resolving.
 type resolving struct{ catalog *catalog.Catalog }
@@ -67,9 +87,10 @@ func newRealNode(t testing.TB) *realNode {
 		}
 	})
 	log := &bytes.Buffer{}
-	api := New(Config{Place: place, Auth: fakeAuth{}, Catalog: cat, Invoker: resolving{cat}, Artifacts: art, Runtimes: fakeRuntimes{},
+	k := &keeper{catalog: cat, room: 1 << 30}
+	api := New(Config{Place: place, Auth: fakeAuth{}, Catalog: cat, Invoker: resolving{cat}, Artifacts: art, Provisioner: k, Runtimes: fakeRuntimes{},
 		Architecture: "x86_64", Concurrency: 1000, Log: slog.New(slog.NewTextHandler(log, nil))})
-	return &realNode{api: api, catalog: cat, log: log}
+	return &realNode{api: api, catalog: cat, keeper: k, log: log}
 }
 
 func startReal(t testing.TB) *realNode {

@@ -70,6 +70,9 @@ type Config struct {
 	// Stock bounds how many environments of v wait for tenants they do not know
 	// yet; nil keeps none.
 	Stock func(v *alcove.Version) policy.Bounds
+	// Provisioned is how many environments of a version of an ordinary function
+	// are kept whether anybody invokes it or not; nil keeps none.
+	Provisioned func(v *alcove.Version) int
 	// Creators is how many environments may be in Init at once for calls that
 	// wait.
 	Creators int
@@ -86,6 +89,8 @@ type StartOptions struct {
 	Suppressed bool
 	// LogStream is the failed environment's, which the new one goes on with.
 	LogStream string
+	// Provisioned: it is made for provisioned concurrency, for nobody yet.
+	Provisioned bool
 }
 
 // Pool is this node's environments.
@@ -219,6 +224,9 @@ func New(cfg Config) *Pool {
 	}
 	if cfg.Stock == nil {
 		cfg.Stock = func(*alcove.Version) policy.Bounds { return policy.Bounds{} }
+	}
+	if cfg.Provisioned == nil {
+		cfg.Provisioned = func(*alcove.Version) int { return 0 }
 	}
 	if cfg.Refillers == 0 {
 		cfg.Refillers = max(1, cfg.Creators/2)

@@ -16,6 +16,9 @@ const refillDelay = 5 * time.Millisecond
 // stock is the environments of one version that have finished Init and wait for
 // a tenant. What is taken never comes back: from then on it is its tenant's.
 //
+// A version of an ordinary function has one while it has provisioned
+// concurrency; what is taken from it is anybody's from then on.
+//
 // It belongs to a function and a version number: when code or configuration
 // change, what waits goes, and what tenants ask for stays known.
 //
@@ -35,7 +38,7 @@ type stock struct {
 // stockOf finds or makes v's stock; nil if v has none, or o asks for an
 // environment that no stock has.
 func (p *Pool) stockOf(v *alcove.Version, o StartOptions) *stock {
-	if !v.Isolated() || o.Suppressed || p.cfg.Stock(v).Max <= 0 {
+	if o.Suppressed || !p.hasStock(v) {
 		return nil
 	}
 	f := p.functions[v.FunctionID]
@@ -61,11 +64,11 @@ func (p *Pool) stockOf(v *alcove.Version, o StartOptions) *stock {
 func (p *Pool) Expect(v *alcove.Version) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !v.Isolated() {
+	if p.closed {
 		return
 	}
 	f := p.functions[v.FunctionID]
-	if p.cfg.Stock(v).Kept() > 0 {
+	if v.Isolated() && p.cfg.Stock(v).Kept() > 0 || !v.Isolated() && p.hasStock(v) {
 		p.function(v.FunctionID)
 	} else if f == nil || f.stocks[v.Number] == nil {
 		return
@@ -95,7 +98,7 @@ func (p *Pool) Stocks(functionID string) []StockStatus {
 	out := make([]StockStatus, 0, len(f.stocks))
 	for number, st := range f.stocks {
 		out = append(out, StockStatus{Version: number, Waiting: len(st.waiting), Making: st.making,
-			Wanted: policy.Stock(now, st.demand, p.cfg.Stock(st.version))})
+			Wanted: p.wanted(st, now)})
 	}
 	slices.SortFunc(out, func(a, b StockStatus) int { return strings.Compare(a.Version, b.Version) })
 	return out
@@ -143,7 +146,7 @@ func (p *Pool) bind(e *entry, g *group) {
 	p.takeOut(e)
 	e.stock = nil
 	e.group = g
-	e.counts = true
+	e.counts = e.version.Isolated()
 	g.entries++
 	g.holder.entries++
 	g.holder.memory += e.memory
@@ -170,7 +173,7 @@ func (p *Pool) lack(st *stock, now time.Time) int {
 			fresh++
 		}
 	}
-	return policy.Stock(now, st.demand, p.cfg.Stock(st.version)) - fresh - st.making
+	return p.wanted(st, now) - fresh - st.making
 }
 
 // lacks puts st into the list of those that want more, if it does.
@@ -232,7 +235,7 @@ func (p *Pool) refill() {
 // createStock starts the environment of e, which nobody waits for.
 func (p *Pool) createStock(e *entry) {
 	ready := make(chan struct{})
-	env, err := p.start(e, "", StartOptions{}, ready)
+	env, err := p.start(e, "", StartOptions{Provisioned: !e.version.Isolated()}, ready)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(ready)
@@ -319,7 +322,11 @@ func (p *Pool) unstock(e *entry) {
 
 // forgetStock drops a stock that has nothing and wants nothing.
 func (p *Pool) forgetStock(st *stock) {
-	if len(st.waiting) > 0 || st.making > 0 || p.cfg.Current(st.version) && policy.Stock(time.Now(), st.demand, p.cfg.Stock(st.version)) > 0 {
+	if len(st.waiting) > 0 || st.making > 0 {
+		return
+	}
+	// What is provisioned is looked after though all of it is in use.
+	if p.cfg.Current(st.version) && (p.wanted(st, time.Now()) > 0 || !st.version.Isolated() && p.hasStock(st.version)) {
 		return
 	}
 	if st.fn.stocks[st.version.Number] == st {
@@ -361,7 +368,7 @@ func (p *Pool) sweepStock() {
 			for len(st.waiting) > 0 && now.Sub(st.waiting[0].since) >= policy.StockAge {
 				p.discard(st.waiting[0])
 			}
-			p.discardAll(st, policy.Stock(now, st.demand, p.cfg.Stock(st.version)))
+			p.discardAll(st, p.wanted(st, now))
 			p.lacks(st)
 		}
 	}

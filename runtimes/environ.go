@@ -96,12 +96,12 @@ func standard(r Runtime, place alcove.Place) map[string]string {
 		"_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
 		"_AWS_XRAY_DAEMON_PORT":    "2000",
 		// What it may not.
-		"LAMBDA_TASK_ROOT":               TaskDir,
-		"LAMBDA_RUNTIME_DIR":             RuntimeDir,
-		"AWS_LAMBDA_RUNTIME_API":         sandbox.RuntimeAPIAddr,
-		"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-		"AWS_REGION":                     place.Region,
-		"AWS_DEFAULT_REGION":             place.Region,
+		"LAMBDA_TASK_ROOT":       TaskDir,
+		"LAMBDA_RUNTIME_DIR":     RuntimeDir,
+		"AWS_LAMBDA_RUNTIME_API": sandbox.RuntimeAPIAddr,
+		initializationType:       "on-demand",
+		"AWS_REGION":             place.Region,
+		"AWS_DEFAULT_REGION":     place.Region,
 	}
 	switch r.Family {
 	case Python:
@@ -141,4 +141,19 @@ func libraryPath() string {
 func isDir(name string) bool {
 	st, err := os.Stat(name)
 	return err == nil && st.IsDir()
+}
+
+// initializationType is the variable that says why an environment was made.
+const initializationType = "AWS_LAMBDA_INITIALIZATION_TYPE"
+
+// Provisioned is the variables of an environment that is made for provisioned
+// concurrency rather than for a call.
+func Provisioned(env []string) []string {
+	out := slices.Clone(env)
+	for i, variable := range out {
+		if strings.HasPrefix(variable, initializationType+"=") {
+			out[i] = initializationType + "=provisioned-concurrency"
+		}
+	}
+	return out
 }

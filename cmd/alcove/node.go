@@ -258,6 +258,7 @@ func (n *node) openPool(context.Context) error {
 		Creators:      2 * runtime.NumCPU(),
 		Refillers:     runtime.NumCPU(),
 		Stock:         n.stockBounds,
+		Provisioned:   n.catalog.Provisioned,
 		Log:           n.log,
 	})
 	n.opened(n.pool.Close)
@@ -281,6 +282,9 @@ func (n *node) startEnvironment(v *alcove.Version, _ alcove.Tenant, o pool.Start
 		return nil, err
 	}
 	cfg.Suppressed = o.Suppressed
+	if o.Provisioned {
+		cfg.Spec.Env = runtimes.Provisioned(cfg.Spec.Env)
+	}
 	cfg.OnInit, cfg.OnFree, cfg.OnEnd = h.OnInit, h.OnFree, h.OnEnd
 	return environment.Start(cfg), nil
 }
@@ -334,7 +338,7 @@ func (n *node) openListener(context.Context) (err error) {
 	place := n.cfg.place()
 	n.server = gateway.NewServer(gateway.Config{
 		Lambda: lambdaapi.New(lambdaapi.Config{
-			Auth: n.auth, Catalog: n.catalog, Artifacts: n.artifacts, Invoker: n.invoker,
+			Auth: n.auth, Catalog: n.catalog, Artifacts: n.artifacts, Invoker: n.invoker, Provisioner: n.pool,
 			Runtimes: n.runtimes, Place: place, Concurrency: n.cfg.Concurrency, Log: n.log,
 		}),
 		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Place: place, Log: n.log}),
