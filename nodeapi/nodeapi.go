@@ -160,6 +160,11 @@ func (c Config) list(r *http.Request) ([]Environment, error) {
 			Created: s.Created, Invocations: s.Invocations, MemoryBytes: s.Memory,
 		})
 	}
+	if name != "" && len(out) == 0 {
+		if _, err := c.Function(name); err != nil { // one that was deleted may still run
+			return nil, err
+		}
+	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Created.Before(out[j].Created) })
 	return out, nil
 }

@@ -38,15 +38,22 @@ func (c clientFlags) credentials() (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: id, SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
 			SessionToken: os.Getenv("AWS_SESSION_TOKEN")}, nil
 	}
-	dir := c.Data
-	if dir == "" {
-		dir = defaultDataDir()
+	key, err := auth.ReadRootKey(filepath.Join(c.dataDir(), rootKeyFile))
+	if errors.Is(err, os.ErrPermission) {
+		return aws.Credentials{}, fmt.Errorf("%w: only the user who runs the node can read its root key; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", err)
 	}
-	key, err := auth.ReadRootKey(filepath.Join(dir, rootKeyFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return aws.Credentials{AccessKeyID: "none", SecretAccessKey: "none"}, nil
 	}
 	return aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret}, err
+}
+
+// dataDir is where the node's root key is looked for.
+func (c clientFlags) dataDir() string {
+	if c.Data == "" {
+		return defaultDataDir()
+	}
+	return c.Data
 }
 
 // lambda is AWS's own client, pointed at the node.
@@ -55,9 +62,13 @@ func (c clientFlags) lambda() (*lambda.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	base, err := c.base()
+	if err != nil {
+		return nil, err
+	}
 	return lambda.New(lambda.Options{
 		Region:       c.Region,
-		BaseEndpoint: &c.Endpoint,
+		BaseEndpoint: &base,
 		Credentials:  credentials.NewStaticCredentialsProvider(creds.AccessKeyID, creds.SecretAccessKey, creds.SessionToken),
 	}), nil
 }
@@ -73,7 +84,11 @@ func (c clientFlags) get(ctx context.Context, path string, query url.Values) (io
 // send makes a signed request of alcove's own API. The caller closes the body of
 // the answer.
 func (c clientFlags) send(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.Endpoint+path, bytes.NewReader(body))
+	base, err := c.base()
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -87,12 +102,12 @@ func (c clientFlags) send(ctx context.Context, method, path string, body []byte)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("no node answers at %s (start one with `alcove serve`, or name it with --endpoint): %w", c.Endpoint, err)
+		return nil, c.noNode(err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		return nil, fmt.Errorf("%s: %s", resp.Status, bytes.TrimSpace(b))
+		return nil, c.refusal(resp.Status, b)
 	}
 	return resp.Body, nil
 }

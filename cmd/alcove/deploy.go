@@ -19,15 +19,15 @@ import (
 
 // functionFlags describe a function that is made from a directory.
 type functionFlags struct {
-	Name            string            `help:"Name of the function; the directory's if not given."`
-	Runtime         string            `help:"Lambda runtime: python3.13, nodejs22.x, provided.al2023 …; guessed from the files if not given."`
-	Handler         string            `help:"Handler, as file.function; guessed if not given."`
-	TenantIsolation bool              `help:"Give every tenant execution environments of its own. Cannot be changed later."`
-	Memory          int32             `help:"Memory in MB." default:"128" name:"memory-size"`
-	Timeout         int32             `help:"Seconds that an invocation may take." default:"3"`
-	Env             map[string]string `help:"Environment variables, as KEY=VALUE." placeholder:"KEY=VALUE"`
-	LogFormat       string            `help:"Text or JSON." enum:"Text,JSON" default:"Text"`
-	Role            string            `help:"Role of the function." default:"arn:aws:iam::000000000000:role/alcove"`
+	Name            string            `help:"Name of the function; the directory's if not given." env:"-"`
+	Runtime         string            `help:"Lambda runtime: python3.13, nodejs22.x, provided.al2023 …; guessed from the files if not given." env:"-"`
+	Handler         string            `help:"Handler, as file.function; guessed if not given." env:"-"`
+	TenantIsolation bool              `help:"Give every tenant execution environments of its own. Cannot be changed later." env:"-"`
+	Memory          int32             `help:"Memory in MB." default:"128" name:"memory-size" env:"-"`
+	Timeout         int32             `help:"Seconds that an invocation may take." default:"3" env:"-"`
+	Env             map[string]string `help:"Environment variables, as KEY=VALUE." placeholder:"KEY=VALUE" env:"-"`
+	LogFormat       string            `help:"Text or JSON." enum:"Text,JSON" default:"Text" env:"-"`
+	Role            string            `help:"Role of the function." default:"arn:aws:iam::000000000000:role/alcove" env:"-"`
 }
 
 // deployCmd makes or updates a function.
@@ -45,7 +45,7 @@ func (c *deployCmd) Run(ctx context.Context) error {
 	}
 	arn, err := deploy(ctx, client, c.Dir, c.functionFlags)
 	if err != nil {
-		return err
+		return c.explain(err)
 	}
 	fmt.Println(arn)
 	return nil
@@ -158,7 +158,11 @@ func (f *functionFlags) guess(dir string) error {
 		}
 	}
 	if f.Runtime == "" || f.Handler == "" {
-		return fmt.Errorf("cannot tell the runtime and handler of %s: give --runtime and --handler", dir)
+		var files []string
+		for _, g := range guesses {
+			files = append(files, g.file)
+		}
+		return fmt.Errorf("cannot tell the runtime and handler of %s, which has none of %s: give --runtime and --handler", dir, strings.Join(files, ", "))
 	}
 	return nil
 }

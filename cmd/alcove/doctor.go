@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/alcove-run/alcove/runtimes"
 	"github.com/alcove-run/alcove/sandbox"
@@ -96,7 +97,7 @@ func runsOn(r runtimes.Runtime) string {
 }
 
 func show(f sandbox.Finding) {
-	fmt.Printf("  %-9s %-18s %s\n", f.State, f.Name, f.Detail)
+	fmt.Printf("  %-9s %-18s %s\n", f.State, f.Name, strings.ReplaceAll(f.Detail, "\n", "; "))
 	if f.State != sandbox.OK && f.Fix != "" {
 		fmt.Printf("  %-9s %-18s fix: %s\n", "", "", f.Fix)
 	}

@@ -16,11 +16,14 @@ import (
 type envsCmd struct {
 	clientFlags
 	Function string `arg:"" optional:"" help:"Only this function's."`
-	Tenant   string `help:"Only this tenant's." placeholder:"ID"`
+	Tenant   string `help:"Only this tenant's." placeholder:"ID" env:"-"`
 }
 
 // Run implements the command.
 func (c *envsCmd) Run(ctx context.Context) error {
+	if err := checkTenant(c.Tenant); err != nil {
+		return err
+	}
 	q := url.Values{}
 	if c.Function != "" {
 		q.Set("function", c.Function)

@@ -22,18 +22,21 @@ import (
 type invokeCmd struct {
 	clientFlags
 	Function string `arg:"" help:"Name or ARN of the function."`
-	Tenant   string `help:"Tenant id, for a function with tenant isolation." placeholder:"ID"`
-	Payload  string `help:"The event: JSON, @FILE, or - for standard input." default:"{}"`
-	Event    bool   `help:"Queue the invocation and do not wait for it."`
+	Tenant   string `help:"Tenant id, for a function with tenant isolation." placeholder:"ID" env:"-"`
+	Payload  string `help:"The event: JSON, @FILE, or - for standard input." default:"{}" env:"-"`
+	Event    bool   `help:"Queue the invocation and do not wait for it." env:"-"`
 }
 
 var errFunctionFailed = errors.New("the function failed")
 
 // Run implements the command.
 func (c *invokeCmd) Run(ctx context.Context) error {
+	if err := checkTenant(c.Tenant); err != nil {
+		return err
+	}
 	payload, err := readPayload(c.Payload)
 	if err != nil {
-		return err
+		return fmt.Errorf("--payload: %w", err)
 	}
 	client, err := c.lambda()
 	if err != nil {
@@ -48,7 +51,7 @@ func (c *invokeCmd) Run(ctx context.Context) error {
 	}
 	out, err := client.Invoke(ctx, in)
 	if err != nil {
-		return err
+		return c.explain(err)
 	}
 	if err := writePayload(os.Stdout, out.Payload); err != nil {
 		return err

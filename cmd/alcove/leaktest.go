@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/alcove-run/alcove/test/leaktest"
 )
@@ -18,10 +19,10 @@ import (
 // be any that speaks Lambda's API; AWS's own is reached by naming its endpoint.
 type leaktestCmd struct {
 	clientFlags
-	Runtime   []string `help:"Runtimes to test on; names that begin with python and nodejs are understood." default:"python3.13,nodejs22.x"`
-	Role      string   `help:"Role of the functions that are made." default:"arn:aws:iam::000000000000:role/alcove"`
-	Tenants   int      `help:"How many tenants invoke all at once." default:"20"`
-	PerTenant int      `help:"How many invocations each of them makes." default:"3"`
+	Runtime   []string `help:"Runtimes to test on; names that begin with python and nodejs are understood." default:"python3.13,nodejs22.x" env:"-"`
+	Role      string   `help:"Role of the functions that are made." default:"arn:aws:iam::000000000000:role/alcove" env:"-"`
+	Tenants   int      `help:"How many tenants invoke all at once." default:"20" env:"-"`
+	PerTenant int      `help:"How many invocations each of them makes." default:"3" env:"-"`
 }
 
 // chainTime bounds the search for credentials, which may lead to a process or an
@@ -40,6 +41,9 @@ func (c *leaktestCmd) Run(ctx context.Context) error {
 		Client: client, Runtimes: c.Runtime, Role: c.Role, Tenants: c.Tenants, PerTenant: c.PerTenant,
 		Progress: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+" …\n", args...) },
 	})
+	if send := (*smithyhttp.RequestSendError)(nil); errors.As(err, &send) {
+		return c.explain(err) // there is nothing to report of
+	}
 	if report != nil {
 		err = errors.Join(err, report.Write(os.Stdout))
 		if report.Failed() > 0 {

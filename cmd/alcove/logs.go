@@ -16,14 +16,17 @@ import (
 type logsCmd struct {
 	clientFlags
 	Function string        `arg:"" help:"Name or ARN of the function."`
-	Tenant   string        `help:"Only this tenant's records." placeholder:"ID"`
-	Follow   bool          `short:"f" help:"Go on with what is written from now on."`
-	Since    time.Duration `help:"How far back to begin, as 90s, 30m or 24h." default:"1h"`
-	JSON     bool          `name:"json" help:"For programs: a JSON object a line, with time, stream, tenant and message."`
+	Tenant   string        `help:"Only this tenant's records." placeholder:"ID" env:"-"`
+	Follow   bool          `short:"f" help:"Go on with what is written from now on." env:"-"`
+	Since    time.Duration `help:"How far back to begin, as 90s, 30m or 24h." default:"1h" env:"-"`
+	JSON     bool          `name:"json" help:"For programs: a JSON object a line, with time, stream, tenant and message." env:"-"`
 }
 
 // Run implements the command.
 func (c *logsCmd) Run(ctx context.Context) error {
+	if err := checkTenant(c.Tenant); err != nil {
+		return err
+	}
 	q := url.Values{
 		"function": {c.Function},
 		"since":    {time.Now().Add(-c.Since).UTC().Format(time.RFC3339)},

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -45,6 +46,10 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "alcove:", printable(err.Error()))
+		var wrong *usageError
+		if errors.As(err, &wrong) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -58,9 +63,33 @@ func run(ctx context.Context, args []string) error {
 	}
 	k, err := parser.Parse(args)
 	if err != nil {
-		parser.FatalIfErrorf(err)
+		return asUsageError(err)
 	}
 	return k.Run()
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	command string // as far as it was understood
+	err     error
+}
+
+func (e *usageError) Error() string {
+	return fmt.Sprintf("%v\n(`%s --help` tells what there is)", e.err, e.command)
+}
+
+func (e *usageError) Unwrap() error { return e.err }
+
+func asUsageError(err error) error {
+	var p *kong.ParseError
+	if !errors.As(err, &p) {
+		return err
+	}
+	command := "alcove"
+	if p.Context != nil && p.Context.Selected() != nil {
+		command = p.Context.Selected().FullPath()
+	}
+	return &usageError{command, err}
 }
 
 // newParser is the command line's, which fills c in.
@@ -72,6 +101,5 @@ func newParser(ctx context.Context, c *commands) (*kong.Kong, error) {
 		kong.Configuration(loadConfig),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.UsageOnError(),
 	)
 }

@@ -147,7 +147,7 @@ func (n *node) openData(context.Context) (err error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
-		return fmt.Errorf("--data %s: another node uses it", n.cfg.Data)
+		return fmt.Errorf("--data %s: another node uses it: stop that one, or name another directory", n.cfg.Data)
 	}
 	n.opened(closes(f))
 	return nil
@@ -326,6 +326,9 @@ func (n *node) stockBounds(v *alcove.Version) (b policy.Bounds) {
 // openListener listens and puts the APIs behind the listener.
 func (n *node) openListener(context.Context) (err error) {
 	if n.listener, err = net.Listen("tcp", n.cfg.Listen); err != nil {
+		if errors.Is(err, unix.EADDRINUSE) {
+			return fmt.Errorf("--listen %s: something else listens there, perhaps another node or LocalStack: end it, or choose another port (0 takes a free one)", n.cfg.Listen)
+		}
 		return fmt.Errorf("--listen: %w", err)
 	}
 	n.listener = netutil.LimitListener(n.listener, n.files.connections)

@@ -62,7 +62,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 func (c *serveCmd) validate() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("--listen %s: %w", c.Listen, err)
+		return fmt.Errorf("--listen %s: give an address and a port, as 127.0.0.1:4566", c.Listen)
 	}
 	if c.Auth == string(auth.ModeNone) && !loopback(host) {
 		return fmt.Errorf("--auth none is refused on %s, which others can reach: use --auth sigv4, or listen on 127.0.0.1", c.Listen)
@@ -83,7 +83,7 @@ func (c *serveCmd) validate() error {
 		return fmt.Errorf("--stock-max %d: 0 to %d", c.StockMax, alcove.MaxStock)
 	}
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
-		return fmt.Errorf("--account %q: 12 digits", c.Account)
+		return fmt.Errorf("--account %q: must be 12 digits", c.Account)
 	}
 	if c.Data == "" {
 		c.Data = defaultDataDir()

@@ -19,9 +19,9 @@ import (
 type stockCmd struct {
 	clientFlags
 	Function string `arg:"" help:"The function."`
-	Min      *int   `help:"How many wait in any case." placeholder:"N"`
-	Max      *int   `help:"How many wait at most; 0 keeps none." placeholder:"N"`
-	Unset    bool   `help:"Leave it to the node again."`
+	Min      *int   `help:"How many wait in any case." placeholder:"N" env:"-"`
+	Max      *int   `help:"How many wait at most; 0 keeps none." placeholder:"N" env:"-"`
+	Unset    bool   `help:"Leave it to the node again." env:"-"`
 }
 
 // Run implements the command.
