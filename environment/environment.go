@@ -112,6 +112,7 @@ type Environment struct {
 	cfg     Config
 	created time.Time
 	mail    chan func()   // to the owning goroutine
+	gone    chan struct{} // has a token when an event's fate has become known
 	dead    chan struct{} // closed when the state is Ended
 	ended   chan struct{} // closed when nothing is left
 	state   atomic.Int32
@@ -157,6 +158,7 @@ func Start(cfg Config) *Environment {
 		cfg:      cfg,
 		created:  time.Now(),
 		mail:     make(chan func()),
+		gone:     make(chan struct{}, 1),
 		dead:     make(chan struct{}),
 		ended:    make(chan struct{}),
 		deadline: stoppedTimer(),

@@ -3,6 +3,7 @@ package environment
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -26,6 +27,28 @@ type run struct {
 	first    bool          // it is the environment's first: it binds it to its tenant
 	init     time.Duration // Init that its caller waited for
 	reply    chan outcome  // has room for one
+	fate     atomic.Int32  // of its event: see Gone
+	gone     chan<- struct{}
+}
+
+// What is known of the fate of an event.
+const (
+	fateUnknown int32 = iota
+	fateRead
+	fateUnseen
+)
+
+// Gone implements runtimeapi.Fate.
+func (r *run) Gone(unseen bool) {
+	fate := fateRead
+	if unseen {
+		fate = fateUnseen
+	}
+	r.fate.CompareAndSwap(fateUnknown, fate)
+	select {
+	case r.gone <- struct{}{}:
+	default:
+	}
 }
 
 type outcome struct {
@@ -54,7 +77,7 @@ type InvokeOptions struct {
 // ErrWrongTenant if it must not. Everything that happens later is a result. The
 // invocation goes on if ctx ends.
 func (e *Environment) Invoke(ctx context.Context, inv *alcove.Invocation, o InvokeOptions) (*alcove.Result, error) {
-	r := &run{inv: inv, opts: o, reply: make(chan outcome, 1)}
+	r := &run{inv: inv, opts: o, reply: make(chan outcome, 1), gone: e.gone}
 	if err := e.send(ctx, func() { e.take(r) }); err != nil {
 		return nil, err
 	}
@@ -159,8 +182,7 @@ func (e *Environment) handOver(r *run) {
 	}
 	if err := e.thaw(); err != nil {
 		e.cfg.Log.Error("environment cannot be thawed", "environment", e.cfg.ID, "error", err)
-		e.become(Busy)
-		e.answer(r, platformFailure(), nil)
+		e.handBack(r)
 		e.end()
 		return
 	}
@@ -175,7 +197,41 @@ func (e *Environment) handOver(r *run) {
 		ClientContext: r.inv.ClientContext,
 		Deadline:      r.deadline,
 		Payload:       r.inv.Payload,
+		Fate:          r,
 	}, nil)
+}
+
+// handBack returns an invocation that has begun and that no runtime has seen: it
+// may begin again elsewhere, and nobody is told but its log, which has one START
+// more.
+func (e *Environment) handBack(r *run) {
+	e.current = nil
+	e.output.finish(r)
+	r.reply <- outcome{err: ErrNotHandedOver}
+}
+
+// fatePatience bounds the wait for the connections of a runtime that is gone to
+// end: the host closes them with its processes.
+const fatePatience = 250 * time.Millisecond
+
+// unseen tells whether the runtime of r, which was killed, cannot have seen its
+// event: then it was dead, or as good as, when the event was sent. While it waits
+// the environment goes on to take messages, so r may have been answered after it.
+func (e *Environment) unseen(r *run) bool {
+	patience := time.NewTimer(fatePatience)
+	defer patience.Stop()
+	for {
+		if fate := r.fate.Load(); fate != fateUnknown {
+			return fate == fateUnseen
+		}
+		select {
+		case <-e.gone:
+		case act := <-e.mail:
+			act()
+		case <-patience.C:
+			return false
+		}
+	}
 }
 
 // arrived is a runtime at /next.

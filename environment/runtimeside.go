@@ -39,7 +39,16 @@ func (s runtimeSide) Next(ctx context.Context) (*runtimeapi.Event, error) {
 	case r := <-replies:
 		return r.event, r.err
 	case <-ctx.Done():
-		leave()
+		if leave() {
+			return nil, ctx.Err()
+		}
+		select {
+		case r := <-replies: // handed out to nobody
+			if r.event != nil {
+				r.event.Fate.Gone(true)
+			}
+		default:
+		}
 		return nil, ctx.Err()
 	case <-s.e.dead:
 		return nil, runtimeapi.ErrInvalidState

@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/alcove-run/alcove/runtimeapi"
 )
 
@@ -39,7 +41,15 @@ func (e *Environment) exited() {
 	case Blank, Initialising:
 		e.failInit(f)
 	case Busy:
-		e.answer(e.current, f, nil)
+		r := e.current
+		unseen := (exit.Signal == unix.SIGKILL || exit.Err != nil) && e.unseen(r)
+		switch {
+		case e.current != r: // answered meanwhile
+		case unseen:
+			e.handBack(r)
+		default:
+			e.answer(r, f, nil)
+		}
 		e.end()
 	default:
 		e.end()

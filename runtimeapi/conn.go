@@ -2,12 +2,15 @@ package runtimeapi
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 type connKey struct{}
@@ -48,12 +51,32 @@ type conn struct {
 	holds  atomic.Bool
 	close  sync.Once
 
+	event  atomic.Pointer[Event] // the last that went out, until a request follows
+	unread atomic.Bool           // the client has ended without reading all that was sent
+
 	first []byte // what was read before net/http had it
 
 	// Of the goroutine that reads: one at a time, says net/http.
 	lines int
 	ended bool // the header's last line has been read
 	empty bool // so far, the line that is being read is
+}
+
+// failed looks at an error of the connection. A peer that closes, or is killed,
+// before it has read everything resets the connection (unix(7); RFC 9293, 3.6.1);
+// one that has read everything ends it.
+func (c *conn) failed(err error) {
+	if errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		c.unread.Store(true)
+	}
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.failed(err)
+	}
+	return n, err
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -85,7 +108,11 @@ func (c *conn) next(p []byte) (int, error) {
 		return n, nil
 	}
 	c.first = nil
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.failed(err)
+	}
+	return n, err
 }
 
 // scan counts the lines of the header in b, and tells whether they are few
@@ -139,6 +166,9 @@ func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.close.Do(func() {
 		c.release()
+		if ev := c.event.Load(); ev != nil && ev.Fate != nil {
+			ev.Fate.Gone(c.unread.Load())
+		}
 		c.s.forget(c)
 		<-c.s.conns
 	})

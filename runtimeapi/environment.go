@@ -26,6 +26,16 @@ type Event struct {
 	ContentType     string // empty means application/json
 	Deadline        time.Time
 	Payload         []byte
+	// Fate, if not nil, is told when the connection that the event went out on has
+	// ended and no other request has come through it.
+	Fate Fate
+}
+
+// Fate learns what became of an event whose runtime is gone.
+type Fate interface {
+	// Gone says that the runtime's connection has ended. unseen is true only if
+	// the runtime cannot have read all of the event. It does not block.
+	Gone(unseen bool)
 }
 
 // Fault is what a runtime reports about an error of the function.

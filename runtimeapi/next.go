@@ -16,6 +16,9 @@ func (s *Server) invocationNext(w http.ResponseWriter, r *http.Request, _ string
 		s.refuse(w, r, err, stateReady)
 		return
 	}
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+		c.event.Store(ev)
+	}
 	h := w.Header()
 	set := func(key, value string) {
 		if value != "" {

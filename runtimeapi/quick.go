@@ -117,6 +117,9 @@ func (q *quickConn) read() bool {
 	}
 	q.in = q.buf[:copy(q.buf[:], q.in)]
 	n, err := q.c.Conn.Read(q.buf[len(q.in):])
+	if err != nil {
+		q.c.failed(err)
+	}
 	q.in = q.in[:len(q.in)+n]
 	return n > 0 && (err == nil || errors.Is(err, io.EOF))
 }
@@ -138,6 +141,7 @@ func (q *quickConn) myTurn() bool {
 
 // answer answers one request. False ends the connection.
 func (q *quickConn) answer(req *quickRequest) bool {
+	q.c.event.Store(nil)
 	if req.route == quickNext {
 		q.asked = true
 		q.leave = q.s.await(q.deliver)
@@ -210,6 +214,7 @@ func (q *quickConn) deliver(ev *Event, err error) {
 		}()
 		return
 	}
+	q.c.event.Store(ev)
 	q.out = appendEvent(q.out, ev)
 	if q.raw == nil || len(ev.Payload) > quickEvent {
 		go q.deliverRest(q.out, ev.Payload)
@@ -218,11 +223,13 @@ func (q *quickConn) deliver(ev *Event, err error) {
 	q.out = append(q.out, ev.Payload...)
 	var n int
 	var werr error
-	// The error is told by the next read of the connection.
 	_ = q.raw.Write(func(fd uintptr) bool {
 		n, werr = unix.Write(int(fd), q.out)
 		return true
 	})
+	if werr != nil {
+		q.c.failed(werr)
+	}
 	if n = max(n, 0); n < len(q.out) && (werr == nil || werr == unix.EAGAIN || werr == unix.EINTR) {
 		go q.deliverRest(q.out[n:], nil)
 		return
@@ -233,7 +240,9 @@ func (q *quickConn) deliver(ev *Event, err error) {
 
 func (q *quickConn) deliverRest(first, second []byte) {
 	all := net.Buffers{first, second}
-	_, _ = all.WriteTo(q.c.Conn)
+	if _, err := all.WriteTo(q.c.Conn); err != nil {
+		q.c.failed(err)
+	}
 	q.out = q.out[:0]
 	q.turn <- struct{}{}
 }

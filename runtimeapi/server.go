@@ -226,6 +226,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	defer s.requests.Done()
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 		c.inBody.Store(true)
+		c.event.Store(nil)
 		if n := c.read.Load(); n > smallHeader {
 			s.pay(s.idle, n/smallHeader)
 		}
