@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/fsnotify/fsnotify"
@@ -39,9 +40,8 @@ func (c *devCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(data)
-	s := serveCmd{Listen: c.Listen, Data: data, Isolation: c.Isolation, Auth: "none", Concurrency: 1000,
-		TenantIdleMin: time.Minute, Region: "us-east-1", Account: "000000000000"}
-	if err := s.validate(); err != nil {
+	s, err := c.node(data)
+	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -60,6 +60,17 @@ func (c *devCmd) Run(ctx context.Context) error {
 	drain, stop := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer stop()
 	return errors.Join(err, <-serving, n.close(drain))
+}
+
+// node is a node as `alcove serve` has it without flags, with data of its own and
+// open to whoever is on this machine.
+func (c *devCmd) node(data string) (serveCmd, error) {
+	var s serveCmd
+	if err := kong.ApplyDefaults(&s); err != nil {
+		return s, err
+	}
+	s.Listen, s.Data, s.Isolation, s.Auth = c.Listen, data, c.Isolation, "none"
+	return s, s.validate()
 }
 
 // loop deploys, tells the newcomer how to call, and deploys again on change.
