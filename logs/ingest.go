@@ -12,6 +12,14 @@ import (
 // caches open when there is nothing to write.
 const shrinkAfter = 30 * time.Second
 
+const (
+	// A batch costs a row for each stream in it, however few its events are. So
+	// events wait longer where storing costs more: storeShare times as long as
+	// storing took last, and gatherMost times BatchEvery at most.
+	storeShare = 20
+	gatherMost = 4
+)
+
 // run is the writing goroutine: the only one that changes databases.
 func (s *Store) run() {
 	defer close(s.stopped)
@@ -56,7 +64,7 @@ func (s *Store) run() {
 // gatherMore waits for events to come together to a batch. It ends early for a
 // command, which the caller then runs, for a queue that fills up, and at the end.
 func (s *Store) gatherMore() (command, bool) {
-	timer := time.NewTimer(s.cfg.BatchEvery)
+	timer := time.NewTimer(s.gatherTime())
 	defer timer.Stop()
 	for !s.queue.full() {
 		select {
@@ -72,6 +80,11 @@ func (s *Store) gatherMore() (command, bool) {
 	return command{}, false
 }
 
+// gatherTime is how long the next batch is gathered.
+func (s *Store) gatherTime() time.Duration {
+	return min(max(s.cfg.BatchEvery, storeShare*s.storing), gatherMost*s.cfg.BatchEvery)
+}
+
 // drain stores what is queued.
 func (s *Store) drain(batch *taken) {
 	s.queue.take(batch)
@@ -81,7 +94,9 @@ func (s *Store) drain(batch *taken) {
 	if len(events) == 0 {
 		return
 	}
+	began := time.Now()
 	failed, err := s.store(events)
+	s.storing = time.Since(began)
 	if err != nil {
 		s.lost(failed, batch.losses, err)
 		return

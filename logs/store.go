@@ -45,8 +45,9 @@ type Config struct {
 	Reserve int64
 	// QueueBytes bounds what waits for the disk; zero means DefaultQueueBytes.
 	QueueBytes int64
-	// BatchEvery is how long an event may wait for others to be written with
-	// it; zero means DefaultBatchEvery. A query never waits for it.
+	// BatchEvery is how long an event may wait for others to be written with it,
+	// or four times as long where that saves work; zero means DefaultBatchEvery.
+	// A query never waits for it.
 	BatchEvery time.Duration
 	// Log is where outages are reported; nil is silent.
 	Log *slog.Logger
@@ -99,8 +100,9 @@ type Store struct {
 	lastID     int64 // the highest event number given
 	generation uint64
 	sweeps     []sweep
-	planned    int64 // the day up to which sweeps were planned
-	sinceCheck int64 // bytes written since the budget was looked at
+	planned    int64         // the day up to which sweeps were planned
+	sinceCheck int64         // bytes written since the budget was looked at
+	storing    time.Duration // what the last batch took
 
 	mu        sync.Mutex
 	followers map[chan struct{}]struct{}
