@@ -65,6 +65,7 @@ type Report struct {
 	Billed        time.Duration `json:"billed"`   // whole milliseconds, rounded up
 	Init          time.Duration `json:"init"`     // zero unless this invocation waited for it
 	Start         Start         `json:"start"`
+	StartReason   string        `json:"startReason,omitempty"` // why it was nothing quicker, in a few words; empty if warm
 	Status        Status        `json:"status"`
 	ErrorType     string        `json:"errorType,omitempty"`
 	MemorySize    int           `json:"memorySize"`    // MB

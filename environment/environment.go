@@ -120,6 +120,7 @@ type Environment struct {
 	tenant  atomic.Pointer[alcove.Tenant] // set once, by the owning goroutine
 	frozen  atomic.Bool
 	served  atomic.Int64
+	birth   atomic.Pointer[birth] // set by the first invocation's report
 	memory  memorySample
 
 	server  *runtimeapi.Server
@@ -233,6 +234,12 @@ func (e *Environment) ID() string { return e.cfg.ID }
 // Version is what the environment runs; nil while it is blank.
 func (e *Environment) Version() *alcove.Version { return e.function().version }
 
+// birth is how an environment's first invocation found it.
+type birth struct {
+	start alcove.Start
+	why   string
+}
+
 func (e *Environment) function() known {
 	if k := e.known.Load(); k != nil {
 		return *k
@@ -263,6 +270,10 @@ type Status struct {
 	LogStream   string
 	Created     time.Time
 	Invocations int64
+	// Start and StartReason are those of the first invocation's report; empty
+	// before it.
+	Start       alcove.Start
+	StartReason string
 	// Memory is what the environment was last seen to use, in bytes.
 	Memory int64
 }
@@ -271,10 +282,14 @@ type Status struct {
 func (e *Environment) Status() Status {
 	tenant, bound := e.Tenant()
 	k := e.function()
+	var b birth
+	if first := e.birth.Load(); first != nil {
+		b = *first
+	}
 	return Status{
 		ID: e.cfg.ID, Version: k.version, Tenant: tenant, Bound: bound,
 		State: e.State(), Frozen: e.frozen.Load(), Isolation: e.cfg.Driver.Name(),
-		LogStream: k.stream, Created: e.created,
+		LogStream: k.stream, Created: e.created, Start: b.start, StartReason: b.why,
 		Invocations: e.served.Load(), Memory: e.memory.now.Load(),
 	}
 }

@@ -95,11 +95,14 @@ func limits(c alcove.Config) sandbox.Limits {
 // Config describes a new environment of v. If stream is empty the environment
 // gets a log stream of its own.
 func (f *Factory) Config(ctx context.Context, v *alcove.Version, stream string) (Config, error) {
+	return f.config(ctx, v, newID(), stream)
+}
+
+func (f *Factory) config(ctx context.Context, v *alcove.Version, id, stream string) (Config, error) {
 	r, spec, err := f.trees(ctx, v)
 	if err != nil {
 		return Config{}, err
 	}
-	id := newID()
 	if stream == "" {
 		stream = streamName(v, id, time.Now())
 	}

@@ -68,6 +68,9 @@ type InvokeOptions struct {
 	// Waited says that the caller waited for this environment's Init, so that
 	// its duration belongs into the report.
 	Waited bool
+	// Why says in a few words why nothing quicker served the invocation, for its
+	// report.
+	Why string
 }
 
 // Invoke runs inv here and answers with what came of it. It waits for Init, if
@@ -360,7 +363,7 @@ func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
 		BytesIn: len(r.inv.Payload), BytesOut: len(payload), Bound: r.first && v.Isolated(),
 	}
 	if r.first {
-		rep.Start = alcove.StartStock
+		rep.Start, rep.StartReason = alcove.StartStock, r.opts.Why
 		switch {
 		case r.init == 0 && !e.cfg.Suppressed: // nobody waited for Init
 		case e.wasBlank:
@@ -368,6 +371,7 @@ func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
 		default:
 			rep.Start = alcove.StartCold
 		}
+		e.birth.Store(&birth{rep.Start, rep.StartReason})
 	}
 	if f != nil {
 		rep.Status, rep.ErrorType = f.status(), f.reportType()

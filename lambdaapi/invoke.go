@@ -175,6 +175,9 @@ func sendResult(w http.ResponseWriter, result *alcove.Result, tail, explain bool
 	if explain {
 		h["X-Alcove-Environment"] = []string{report.Environment}
 		h["X-Alcove-Isolation"] = []string{report.Isolation}
+		if report.StartReason != "" {
+			h["X-Alcove-Start-Reason"] = []string{report.StartReason}
+		}
 	}
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(result.Payload) // the caller may have gone

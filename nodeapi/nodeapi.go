@@ -107,16 +107,20 @@ func (c Config) answerError(w http.ResponseWriter, r *http.Request, err error) {
 
 // Environment is one execution environment in an answer.
 type Environment struct {
-	ID          string    `json:"id"`
-	Function    string    `json:"function"`
-	Version     string    `json:"version"`
-	Tenant      string    `json:"tenant,omitempty"`
-	Bound       bool      `json:"bound"`
-	State       string    `json:"state"`
-	Frozen      bool      `json:"frozen"`
-	Isolation   string    `json:"isolation"`
-	LogGroup    string    `json:"logGroup"`
-	LogStream   string    `json:"logStream"`
+	ID        string `json:"id"`
+	Function  string `json:"function"` // empty while the environment is blank
+	Version   string `json:"version"`
+	Tenant    string `json:"tenant,omitempty"`
+	Bound     bool   `json:"bound"`
+	State     string `json:"state"`
+	Frozen    bool   `json:"frozen"`
+	Isolation string `json:"isolation"`
+	LogGroup  string `json:"logGroup"`
+	LogStream string `json:"logStream"`
+	// Start and StartReason are the first invocation's: what it found, and why it
+	// found nothing quicker.
+	Start       string    `json:"start,omitempty"`
+	StartReason string    `json:"startReason,omitempty"`
 	Created     time.Time `json:"created"`
 	Invocations int64     `json:"invocations"`
 	MemoryBytes int64     `json:"memoryBytes"`
@@ -150,6 +154,13 @@ func (c Config) list(r *http.Request) ([]Environment, error) {
 	}
 	out := []Environment{}
 	for _, s := range c.Environments() {
+		if s.Version == nil { // blank: no function's
+			if name == "" && !q.Has("tenant") {
+				out = append(out, Environment{ID: s.ID, State: s.State.String(), Frozen: s.Frozen, Isolation: s.Isolation,
+					Created: s.Created, MemoryBytes: s.Memory})
+			}
+			continue
+		}
 		if name != "" && s.Version.Name != name || q.Has("tenant") && string(s.Tenant) != q.Get("tenant") {
 			continue
 		}
@@ -157,7 +168,7 @@ func (c Config) list(r *http.Request) ([]Environment, error) {
 			ID: s.ID, Function: s.Version.Name, Version: s.Version.Number, Tenant: string(s.Tenant), Bound: s.Bound,
 			State: s.State.String(), Frozen: s.Frozen, Isolation: s.Isolation,
 			LogGroup: s.Version.Config.Logging.Group, LogStream: s.LogStream,
-			Created: s.Created, Invocations: s.Invocations, MemoryBytes: s.Memory,
+			Start: string(s.Start), StartReason: s.StartReason, Created: s.Created, Invocations: s.Invocations, MemoryBytes: s.Memory,
 		})
 	}
 	if name != "" && len(out) == 0 {

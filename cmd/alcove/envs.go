@@ -39,14 +39,14 @@ func (c *envsCmd) Run(ctx context.Context) error {
 		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "ENVIRONMENT\tFUNCTION\tVERSION\tTENANT\tSTATE\tINVOCATIONS\tMEMORY\tAGE\tISOLATION")
+	fmt.Fprintln(w, "ENVIRONMENT\tFUNCTION\tVERSION\tTENANT\tSTATE\tINVOCATIONS\tMEMORY\tAGE\tISOLATION\tSTART")
 	for _, e := range answer.Environments {
 		state := e.State
 		if e.Frozen {
 			state = "frozen"
 		}
-		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", e.ID, e.Function, e.Version, printable(e.Tenant), state,
-			e.Invocations, megabytes(e.MemoryBytes), time.Since(e.Created).Round(time.Second), e.Isolation)
+		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", e.ID, e.Function, e.Version, printable(e.Tenant), state,
+			e.Invocations, megabytes(e.MemoryBytes), time.Since(e.Created).Round(time.Second), e.Isolation, startOf(e))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -58,6 +58,17 @@ func (c *envsCmd) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// startOf is how the environment's first invocation found it.
+func startOf(e nodeapi.Environment) string {
+	switch {
+	case e.Start == "":
+		return "-"
+	case e.StartReason == "":
+		return e.Start
+	}
+	return fmt.Sprintf("%s (%s)", e.Start, printable(e.StartReason))
 }
 
 func megabytes(n int64) string {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 
@@ -49,7 +48,9 @@ func (c *invokeCmd) Run(ctx context.Context) error {
 	if c.Event {
 		in.InvocationType, in.LogType = types.InvocationTypeEvent, types.LogTypeNone
 	}
-	out, err := client.Invoke(ctx, in)
+	out, err := client.Invoke(ctx, in, func(o *lambda.Options) {
+		o.APIOptions = append(o.APIOptions, smithyhttp.AddHeaderValue("X-Alcove-Explain", "1"))
+	})
 	if err != nil {
 		return c.explain(err)
 	}
@@ -59,7 +60,9 @@ func (c *invokeCmd) Run(ctx context.Context) error {
 	if tail, err := base64.StdEncoding.DecodeString(aws.ToString(out.LogResult)); err == nil && len(tail) > 0 {
 		fmt.Fprintf(os.Stderr, "--- log\n%s\n", strings.TrimRight(printable(string(tail)), "\n"))
 	}
-	if start := startHeader(out.ResultMetadata); start != "" {
+	if start, why := startHeaders(out.ResultMetadata); why != "" {
+		fmt.Fprintf(os.Stderr, "--- %s start: %s\n", start, printable(why))
+	} else if start != "" {
 		fmt.Fprintf(os.Stderr, "--- %s start\n", start)
 	}
 	if out.FunctionError != nil {
@@ -78,12 +81,13 @@ func writePayload(f *os.File, payload []byte) error {
 	return err
 }
 
-// startHeader is how the invocation found its environment: warm, stock or cold.
-func startHeader(m middleware.Metadata) string {
+// startHeaders are how the invocation found its environment (warm, stock,
+// runtime-stock or cold), and why it found nothing quicker.
+func startHeaders(m middleware.Metadata) (start, why string) {
 	if resp, ok := awsmiddleware.GetRawResponse(m).(*smithyhttp.Response); ok {
-		return resp.Header.Get(http.CanonicalHeaderKey("X-Alcove-Start"))
+		return resp.Header.Get("X-Alcove-Start"), resp.Header.Get("X-Alcove-Start-Reason")
 	}
-	return ""
+	return "", ""
 }
 
 func readPayload(s string) ([]byte, error) {

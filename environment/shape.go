@@ -1,0 +1,85 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/runtimes"
+	"github.com/alcove-run/alcove/sandbox"
+)
+
+// Shape is what of a function its environment has from its start and cannot be
+// given later. Blank environments of one shape can become any function's of that
+// shape.
+type Shape struct {
+	// Root names the interpreter.
+	Root string
+	// Memory is the function's in MB if the interpreter is started with it, as
+	// Node.js is with the size of its heap; else zero.
+	Memory int
+	// Tmp is the size of /tmp in MB.
+	Tmp int
+}
+
+// blankMemory is the memory of a blank environment, in MB, whose interpreter does
+// not go by it: what the least function has.
+const blankMemory = 128
+
+// Shape tells of which shape v's environments are, or in a few words why each has
+// to be made for v from its start.
+func (f *Factory) Shape(v *alcove.Version) (shape Shape, why string, err error) {
+	r, err := f.Runtimes.Resolve(v.Config.Runtime)
+	if err != nil {
+		return Shape{}, "", err
+	}
+	if why := r.OwnStart(v); why != "" {
+		return Shape{}, why, nil
+	}
+	return shapeOf(r, v), "", nil
+}
+
+func shapeOf(r runtimes.Runtime, v *alcove.Version) Shape {
+	shape := Shape{Root: r.Want.Name, Tmp: v.Config.Ephemeral}
+	if r.Family == runtimes.NodeJS {
+		shape.Memory = v.Config.MemorySize
+	}
+	return shape
+}
+
+// BlankConfig describes a new blank environment of like's shape. Nothing else of
+// like is in it.
+func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config, error) {
+	r, err := f.Runtimes.Resolve(like.Config.Runtime)
+	if err != nil {
+		return Config{}, err
+	}
+	shape := shapeOf(r, like)
+	nobody := alcove.Config{MemorySize: shape.Memory, Ephemeral: shape.Tmp}
+	if nobody.MemorySize == 0 {
+		nobody.MemorySize = blankMemory
+	}
+	r = r.For(&alcove.Version{Config: nobody})
+	root, err := f.Roots.Tree(ctx, r.Want)
+	if err != nil {
+		return Config{}, fmt.Errorf("root tree of %s: %w", r.Name, err)
+	}
+	id := newID()
+	return Config{
+		ID: id, Driver: f.Driver, Dir: filepath.Join(f.Dir, id), Log: f.Log,
+		Spec: sandbox.Spec{
+			Root: root.Dir,
+			Late: []string{taskRoot, layerRoot},
+			TCP:  r.TCP, Args: r.Args, Dir: taskRoot,
+			Env:    runtimes.BlankEnviron(r, f.Place),
+			Limits: limits(nobody),
+		},
+	}, nil
+}
+
+// BlankBecomes describes what the blank environment id is to become, for its
+// Specialise: an environment of v, which is of its shape.
+func (f *Factory) BlankBecomes(ctx context.Context, id string, v *alcove.Version) (Config, error) {
+	return f.config(ctx, v, id, "")
+}
