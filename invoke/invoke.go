@@ -142,7 +142,7 @@ func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, tail bool) (*
 		l, err := i.cfg.Pool.Lease(ctx, inv.Version, inv.Tenant, o)
 		if err == nil {
 			var res *alcove.Result
-			res, err = l.Environment.Invoke(ctx, inv, environment.InvokeOptions{Tail: tail, Waited: l.Waited})
+			res, err = l.Environment.Invoke(ctx, inv, environment.InvokeOptions{Tail: tail, Waited: l.Waited, Why: l.Why})
 			if err == nil {
 				return res, nil
 			}

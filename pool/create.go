@@ -29,21 +29,29 @@ func (p *Pool) makeMore() {
 	}
 }
 
-// start asks for the environment of e. What it does before the caller has put
-// down who it is, by closing ready, waits for that.
-func (p *Pool) start(e *entry, tenant alcove.Tenant, o StartOptions, ready <-chan struct{}) (Environment, error) {
-	return p.cfg.Start(e.version, tenant, o, Hooks{
+// hooks are e's. What its environment does before the caller has put down who it
+// is, by closing ready, waits for that.
+func (p *Pool) hooks(e *entry, ready <-chan struct{}) Hooks {
+	return Hooks{
 		OnInit: func(err error) { <-ready; p.inited(e, err) },
 		OnFree: func() { <-ready; p.freed(e.env) },
 		OnEnd:  func() { <-ready; p.ended(e) },
-	})
+	}
 }
 
 // create starts the environment of e for the call that waits for it.
 func (p *Pool) create(e *entry) {
 	w := e.made
 	ready := make(chan struct{})
-	env, err := p.start(e, e.group.key.tenant, w.opts, ready)
+	h := p.hooks(e, ready)
+	env, why := p.fromRuntimeStock(e, w.opts, h)
+	var err error
+	if env != nil {
+		e.why = w.why
+	} else {
+		e.why = why
+		env, err = p.cfg.Start(e.version, e.group.key.tenant, w.opts, h)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(ready)
@@ -70,7 +78,7 @@ func (p *Pool) create(e *entry) {
 			return
 		}
 		p.settle(w)
-		w.reply <- leased{lease: Lease{Environment: env, Waited: true}}
+		w.reply <- leased{lease: Lease{Environment: env, Waited: true, Why: e.why}}
 	}
 }
 
@@ -86,7 +94,9 @@ func (p *Pool) inited(e *entry, err error) {
 	}
 	if err == nil {
 		e.group.fn.took(time.Since(e.began))
-		p.stockOf(e.version, StartOptions{}).took(time.Since(e.began))
+		if !e.wasBlank {
+			p.stockOf(e.version, StartOptions{}).took(time.Since(e.began))
+		}
 		if e.made != nil && e.made.opts.Suppressed {
 			p.initDone(e)
 			p.makeMore()

@@ -77,7 +77,7 @@ func (p *Pool) relieveDisk(lack int64) int {
 	var list []policy.OnDisk
 	for env, e := range p.entries {
 		if n := use[env.ID()]; n > 0 && e.made == nil {
-			list = append(list, policy.OnDisk{ID: env.ID(), Bytes: n, Idle: e.idle || e.stock != nil})
+			list = append(list, policy.OnDisk{ID: env.ID(), Bytes: n, Idle: e.idle || e.stock != nil || e.shelf != nil})
 		}
 	}
 	gone := make(map[string]bool)
@@ -91,6 +91,8 @@ func (p *Pool) relieveDisk(lack int64) int {
 			p.retire(e)
 		case e.stock != nil:
 			p.discard(e)
+		case e.shelf != nil:
+			p.discardBlank(e)
 		default:
 			go env.Kill()
 		}

@@ -34,16 +34,18 @@ func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenan
 		p.mu.Unlock()
 		return Lease{}, err
 	}
+	why := whyNotStock(g, st, o)
 	st.demanded(p)
 	if g.entries == 0 && len(g.waiters) == 0 {
 		g.habit.missed(time.Now())
 	}
 	if stocked != nil {
+		why = whyNotIdle(g)
 		p.bind(stocked, g)
 		p.mu.Unlock()
-		return Lease{Environment: stocked.env}, nil
+		return Lease{Environment: stocked.env, Why: why}, nil
 	}
-	w := &waiter{group: g, reply: make(chan leased, 1), opts: o}
+	w := &waiter{group: g, reply: make(chan leased, 1), opts: o, why: why}
 	p.promise(w)
 	g.waiters = append(g.waiters, w)
 	p.queue.push(w)
@@ -207,8 +209,12 @@ func (p *Pool) freed(env Environment) {
 	case p.closed:
 		stale = true
 	case w != nil:
+		why := w.why
+		if waited == w {
+			why = e.why
+		}
 		p.settle(w)
-		w.reply <- leased{lease: Lease{Environment: env, Waited: waited == w}}
+		w.reply <- leased{lease: Lease{Environment: env, Waited: waited == w, Why: why}}
 	case !p.cfg.Current(g.version):
 		stale = true
 	default:

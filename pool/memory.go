@@ -57,7 +57,7 @@ func (p *Pool) measure(e *entry, bytes int64) {
 	if bytes <= 0 || e.memory == 0 { // not known, or on its way out
 		return
 	}
-	if !e.idle && e.stock == nil && bytes < e.memory {
+	if !e.idle && e.stock == nil && e.shelf == nil && bytes < e.memory {
 		return // it is busy, and may need again what it had
 	}
 	p.charge(e, bytes)

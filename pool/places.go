@@ -26,6 +26,11 @@ func (p *Pool) makePlace() bool {
 	if p.cfg.Environments <= 0 || over <= 0 {
 		return true
 	}
+	for _, s := range p.shelves {
+		for ; len(s.waiting) > 0 && over > 0; over-- {
+			p.discardBlank(s.waiting[0])
+		}
+	}
 	for _, f := range p.functions {
 		for _, st := range f.stocks {
 			for ; len(st.waiting) > 0 && over > 0; over-- {

@@ -73,6 +73,9 @@ type Config struct {
 	// Provisioned is how many environments of a version of an ordinary function
 	// are kept whether anybody invokes it or not; nil keeps none.
 	Provisioned func(v *alcove.Version) int
+	// RuntimeStock makes environments before their function is known; without it
+	// there are none.
+	RuntimeStock RuntimeStock
 	// Creators is how many environments may be in Init at once for calls that
 	// wait.
 	Creators int
@@ -113,6 +116,7 @@ type Pool struct {
 	stocking  int // environments in Init for a stock
 	stocked   int // environments that wait in stocks
 	short     []*stock
+	shelves   map[environment.Shape]*shelf
 	refilling bool  // refill is about to be called
 	memory    int64 // bytes that all environments are charged
 	existing  int   // environments begun and not gone
@@ -180,12 +184,16 @@ type entry struct {
 	version *alcove.Version
 	group   *group  // whose it is; nil while it is in stock
 	stock   *stock  // where it waits for a tenant; nil once it has one
+	shelf   *shelf  // where it waits for a function, and has no version
 	made    *waiter // for whom it is being made; nil after Init
-	idle    bool
-	began   time.Time // when it was begun
-	since   time.Time // when it became idle, or ready in stock
-	counts  bool      // against the function's cap
-	memory  int64     // bytes charged to the budget
+	why     string  // why that one got nothing quicker
+	// wasBlank: it was specialised, so its Init says nothing of how long others take.
+	wasBlank bool
+	idle     bool
+	began    time.Time // when it was begun
+	since    time.Time // when it became idle, or ready in stock
+	counts   bool      // against the function's cap
+	memory   int64     // bytes charged to the budget
 	// measured says that typical has learnt from it.
 	measured   bool
 	prev, next *entry // in the function's idle list
@@ -198,7 +206,8 @@ type waiter struct {
 	done   bool        // replied to, or gone
 	began  bool        // an environment is being made for it
 	opts   StartOptions
-	memory int64 // bytes promised
+	why    string // there is nothing quicker for it
+	memory int64  // bytes promised
 }
 
 type leased struct {
@@ -211,6 +220,8 @@ type Lease struct {
 	Environment Environment
 	// Waited says that the caller waited for the environment's Init.
 	Waited bool
+	// Why says in a few words why there was nothing quicker.
+	Why string
 }
 
 // newEnvironmentMemory is what an environment is charged before any of its
@@ -236,6 +247,7 @@ func New(cfg Config) *Pool {
 		stop:      make(chan struct{}),
 		entries:   make(map[Environment]*entry),
 		functions: make(map[string]*function),
+		shelves:   make(map[environment.Shape]*shelf),
 		holders:   make(map[string]*holder),
 		habits:    newHabits(maxHabits),
 	}
@@ -267,7 +279,7 @@ func (p *Pool) InUse(sha256 string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.entries {
-		if slices.Contains(e.version.Packages(), sha256) {
+		if e.version != nil && slices.Contains(e.version.Packages(), sha256) {
 			return true
 		}
 	}

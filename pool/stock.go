@@ -67,6 +67,7 @@ func (p *Pool) Expect(v *alcove.Version) {
 	if p.closed {
 		return
 	}
+	p.done.Go(func() { p.expectBlank(v) })
 	f := p.functions[v.FunctionID]
 	if v.Isolated() && p.cfg.Stock(v).Kept() > 0 || !v.Isolated() && p.hasStock(v) {
 		p.function(v.FunctionID)
@@ -189,7 +190,7 @@ func (p *Pool) lacks(st *stock) {
 // refillSoon has refill called when the invocation that begins now has had the
 // processors to itself for a while.
 func (p *Pool) refillSoon() {
-	if p.refilling || len(p.short) == 0 {
+	if p.refilling || len(p.short) == 0 && p.lackBlanks(time.Now()) == nil {
 		return
 	}
 	p.refilling = true
@@ -230,12 +231,13 @@ func (p *Pool) refill() {
 		go p.createStock(e)
 		p.lacks(st)
 	}
+	p.fillShelves()
 }
 
 // createStock starts the environment of e, which nobody waits for.
 func (p *Pool) createStock(e *entry) {
 	ready := make(chan struct{})
-	env, err := p.start(e, "", StartOptions{Provisioned: !e.version.Isolated()}, ready)
+	env, err := p.cfg.Start(e.version, "", StartOptions{Provisioned: !e.version.Isolated()}, p.hooks(e, ready))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(ready)
@@ -273,7 +275,7 @@ func (p *Pool) shelve(e *entry) bool {
 		w.began = true // this is the environment that admit promised
 		p.unpromise(w)
 		p.settle(w)
-		w.reply <- leased{lease: Lease{Environment: e.env}}
+		w.reply <- leased{lease: Lease{Environment: e.env, Why: w.why}}
 		return true
 	}
 	st.waiting = append(st.waiting, e)
@@ -372,14 +374,16 @@ func (p *Pool) sweepStock() {
 			p.lacks(st)
 		}
 	}
+	p.sweepShelves()
 	p.refill()
 }
 
-// giveBackStock ends environments in stock, oldest first, until need bytes come
+// giveBackStock ends environments in stock, blank ones first and then the oldest, until need bytes come
 // free, and tells how many did.
 func (p *Pool) giveBackStock(need int64) (freed int64) {
+	freed = p.giveBackBlanks(need)
 	if p.stocked == 0 {
-		return 0
+		return freed
 	}
 	for _, f := range p.functions {
 		for _, st := range f.stocks {

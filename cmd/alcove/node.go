@@ -259,7 +259,10 @@ func (n *node) openPool(context.Context) error {
 		Refillers:     runtime.NumCPU(),
 		Stock:         n.stockBounds,
 		Provisioned:   n.catalog.Provisioned,
-		Log:           n.log,
+		RuntimeStock: pool.RuntimeStock{
+			Shape: n.factory.Shape, Start: n.startBlank, Specialise: n.specialise, Max: n.cfg.RuntimeStock,
+		},
+		Log: n.log,
 	})
 	n.opened(n.pool.Close)
 	cancel := n.catalog.Subscribe(func(c catalog.Change) {
@@ -287,6 +290,27 @@ func (n *node) startEnvironment(v *alcove.Version, _ alcove.Tenant, o pool.Start
 	}
 	cfg.OnInit, cfg.OnFree, cfg.OnEnd = h.OnInit, h.OnFree, h.OnEnd
 	return environment.Start(cfg), nil
+}
+
+// startBlank begins to make an environment that does not know its function.
+func (n *node) startBlank(like *alcove.Version, h pool.BlankHooks) (pool.Environment, error) {
+	cfg, err := n.factory.BlankConfig(context.Background(), like)
+	if err != nil {
+		return nil, err
+	}
+	cfg.OnBlank, cfg.OnEnd = h.OnBlank, h.OnEnd
+	return environment.Start(cfg), nil
+}
+
+// specialise makes a blank environment one of v's.
+func (n *node) specialise(blank pool.Environment, v *alcove.Version, h pool.Hooks) error {
+	ctx := context.Background()
+	cfg, err := n.factory.BlankBecomes(ctx, blank.ID(), v)
+	if err != nil {
+		return err
+	}
+	cfg.OnInit, cfg.OnFree, cfg.OnEnd = h.OnInit, h.OnFree, h.OnEnd
+	return blank.(*environment.Environment).Specialise(ctx, cfg)
 }
 
 // current says whether an environment of v may still take invocations.

@@ -31,6 +31,7 @@ type serveCmd struct {
 	TenantShare   float64       `help:"How much of a function's cap of tenant environments one tenant may have, above 0 and up to 1." default:"0.5"`
 	KeepAlive     time.Duration `help:"How long an idle environment is kept while it is not known when its tenant comes; what is known makes of it a tenth to six times as much." default:"10m"`
 	StockMax      int           `help:"How many initialised environments of a version may wait for new tenants, where the function does not say; 0 keeps none." default:"16"`
+	RuntimeStock  int           `help:"How many sandboxes with their interpreter up may wait for a function, of each runtime and size that functions have; 0 keeps none." default:"4"`
 	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of the machine's if not given." placeholder:"SIZE"`
 	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
 	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
@@ -81,6 +82,9 @@ func (c *serveCmd) validate() error {
 	}
 	if c.StockMax < 0 || c.StockMax > alcove.MaxStock {
 		return fmt.Errorf("--stock-max %d: 0 to %d", c.StockMax, alcove.MaxStock)
+	}
+	if c.RuntimeStock < 0 || c.RuntimeStock > alcove.MaxStock {
+		return fmt.Errorf("--runtime-stock %d: 0 to %d", c.RuntimeStock, alcove.MaxStock)
 	}
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("--account %q: must be 12 digits", c.Account)
