@@ -28,7 +28,10 @@ func (e *Environment) blank() bool { return e.cfg.Version == nil }
 // becomeBlank is a sandbox whose runtime gets ready for a function.
 func (e *Environment) becomeBlank() {
 	e.become(Blank)
+	_, ok := e.box.(sandbox.Specialiser)
 	switch {
+	case !ok:
+		e.failBlank(&failure{kind: platformKind, message: "the driver cannot give a running sandbox its function"})
 	case e.early != nil:
 		e.failBlank(e.early)
 	case e.asking != nil:
@@ -102,13 +105,12 @@ func (e *Environment) claim(cfg Config) (sandbox.Specialiser, error) {
 	if !e.blank() || e.State() != Blank || e.asking == nil || e.making || e.closing {
 		return nil, ErrNotBlank
 	}
-	box, ok := e.box.(sandbox.Specialiser)
-	if !ok || cfg.ID != e.cfg.ID || cfg.Suppressed || cfg.InvalidEntrypoint != "" {
+	if cfg.ID != e.cfg.ID || cfg.Suppressed || cfg.InvalidEntrypoint != "" {
 		e.end()
-		return nil, fmt.Errorf("environment %s: cannot be specialised by driver %s", e.cfg.ID, e.cfg.Driver.Name())
+		return nil, fmt.Errorf("environment %s: not what a blank environment can become", e.cfg.ID)
 	}
 	e.making = true
-	return box, nil
+	return e.box.(sandbox.Specialiser), nil // becomeBlank has looked
 }
 
 // specialised goes on with the Init of a function, or gives up.
