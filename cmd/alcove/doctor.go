@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/runtimes"
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/cgroup"
@@ -75,10 +76,12 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 	show(findDisk(c.Data))
 	fmt.Println("\nruntimes")
 	set := runtimes.Discover(log)
-	for _, name := range []string{"python3.13", "nodejs22.x", "provided.al2023"} {
-		r, err := set.Resolve(name)
+	for _, of := range []struct{ name, fix string }{
+		{"python3.13", "apt-get install python3"}, {"nodejs22.x", "apt-get install nodejs"}, {"provided.al2023", ""},
+	} {
+		r, err := set.Resolve(of.name)
 		if err != nil {
-			show(sandbox.Finding{Name: name, State: sandbox.Missing, Detail: err.Error(), Fix: "apt-get install python3 nodejs"})
+			show(sandbox.Finding{Name: of.name, State: sandbox.Missing, Detail: alcove.AsError(err).Message, Fix: of.fix})
 			continue
 		}
 		show(sandbox.Finding{Name: string(r.Family), State: sandbox.OK, Detail: runsOn(r)})

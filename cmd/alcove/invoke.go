@@ -23,7 +23,7 @@ type invokeCmd struct {
 	Function string `arg:"" help:"Name or ARN of the function."`
 	Tenant   string `help:"Tenant id, for a function with tenant isolation." placeholder:"ID" env:"-"`
 	Payload  string `help:"The event: JSON, @FILE, or - for standard input." default:"{}" env:"-"`
-	Event    bool   `help:"Queue the invocation and do not wait for it." env:"-"`
+	Event    bool   `help:"Ask for the invocation to be queued, and do not wait for it; a node without a queue refuses." env:"-"`
 }
 
 var errFunctionFailed = errors.New("the function failed")
