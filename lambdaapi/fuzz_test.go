@@ -2,24 +2,39 @@ package lambdaapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/catalog"
 )
 
 // FuzzRequest sends anything to any route. There is no panic and no answer that
 // blames the platform, and every error is in AWS's shape.
 func FuzzRequest(f *testing.F) {
-	names := strings.NewReplacer("{FunctionName}", "f", "{Resource}", "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Af", "{", "", "}", "")
+	const arn = "arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3A"
+	names := strings.NewReplacer("{FunctionName}", "f", "{Resource}", arn+"function%3Af", "{ResourceArn}", arn+"function%3Af", "{Name}", "live",
+		"{LayerName}", "l", "{VersionNumber}", "1", "{StatementId}", "s", "{CodeSigningConfigArn}", arn+"code-signing-config%3Acsc-aaaaaaaaaaaaaaaaa", "{", "", "}", "")
 	for _, r := range table() {
-		f.Add(r.method, names.Replace(r.path), r.query, body(f, nil), "blue", "RequestResponse", "Tail", "e30=")
+		text, ok := validBodies[r.operation]
+		if !ok {
+			text = body(f, nil)
+		}
+		query := r.query
+		if strings.Contains(r.path, "provisioned-concurrency") && query == "" {
+			query = "Qualifier=live"
+		}
+		f.Add(r.method, names.Replace(r.path), query, text, "blue", "RequestResponse", "Tail", "e30=")
 	}
 	f.Add("GET", "/2015-03-31/functions/f:1", "Qualifier=%24LATEST&MaxItems=9&Marker=2&FunctionVersion=ALL&tagKeys=a", "", "a  b", "Event", "None", "")
 	f.Add("PUT", "/2015-03-31/functions/f/configuration", "", `{"LoggingConfig":{"LogFormat":"JSON"},"Environment":{"Variables":{"AB":"c"}},"VpcConfig":{},"TenancyConfig":{}}`, "", "DryRun", "", "")
 	f.Add("POST", "/2017-03-31/tags/arn:aws:lambda:us-east-1:000000000000:function:f", "", `{"Tags":{"a":"b"}}`, "", "", "", "")
 	n := newRealNode(f)
+	n.furnish(f)
 	f.Fuzz(func(t *testing.T, method, path, query, text, tenant, kind, log, clientContext string) {
 		r, err := http.NewRequest(method, "http://127.0.0.1/", bytes.NewReader([]byte(text)))
 		if err != nil {
@@ -45,6 +60,49 @@ func FuzzRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// validBodies are requests that succeed on a furnished node.
+var validBodies = map[string]string{
+	"AddPermission":                   `{"StatementId":"t","Action":"lambda:InvokeFunction","Principal":"*","SourceAccount":"000000000000"}`,
+	"AddLayerVersionPermission":       `{"StatementId":"t","Action":"lambda:GetLayerVersion","Principal":"*"}`,
+	"CreateAlias":                     `{"Name":"other","FunctionVersion":"1","RoutingConfig":{"AdditionalVersionWeights":{"2":0.5}}}`,
+	"CreateCodeSigningConfig":         `{"AllowedPublishers":{"SigningProfileVersionArns":["arn:aws:signer:us-east-1:000000000000:/p"]},"CodeSigningPolicies":{"UntrustedArtifactOnDeployment":"Warn"}}`,
+	"CreateFunctionUrlConfig":         `{"AuthType":"NONE","Cors":{"AllowOrigins":["*"],"MaxAge":1},"InvokeMode":"BUFFERED"}`,
+	"UpdateFunctionUrlConfig":         `{"AuthType":"AWS_IAM"}`,
+	"PublishLayerVersion":             `{"Content":{"ZipFile":"UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="},"CompatibleRuntimes":["python3.12"],"CompatibleArchitectures":["x86_64"]}`,
+	"PublishVersion":                  `{"Description":"d"}`,
+	"PutFunctionCodeSigningConfig":    `{"CodeSigningConfigArn":"arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-aaaaaaaaaaaaaaaaa"}`,
+	"PutFunctionConcurrency":          `{"ReservedConcurrentExecutions":1}`,
+	"PutFunctionEventInvokeConfig":    `{"MaximumRetryAttempts":1,"DestinationConfig":{"OnSuccess":{"Destination":"arn:aws:sqs:us-east-1:000000000000:q"},"OnFailure":{}}}`,
+	"UpdateFunctionEventInvokeConfig": `{"MaximumEventAgeInSeconds":60}`,
+	"PutFunctionRecursionConfig":      `{"RecursiveLoop":"Allow"}`,
+	"PutProvisionedConcurrencyConfig": `{"ProvisionedConcurrentExecutions":2}`,
+	"PutResourcePolicy": `{"Policy":"{\"Version\":\"2012-10-17\",\"Statement\":{\"Sid\":\"s\",\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"lambda:InvokeFunction\",` +
+		`\"Resource\":\"arn:aws:lambda:us-east-1:000000000000:function:f\"}}"}`,
+	"PutRuntimeManagementConfig":  `{"UpdateRuntimeOn":"Manual","RuntimeVersionArn":"arn:aws:lambda:us-east-1::runtime:python3.11.2"}`,
+	"TagResource":                 `{"Tags":{"a":"b"}}`,
+	"UpdateAlias":                 `{"FunctionVersion":"2","RoutingConfig":{"AdditionalVersionWeights":{}}}`,
+	"UpdateFunctionConfiguration": `{"Layers":["arn:aws:lambda:us-east-1:000000000000:layer:l:1"],"LoggingConfig":{"LogFormat":"JSON"},"Environment":{"Variables":{"AB":"c"}}}`,
+}
+
+// furnish makes what valid requests name: a function with two versions, an alias
+// and a layer.
+func (n *realNode) furnish(t testing.TB) {
+	t.Helper()
+	ctx := context.Background()
+	config := alcove.Config{Runtime: "python3.11", Handler: "index.handler", Role: role, Timeout: 3, MemorySize: 128, Ephemeral: 512,
+		Architecture: "x86_64", PackageType: "Zip", Tracing: "PassThrough", Logging: alcove.Logging{Format: "Text", Group: "/aws/lambda/f"}}
+	_, err := n.catalog.Create(ctx, root, catalog.CreateInput{Name: "f", Config: config, Zip: zipOf(t, "index.py", "f"), Publish: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.catalog.CreateAlias(ctx, root, "f", catalog.AliasInput{Name: "live", Version: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.catalog.PublishLayer(ctx, root, catalog.LayerVersion{Name: "l"}, zipOf(t, "python/l.py", "l")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // FuzzCodeURL looks for a URL that gives code away.
