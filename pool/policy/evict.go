@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"container/heap"
-	"math/bits"
 	"slices"
 	"strings"
 )
@@ -11,12 +10,17 @@ import (
 // VictimsFor picks environments to end until at least need bytes come free, by
 // their places in idle. It answers with all of them if that is not enough.
 //
-// Whoever holds most gives first: holders are compared by the power of two that
-// their memory reaches, as the plan leaves it, so that a few bytes decide
-// nothing. Among equals goes what is worth least for its memory: the time that
-// its caller would wait for another, by the hope that there will be one to wait
-// (GreedyDual-Size-Frequency with a forecast in the place of the frequency). Ties
-// go to the least recently used, then by ID.
+// What is worth least for its memory goes first: the time that its caller would
+// wait for another, by the hope that there will be one to wait, for each byte
+// (GreedyDual-Size-Frequency with a forecast in the place of the frequency), and
+// that for each byte that its holder holds, as the plan leaves it: of what
+// promises the same, the heaviest tenant's goes, and one that holds ten times as
+// much as another keeps only what promises ten times as much (proportional
+// fairness). Ties go to the heavier holder, the least recently used, then by ID.
+//
+// That the heaviest gives first whatever its environments promise was tried on a
+// trace (test/replay): those that are called all the time are ended between two
+// calls, and there are ten times as many cold starts in all.
 func VictimsFor(idle []Idle, need int64) []int {
 	return victims(idle, func(freed int64, _ int) bool { return freed < need })
 }
@@ -48,9 +52,6 @@ func victims(idle []Idle, more func(freed int64, n int) bool) []int {
 	}
 	return out
 }
-
-// weight is the class of a holder with so many bytes.
-func weight(held int64) int { return bits.Len64(uint64(max(0, held) >> 20)) }
 
 // worth is what it pays to keep e, for each byte.
 func (e *Idle) worth() float64 {
@@ -101,10 +102,9 @@ func newHolders(idle []Idle) holders {
 func (q holders) Len() int { return len(q) }
 func (q holders) Less(i, j int) bool {
 	a, b := q[i], q[j]
-	if c := cmp.Compare(weight(b.held), weight(a.held)); c != 0 {
-		return c < 0
-	}
-	return cheaper(&a.idle[a.places[len(a.places)-1]], &b.idle[b.places[len(b.places)-1]]) < 0
+	x, y := &a.idle[a.places[len(a.places)-1]], &b.idle[b.places[len(b.places)-1]]
+	return cmp.Or(cmp.Compare(x.worth()/float64(max(1, a.held)), y.worth()/float64(max(1, b.held))),
+		cmp.Compare(b.held, a.held), cheaper(x, y)) < 0
 }
 func (q holders) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q *holders) Push(x any)   { *q = append(*q, x.(*holding)) }

@@ -11,7 +11,8 @@ import (
 )
 
 // crowd draws the idle environments of some holders, most of whom have others at
-// work too.
+// work too. Hopes, restarts and sizes are powers of two, so that what is equal is
+// so after rounding too.
 func crowd(t *rapid.T) []Idle {
 	var out []Idle
 	for h := range rapid.IntRange(0, 5).Draw(t, "holders") {
@@ -21,10 +22,10 @@ func crowd(t *rapid.T) []Idle {
 			e := Idle{
 				ID:      fmt.Sprintf("%03d", len(out)),
 				Since:   epoch.Add(time.Duration(rapid.IntRange(0, 3).Draw(t, "since")) * time.Second),
-				Memory:  int64(rapid.IntRange(0, 24).Draw(t, "memory")) << 20,
+				Memory:  rapid.SampledFrom([]int64{0, 1 << 20, 4 << 20, 8 << 20, 32 << 20}).Draw(t, "memory"),
 				Holder:  fmt.Sprint("holder", h),
-				Hope:    float64(rapid.IntRange(0, 3).Draw(t, "hope")) / 100,
-				Restart: time.Duration(rapid.IntRange(0, 3).Draw(t, "restart")) * 50 * time.Millisecond,
+				Hope:    rapid.SampledFrom([]float64{0, 0.125, 0.25, 1}).Draw(t, "hope"),
+				Restart: rapid.SampledFrom([]time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond}).Draw(t, "restart"),
 			}
 			held += e.Memory
 			out = append(out, e)
@@ -45,24 +46,18 @@ func naiveVictims(idle []Idle, need int64) []int {
 	for _, e := range idle {
 		held[e.Holder] = e.Held
 	}
-	class := func(e Idle) int { // how often its holder's MiB can be halved
-		n := 0
-		for mib := held[e.Holder] / (1 << 20); mib > 0; mib /= 2 {
-			n++
-		}
-		return n
-	}
 	before := func(a, b Idle) bool {
-		if x, y := class(a), class(b); x != y {
-			return x > y
-		}
-		// Worth is hope times restart by memory; multiplied out.
-		x := a.Hope * a.Restart.Seconds() * float64(max(1, b.Memory))
-		y := b.Hope * b.Restart.Seconds() * float64(max(1, a.Memory))
-		if !near(x, y) {
+		// Worth is hope times restart by memory and by what is held; multiplied out.
+		x := a.Hope * a.Restart.Seconds() * float64(max(1, b.Memory)) * float64(max(1, held[b.Holder]))
+		y := b.Hope * b.Restart.Seconds() * float64(max(1, a.Memory)) * float64(max(1, held[a.Holder]))
+		switch {
+		case x != y:
 			return x < y
-		}
-		if !a.Since.Equal(b.Since) {
+		case held[a.Holder] != held[b.Holder]:
+			return held[a.Holder] > held[b.Holder]
+		case a.Holder == b.Holder && a.worth() != b.worth():
+			return a.worth() < b.worth()
+		case !a.Since.Equal(b.Since):
 			return a.Since.Before(b.Since)
 		}
 		return a.ID < b.ID
@@ -89,14 +84,6 @@ func TestVictimsForAgainstNaive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		idle := crowd(t)
 		need := int64(rapid.IntRange(-1, 200).Draw(t, "need")) << 20
-		// Equal worths that rounding tells apart are nobody's mistake.
-		for i, a := range idle {
-			for _, b := range idle[:i] {
-				if x, y := a.worth(), b.worth(); x != y && near(x, y) {
-					t.Skip("too close to call")
-				}
-			}
-		}
 		before := slices.Clone(idle)
 		got, want := VictimsFor(idle, need), naiveVictims(idle, need)
 		if !slices.Equal(got, want) {
@@ -134,19 +121,26 @@ func TestVictimsForIsEnoughAndNotMore(t *testing.T) {
 	})
 }
 
-// Nobody who is light gives while somebody who is heavy has something to give.
-func TestTheHeaviestGiveFirst(t *testing.T) {
+// Of what promises the same for the same memory, the heaviest's goes.
+func TestOfEqualsTheHeaviestGives(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		idle := crowd(t)
 		held := map[string]int64{}
 		left := map[string]int{}
-		for _, e := range idle {
-			held[e.Holder] = e.Held
-			left[e.Holder]++
+		for i := range idle {
+			idle[i].Hope, idle[i].Restart, idle[i].Memory = 0.01, 100*time.Millisecond, 16<<20
+			held[idle[i].Holder] += 16 << 20
+			left[idle[i].Holder]++
 		}
-		for _, i := range VictimsFor(idle, int64(rapid.IntRange(0, 200).Draw(t, "need"))<<20) {
+		for h := range held {
+			held[h] += int64(rapid.IntRange(0, 64).Draw(t, "at work")) << 20
+		}
+		for i := range idle {
+			idle[i].Held = held[idle[i].Holder]
+		}
+		for _, i := range VictimsFor(idle, int64(rapid.IntRange(0, 400).Draw(t, "need"))<<20) {
 			for other, n := range left {
-				if n > 0 && held[other]/2 >= max(1<<20, held[idle[i].Holder]) {
+				if n > 0 && held[other] > held[idle[i].Holder] {
 					t.Fatalf("%s with %d bytes gives before %s with %d", idle[i].Holder, held[idle[i].Holder], other, held[other])
 				}
 			}
@@ -168,12 +162,13 @@ func one(id, holder string, change func(*Idle)) Idle {
 func TestWhatGoesFirst(t *testing.T) {
 	base := one("base", "a", nil)
 	for name, other := range map[string]Idle{
-		"a cheap restart":     one("other", "b", func(e *Idle) { e.Restart = 10 * time.Millisecond }),
-		"no hope":             one("other", "b", func(e *Idle) { e.Hope = 0 }),
-		"more memory":         one("other", "b", func(e *Idle) { e.Memory = 30 << 20; e.Held = 30 << 20 }),
-		"used less recently":  one("other", "b", func(e *Idle) { e.Since = epoch.Add(-time.Second) }),
-		"heavier by others":   one("other", "b", func(e *Idle) { e.Held = 64 << 20; e.Hope = 1 }),
-		"the same, by its ID": one("abc", "b", nil),
+		"a cheap restart":              one("other", "b", func(e *Idle) { e.Restart = 10 * time.Millisecond }),
+		"no hope":                      one("other", "b", func(e *Idle) { e.Hope = 0 }),
+		"more memory":                  one("other", "b", func(e *Idle) { e.Memory = 30 << 20; e.Held = 30 << 20 }),
+		"used less recently":           one("other", "b", func(e *Idle) { e.Since = epoch.Add(-time.Second) }),
+		"heavier by others":            one("other", "b", func(e *Idle) { e.Held = 64 << 20; e.Hope = 0.03 }),
+		"heavy, and no hope of either": one("other", "b", func(e *Idle) { e.Held = 64 << 20; e.Hope = 0; e.Since = epoch.Add(time.Hour) }),
+		"the same, by its ID":          one("abc", "b", nil),
 	} {
 		for _, idle := range [][]Idle{{base, other}, {other, base}} {
 			if got := VictimsFor(idle, 1); len(got) != 1 || idle[got[0]].ID != other.ID {
@@ -181,10 +176,10 @@ func TestWhatGoesFirst(t *testing.T) {
 			}
 		}
 	}
-	// A little more memory of the holder's decides nothing.
-	dear := one("dear", "b", func(e *Idle) { e.Held = 17 << 20; e.Hope = 1 })
+	// A tenant of four times the weight keeps what promises five times as much.
+	dear := one("dear", "b", func(e *Idle) { e.Held = 64 << 20; e.Hope = 0.05 })
 	if got := VictimsFor([]Idle{dear, base}, 1); !slices.Equal(got, []int{1}) {
-		t.Errorf("of two of about the same weight the dearer goes first")
+		t.Errorf("what is called all the time goes before what is hardly called, because its tenant is heavy")
 	}
 }
 
@@ -195,7 +190,7 @@ func TestAHeavyTenantIsLevelled(t *testing.T) {
 		idle = append(idle, one(fmt.Sprint("heavy", i), "heavy", func(e *Idle) { e.Held = 160 << 20 }))
 	}
 	for i := range 10 {
-		idle = append(idle, one(fmt.Sprint("light", i), fmt.Sprint("light", i), func(e *Idle) { e.Hope = 0 }))
+		idle = append(idle, one(fmt.Sprint("light", i), fmt.Sprint("light", i), func(e *Idle) { e.Hope = 0.008 }))
 	}
 	heavy := 0
 	for _, i := range VictimsFor(idle, 9*16<<20) {
@@ -208,7 +203,7 @@ func TestAHeavyTenantIsLevelled(t *testing.T) {
 	}
 	rest := VictimsFor(idle, 10*16<<20)
 	if last := idle[rest[len(rest)-1]]; last.Holder == "heavy" {
-		t.Error("the heavy tenant gives its last before those of whom there is no hope")
+		t.Error("the heavy tenant gives its last before those that promise less")
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 func main() {
 	price := flag.Duration("price", policy.DefaultKeepAlive, "for how long an environment may be held for the sake of one restart")
+	memory := flag.Float64("memory", 0, "GB of the node that all functions share; without, they have all they need")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: replay [-price 10m] TRACE.json.gz")
 		flag.PrintDefaults()
@@ -32,12 +33,27 @@ func main() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s\n\n", t.Source)
+	if *memory > 0 {
+		onBudget(t, *memory)
+		return
+	}
 	fmt.Println("| keep-alive | cold starts | of all invocations | of a function's, median / 75th percentile | environments idle | memory idle |")
 	fmt.Println("|---|---|---|---|---|---|")
 	for _, r := range rules(*price) {
 		o := replay(t, r)
 		fmt.Printf("| %s | %d | %.3f %% | %.1f %% / %.1f %% | %.0f h | %.1f GB h |\n", r.name, o.cold, 100*o.share(),
 			100*o.quantile(0.5), 100*o.quantile(0.75), o.idle.Hours(), o.idleMemory/1000)
+	}
+}
+
+// onBudget compares what goes when memory is short.
+func onBudget(t *trace, gb float64) {
+	fmt.Printf("| %.0f GB: keep-alive; eviction | cold starts | of all invocations | of a function's, median | evicted | refused |\n|---|---|---|---|---|---|\n", gb)
+	arrivals := t.merged()
+	for _, e := range evictions() {
+		o := replayOn(t, arrivals, int64(gb*1e9), e.eviction)
+		fmt.Printf("| %s | %d | %.3f %% | %.1f %% | %d | %d |\n", e.name, o.cold, 100*float64(o.cold)/float64(o.invocations),
+			100*o.median(), o.evicted, o.refused)
 	}
 }
 

@@ -83,8 +83,11 @@ func (s *tenantRun) arrive(at time.Duration) {
 			s.habit = s.habit.Seen(at - s.rest)
 		}
 	}
-	heap.Push(&s.busy, at+s.took)
+	s.begin(at)
 }
+
+// begin runs an invocation.
+func (s *tenantRun) begin(at time.Duration) { heap.Push(&s.busy, at+s.took) }
 
 // release makes idle what has finished by now.
 func (s *tenantRun) release(now time.Duration) {
