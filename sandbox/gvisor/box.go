@@ -116,11 +116,19 @@ func (b *box) watchSentry() {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		err = nil // which says it all
 	}
+	reaped := false
+	if n < len(said) { // then how it ended has to be seen
+		werr := b.sentry.wait(sentryGrace)
+		reaped, err = werr == nil, errors.Join(err, werr)
+	}
 	b.exit = b.verdict(said[:n], err)
 	close(b.done)
 	_ = b.exitPipe.Close()
 	if b.memoryEvent != nil {
 		_ = b.memoryEvent.Close() // ends watchMemory
+	}
+	if reaped {
+		return
 	}
 	if err := b.sentry.wait(0); err != nil {
 		b.driver.conf.Log.Error("sentry not reaped", "sandbox", b.id, "err", err)
@@ -160,7 +168,13 @@ func (b *box) verdict(said []byte, readErr error) sandbox.Exit {
 	if oom || b.killed.Load() {
 		return exit
 	}
-	// Nobody here has killed it.
+	// Somebody on the host has killed it, as the kernel does when it is out of
+	// memory. For a part of the sandbox that is killed before its sentry, the sentry
+	// says the same.
+	if how := b.sentry.ended(); how.Signaled() && how.Signal() == unix.SIGKILL {
+		return exit
+	}
+	// It has crashed.
 	exit.Err = fmt.Errorf("gvisor: sandbox %s: the sentry is gone: %w", b.id, errors.Join(readErr, fmt.Errorf("it said %q", lastWords(b.dir))))
 	return exit
 }
@@ -220,6 +234,9 @@ func (b *box) remove() error {
 	b.driver.mu.Unlock()
 	return nil
 }
+
+// sentryGrace is how long a sentry that has closed its exit pipe may take to end.
+const sentryGrace = time.Second
 
 // goferGrace is how long a sentry may outlive its gofer.
 const goferGrace = 5 * time.Second

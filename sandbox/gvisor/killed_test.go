@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -135,9 +136,9 @@ func killPart(arg0, id string, delay time.Duration, stop <-chan struct{}) {
 	}
 }
 
-// TestPartKilled kills each part of a running sandbox, which must end with it.
-// For the gofer it ends as if the function had been killed: the sentry sees to
-// that.
+// TestPartKilled kills each part of a running sandbox, which must end with it, as
+// if the function had been killed, whichever part it is: the sentry sees to that
+// for the others.
 func TestPartKilled(t *testing.T) {
 	d, root := newDriver(t), pythonRoot(t)
 	for _, arg0 := range []string{argSentry, argGofer} {
@@ -167,13 +168,44 @@ func TestPartKilled(t *testing.T) {
 				return false
 			}
 		})
-		if e := s.Exit(); e.Signal != unix.SIGKILL || e.OOM || (arg0 == argSentry && e.Err == nil) {
+		if e := s.Exit(); e != (sandbox.Exit{Signal: unix.SIGKILL}) {
 			t.Errorf("%s killed: %+v", arg0, e)
 		}
 		if err := s.Destroy(); err != nil {
 			t.Error(err)
 		}
 		nothingLeft(t, d, spec.ID)
+	}
+}
+
+// TestHowAProcessEnded: a sentry that was killed from outside is told from one that
+// ended by itself, as one does that crashes, and waiting in vain can be done again.
+func TestHowAProcessEnded(t *testing.T) {
+	for script, want := range map[string]unix.WaitStatus{"read x; exit 2": 2 << 8, "read x; kill -9 $$": 9, "read x; kill -31 $$": 31} {
+		cmd := exec.Command("/bin/sh", "-c", script)
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p, err := openProcess(cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.wait(time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: while it runs: %v", script, err)
+		}
+		_ = in.Close()
+		if err := p.wait(0); err != nil {
+			t.Errorf("%s: %v", script, err)
+		}
+		const core = 0x80
+		if how := p.ended(); how&^core != want {
+			t.Errorf("%s ended with %#x, want %#x", script, how, want)
+		}
+		_ = cmd.Wait() // it has been reaped
 	}
 }
 

@@ -1,6 +1,7 @@
 package gvisor
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -14,6 +15,8 @@ import (
 type process struct {
 	pidfd *os.File
 	pid   int // for looking only: it may be another's once it is reaped
+	// how it ended, if wait has reaped it.
+	how unix.WaitStatus
 }
 
 // openProcess returns nil if there is no such process.
@@ -21,7 +24,7 @@ func openProcess(pid int) (*process, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	switch err {
 	case nil:
-		return &process{os.NewFile(uintptr(fd), fmt.Sprintf("process %d", pid)), pid}, nil
+		return &process{pidfd: os.NewFile(uintptr(fd), fmt.Sprintf("process %d", pid)), pid: pid}, nil
 	case unix.ESRCH, unix.EINVAL: // gone, or only a thread
 		return nil, nil
 	}
@@ -48,16 +51,23 @@ func (p *process) kill() error {
 }
 
 // wait waits until the process has ended, reaps it if it is a child of this
-// one, and closes p. With a limit above zero it waits no longer than that.
-func (p *process) wait(limit time.Duration) error {
+// one, and closes p. With a limit above zero it waits no longer than that; p may be
+// waited for again if it answers os.ErrDeadlineExceeded.
+func (p *process) wait(limit time.Duration) (err error) {
 	if p == nil {
 		return nil
 	}
-	defer p.pidfd.Close()
-	if limit > 0 {
-		if err := p.pidfd.SetReadDeadline(time.Now().Add(limit)); err != nil {
-			return err
+	defer func() {
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			p.pidfd.Close()
 		}
+	}()
+	var until time.Time
+	if limit > 0 {
+		until = time.Now().Add(limit)
+	}
+	if err := p.pidfd.SetReadDeadline(until); err != nil {
+		return err
 	}
 	raw, err := p.pidfd.SyscallConn()
 	if err != nil {
@@ -65,7 +75,7 @@ func (p *process) wait(limit time.Duration) error {
 	}
 	return raw.Read(func(fd uintptr) bool {
 		for {
-			err := unix.Waitid(unix.P_PIDFD, int(fd), nil, unix.WEXITED, nil)
+			err := unix.Waitid(unix.P_PIDFD, int(fd), nil, unix.WEXITED|unix.WNOWAIT, nil)
 			switch err {
 			case unix.EINTR:
 				continue
@@ -74,9 +84,23 @@ func (p *process) wait(limit time.Duration) error {
 			case unix.ECHILD: // not ours to reap: all there is to know is whether it runs
 				return readable(int(fd))
 			}
+			// It is ours and has ended, so its number is still its own.
+			for {
+				if _, err := unix.Wait4(p.pid, &p.how, 0, nil); err != unix.EINTR {
+					break
+				}
+			}
 			return true
 		}
 	})
+}
+
+// ended is how the process ended; zero if wait has not reaped it.
+func (p *process) ended() unix.WaitStatus {
+	if p == nil {
+		return 0
+	}
+	return p.how
 }
 
 // readable tells whether the process behind a pidfd has ended.

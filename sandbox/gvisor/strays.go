@@ -71,6 +71,7 @@ func killAll(all []*process) error {
 	}
 	for _, p := range all {
 		errs = append(errs, p.wait(killTimeout))
+		_ = p.pidfd.Close() // if it is still there, it is looked for anew
 	}
 	return errors.Join(errs...)
 }

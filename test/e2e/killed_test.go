@@ -2,8 +2,11 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestKilledBeforeItIsLeased kills environments that wait for work, a tenant's own
@@ -33,6 +36,64 @@ func TestKilledBeforeItIsLeased(t *testing.T) {
 				kill(e.ID)
 			}
 			n.run(t, f, call{tenant: fmt.Sprint("new", i)}, nil)
+		}
+	})
+}
+
+// TestPartKilledMidInvocation kills one process of a busy sandbox at a time, each
+// kind there is: the caller has the same answer every time.
+func TestPartKilledMidInvocation(t *testing.T) {
+	onEach(t, func(t *testing.T, n *node) {
+		f := n.deploy(t, python, files{"main.py": `
+import os
+def handler(event, context):
+    while True: os.getppid()
+`}, isolated, timeout(40))
+		hit := map[string]bool{}
+		for len(hit) < 10 {
+			tenant := fmt.Sprint("t", len(hit))
+			done := make(chan *invocation, 1)
+			go func() {
+				inv, err := n.try(t, f, call{tenant: tenant})
+				if err != nil {
+					t.Errorf("%s: %v", tenant, err)
+				}
+				done <- inv
+			}()
+			var id string
+			eventually(t, "the invocation runs", func() bool {
+				for _, e := range n.environments(t, f) {
+					if e.Tenant == tenant && e.State == "busy" {
+						id = e.ID
+					}
+				}
+				return id != ""
+			})
+			pids := n.inside(t, id)
+			slices.Sort(pids)
+			if len(hit) >= len(pids) {
+				for _, pid := range pids {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+				<-done
+				break
+			}
+			// Some parts are idle ones that nothing depends on: then the next goes too.
+			var inv *invocation
+			for k := len(hit); inv == nil && k < len(pids); k++ {
+				_ = syscall.Kill(pids[k], syscall.SIGKILL)
+				select {
+				case inv = <-done:
+				case <-time.After(2 * time.Second):
+				}
+			}
+			if inv == nil {
+				t.Fatal("nothing that was killed ended the invocation")
+			}
+			if want := "signal: killed"; !strings.Contains(string(inv.Payload), want) || !strings.Contains(string(inv.Payload), "Runtime.ExitError") {
+				t.Errorf("part %d of %d: %s", len(hit), len(pids), inv.Payload)
+			}
+			hit[tenant] = true
 		}
 	})
 }
