@@ -12,6 +12,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"os"
 	"syscall"
 )
@@ -89,6 +90,7 @@ type Spec struct {
 	TCP bool
 	// Args, Env and Dir are the first process's, as execve takes them. Args[0]
 	// is an absolute path inside the sandbox. Env is complete: nothing is added.
+	// Without Args there is no program yet: see Starter.
 	Args []string
 	Env  []string
 	Dir  string
@@ -153,6 +155,23 @@ type Specialiser interface {
 	// failed is in an unknown state: it must be destroyed.
 	Specialise(mounts []Mount, limits Limits) error
 }
+
+// Starter is a sandbox that was made without a program (Spec.Args is empty). The
+// first process is then one of the driver's, which waits and becomes the program.
+// A driver for which making a sandbox is quick offers none: its Create refuses
+// such a Spec with ErrNoProgram.
+type Starter interface {
+	Specialiser
+	// Start has the sandbox run a program, once; after Specialise, if the program
+	// or its directory is in what Specialise brings. Args, env and dir are as in
+	// Spec. It returns when the sandbox has been told. If the program cannot be
+	// executed, the sandbox says so on Stderr and ends with exit code 125.
+	Start(args, env []string, dir string) error
+}
+
+// ErrNoProgram is Create's answer to a Spec without Args if the driver makes no
+// sandboxes that are given a program later.
+var ErrNoProgram = errors.New("sandbox: no program, and none can be given later")
 
 // Driver makes sandboxes of one kind.
 //

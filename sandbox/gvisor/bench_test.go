@@ -194,3 +194,54 @@ func report(b *testing.B, name string, all []time.Duration) {
 	b.ReportMetric(float64(all[len(all)*95/100].Microseconds())/1000, name+"-p95-ms")
 	b.ReportMetric(float64(all[0].Microseconds())/1000, name+"-min-ms")
 }
+
+// BenchmarkStart measures a sandbox that was made ahead without a program, from
+// the call of Specialise until its program has connected. Beside it, in the same
+// run, the whole is made at once.
+func BenchmarkStart(b *testing.B) {
+	d, root := newDriver(b), pythonRoot(b)
+	dir := code(b, "app.py")
+	args := []string{"/usr/bin/python3", "-S", "-E", "-c", fmt.Sprintf(connector, connectors[false])}
+	var ahead, whole []time.Duration
+	for b.Loop() {
+		spec := newSpec(b, root)
+		spec.Late = []string{"/var/task", "/opt"}
+		l := listen(b, spec)
+		s, err := d.Create(b.Context(), spec)
+		if err != nil {
+			b.Fatal(err)
+		}
+		quiet()
+		began := time.Now()
+		err = s.(sandbox.Starter).Specialise([]sandbox.Mount{{Source: dir, Target: "/var/task"}}, spec.Limits)
+		if err == nil {
+			err = s.(sandbox.Starter).Start(args, nil, "/")
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			b.Fatal(err)
+		}
+		ahead = append(ahead, time.Since(began))
+		conn.Close()
+		if err := s.Destroy(); err != nil {
+			b.Fatal(err)
+		}
+
+		spec = newSpec(b, root)
+		spec.Args = args
+		spec.Mounts = []sandbox.Mount{{Source: dir, Target: "/var/task"}}
+		quiet()
+		began = time.Now()
+		s, conn = connect(b, d, spec)
+		whole = append(whole, time.Since(began))
+		conn.Close()
+		if err := s.Destroy(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	report(b, "ahead", ahead)
+	report(b, "whole", whole)
+}

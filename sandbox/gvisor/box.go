@@ -43,6 +43,8 @@ type box struct {
 	// directories of Spec.Late's targets, in their order.
 	late  *net.UnixListener
 	slots []slot
+	// Of a sandbox without a program: where it is told which to run.
+	program *os.File
 	// onRemove, if not nil, gives back what else there is of the sandbox.
 	onRemove func() error
 
@@ -219,6 +221,9 @@ func (b *box) remove() error {
 	}
 	if b.late != nil {
 		_ = b.late.Close() // by now it is
+	}
+	if b.program != nil {
+		_ = b.program.Close() // likewise
 	}
 	if b.onRemove != nil {
 		if err := b.onRemove(); err != nil {

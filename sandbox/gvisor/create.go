@@ -37,8 +37,12 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 	defer close(b.settled)
 	var made sandbox.Sandbox = b
 	err = b.create(ctx, spec)
-	if err == nil && len(spec.Late) > 0 {
-		made, err = newBlank(b, spec)
+	if err == nil && (len(spec.Late) > 0 || held(spec)) {
+		late, lerr := newBlank(b, spec)
+		made, err = late, lerr
+		if held(spec) {
+			made = heldBox{late}
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("gvisor: sandbox %s: %w", spec.ID, err), b.remove())
@@ -147,7 +151,7 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 		return ans, err
 	}
 	defer ours.Close()
-	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil, Init: spec.TCP}
+	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil, Init: spec.TCP || held(spec), Held: held(spec)}
 	var said bounded
 	cmd, err := b.launch(theirs, &said, &req)
 	_ = theirs.Close()
@@ -161,8 +165,17 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 	if spec.Log != nil {
 		files = append(files, spec.Log)
 	}
-	if spec.TCP {
+	if req.Init {
 		files = append(files, b.driver.door)
+	}
+	if req.Held {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return ans, fmt.Errorf("order pipe: %w", err)
+		}
+		defer r.Close()
+		b.program = w
+		files = append(files, r)
 	}
 	text, err := converse(ours, req, files)
 	if err == nil {

@@ -7,7 +7,8 @@
 //   - the sentry, gVisor's kernel, first process of a pid namespace in which
 //     also the stub processes live that carry the function's address spaces;
 //   - the gofer, which opens the sandbox's read-only directories for it;
-//   - inside the sandbox, and only for Spec.TCP, the door (package door).
+//   - inside the sandbox, and only for Spec.TCP or without a program yet, the door
+//     (package door).
 //
 // All of a sandbox's host processes are in its cgroup, from before they read
 // anything that a tenant wrote. The node never is. It learns how the function

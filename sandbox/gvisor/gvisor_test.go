@@ -62,8 +62,13 @@ var allowed = map[string]string{
 	"posture/denied/nice":                  "gVisor remembers the number and does nothing else",
 	"posture/denied/oom_score":             "gVisor remembers the number and does nothing else",
 
-	"late": "a sandbox is made for one function, from the start",
+	"late/posture/blank/mounts":                emptySlot,
+	"late/posture/blank/mount_flags/opt":       noFlags,
+	"late/posture/specialised/mounts":          emptySlot,
+	"late/posture/specialised/mount_flags/opt": noFlags,
 }
+
+const emptySlot = "where something may come there is a mount of an empty directory"
 
 const noFlags = "gVisor has no such flag: it honours no set-uid bit anywhere, and opens no device file but its own"
 

@@ -139,6 +139,9 @@ func openLate(dir layout) (*net.UnixListener, error) {
 // newBlank collects what Specialise needs of a sandbox that has just been made.
 func newBlank(b *box, spec sandbox.Spec) (*blank, error) {
 	late := &blank{box: b, spec: spec}
+	if b.late == nil {
+		return late, nil
+	}
 	if err := b.late.SetDeadline(time.Now().Add(exchangeTimeout)); err != nil {
 		return nil, err
 	}

@@ -51,7 +51,7 @@ func Main() bool {
 		os.Exit(runscMain(os.Args[1:]))
 	case os.Args[0] == argSelf && len(os.Args) > 1 && os.Args[1] == "umount":
 		os.Exit(runscMain(os.Args[1:]))
-	case os.Args[0] == door.Arg0, os.Args[0] == door.Arg0NoHome:
+	case door.Is(os.Args[0]):
 		door.Main()
 	}
 	return false

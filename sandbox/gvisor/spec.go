@@ -23,14 +23,14 @@ func validate(s sandbox.Spec) error {
 	if len(s.ID) != 32 || strings.Trim(s.ID, "0123456789abcdef") != "" {
 		return fmt.Errorf("gvisor: sandbox id %q is not 32 lower case hexadecimal digits", s.ID)
 	}
-	if len(s.Args) == 0 || !filepath.IsAbs(s.Args[0]) {
-		return fmt.Errorf("gvisor: sandbox %s: no absolute command", s.ID)
+	if len(s.Args) > 0 && !filepath.IsAbs(s.Args[0]) {
+		return fmt.Errorf("gvisor: sandbox %s: command %q is not absolute", s.ID, s.Args[0])
 	}
 	if s.Stdout == nil || s.Stderr == nil {
 		return fmt.Errorf("gvisor: sandbox %s: no output pipes", s.ID)
 	}
 	for _, p := range []string{s.Root, s.SocketDir, s.Dir} {
-		if !filepath.IsAbs(p) {
+		if !filepath.IsAbs(p) && (p != s.Dir || !held(s)) {
 			return fmt.Errorf("gvisor: sandbox %s: path %q is not absolute", s.ID, p)
 		}
 	}
@@ -58,6 +58,9 @@ func validate(s sandbox.Spec) error {
 	}
 	return nil
 }
+
+// held tells whether the sandbox gets its program later.
+func held(s sandbox.Spec) bool { return len(s.Args) == 0 }
 
 // mountTargets lists where something is mounted on the root tree.
 func mountTargets(s sandbox.Spec) []string {
@@ -124,7 +127,11 @@ func ociSpec(s sandbox.Spec, dir layout) *specs.Spec {
 		},
 		Annotations: map[string]string{},
 	}
-	if s.TCP {
+	switch {
+	case held(s):
+		spec.Process.Args = door.Held(s.TCP)
+		spec.Process.Env, spec.Process.Cwd = nil, "/"
+	case s.TCP:
 		spec.Process.Args = door.Args(s.Args, s.Env)
 	}
 	fileBacked(spec, tmpName, dir.path(tmpName), s.Limits.Tmp)

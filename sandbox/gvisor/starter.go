@@ -16,7 +16,9 @@ import (
 	"gvisor.dev/gvisor/runsc/flag"
 	"gvisor.dev/gvisor/runsc/specutils"
 
+	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/cgroup"
+	"github.com/alcove-run/alcove/sandbox/gvisor/door"
 )
 
 // The starter is this program started again to make one sandbox. It enters the
@@ -40,9 +42,11 @@ type request struct {
 	V2   []string `json:"v2"`   // and of version 2, if the starter was not born there
 	Log  bool     `json:"log"`  // fdLog is there
 	Init bool     `json:"init"` // fdInit is there
+	Held bool     `json:"held"` // fdOrder is there
 }
 
-// Descriptors of a request, by position; fdLog and fdInit only if it says so.
+// Descriptors of a request, by position; fdLog, fdInit and fdOrder, in this order,
+// only if it says so.
 const (
 	fdStdout = iota
 	fdStderr
@@ -127,6 +131,9 @@ func receive(socket int) (request, []*os.File, error) {
 	if req.Init {
 		want++
 	}
+	if req.Held {
+		want++
+	}
 	if len(files) != want {
 		return req, nil, fmt.Errorf("%d descriptors, want %d", len(files), want)
 	}
@@ -164,14 +171,18 @@ func start(req request, files []*os.File, began time.Time) (answer, error) {
 	if err != nil {
 		return ans, err
 	}
-	args := container.Args{ID: req.ID, Spec: spec, BundleDir: req.Dir}
+	args := container.Args{ID: req.ID, Spec: spec, BundleDir: req.Dir, PassFiles: map[int]*os.File{}}
 	rest := files[fdRest:]
 	if req.Log {
-		args.PassFiles = map[int]*os.File{3: rest[0]}
+		args.PassFiles[sandbox.LogFD] = rest[0]
 		rest = rest[1:]
 	}
 	if req.Init {
 		args.ExecFile = rest[0]
+		rest = rest[1:]
+	}
+	if req.Held {
+		args.PassFiles[door.OrderFD] = rest[0]
 	}
 	// gVisor gives the sandbox what these variables hold. This process's own
 	// descriptors 1 and 2 stay the node's: nothing that is said here may reach

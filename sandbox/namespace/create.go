@@ -79,6 +79,9 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("namespace: %w", err)
 	}
+	if len(spec.Args) == 0 {
+		return nil, fmt.Errorf("namespace: %w", sandbox.ErrNoProgram)
+	}
 	if err := check(&spec); err != nil {
 		return nil, fmt.Errorf("namespace: %w", err)
 	}

@@ -311,7 +311,7 @@ func (s *suite) failures(t *T) {
 		"no program":          args("/usr/bin/there-is-no-such-program"),
 		"no executable":       args("/etc/passwd"),
 		"a directory":         args("/usr"),
-		"no arguments":        args(),
+		"an empty program":    args(""),
 		"a relative program":  args("sh"),
 		"no mount source":     func(p *sandbox.Spec) { p.Mounts[0].Source = filepath.Join(s.work, "nowhere") },
 		"no mount target":     func(p *sandbox.Spec) { p.Mounts[0].Target = "/nowhere" },

@@ -147,8 +147,24 @@ func (s *suite) run(parent *testing.T, name string, body func(t *T)) {
 	})
 }
 
-// allowance is the longest name in Options.Allowed that covers a subtest.
+// allowance is the longest name in Options.Allowed that covers a subtest. What is
+// allowed in the posture of one sandbox is allowed in that of every other, if
+// there is nothing more special.
 func (s *suite) allowance(name string) string {
+	if found := s.covers(name); found != "" {
+		return found
+	}
+	_, fact, ok := strings.Cut(name, "/posture/")
+	for ok {
+		if found := s.covers("posture/" + fact); found != "" {
+			return found
+		}
+		_, fact, ok = strings.Cut(fact, "/") // of which of several sandboxes
+	}
+	return ""
+}
+
+func (s *suite) covers(name string) string {
 	for {
 		if _, ok := s.o.Allowed[name]; ok {
 			return name
@@ -192,6 +208,7 @@ func Run(t *testing.T, o Options) {
 	t.Run("limits", s.limits)
 	s.run(t, "posture", s.posture)
 	s.run(t, "late", s.late)
+	s.run(t, "held", s.held)
 	t.Run("pair", s.pair)
 	s.run(t, "findings", s.findings)
 

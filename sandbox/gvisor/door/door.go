@@ -28,7 +28,16 @@ import (
 const (
 	Arg0       = "alcove-door"
 	Arg0NoHome = "alcove-door-nohome"
+	// Arg0Held and Arg0HeldTCP are told by an Order what to run. The first one is
+	// no door at all, but becomes the program.
+	Arg0Held    = "alcove-held"
+	Arg0HeldTCP = "alcove-door-held"
 )
+
+// Is tells whether a process with this argv[0] is to call Main.
+func Is(arg0 string) bool {
+	return arg0 == Arg0 || arg0 == Arg0NoHome || arg0 == Arg0Held || arg0 == Arg0HeldTCP
+}
 
 // failed is the exit code if the door cannot do its work.
 const failed = 125
@@ -49,9 +58,22 @@ func Main() {
 	// One processor is plenty for passing bytes on, and every thread counts
 	// among the function's processes.
 	runtime.GOMAXPROCS(1)
-	env := os.Environ()
-	if os.Args[0] == Arg0NoHome {
+	args, env := os.Args[1:], os.Environ()
+	switch os.Args[0] {
+	case Arg0NoHome:
 		env = slices.DeleteFunc(env, isHome)
+	case Arg0Held, Arg0HeldTCP:
+		o, err := await()
+		if err == nil {
+			err = os.Chdir(o.Dir)
+		}
+		if err == nil && os.Args[0] == Arg0Held {
+			err = syscall.Exec(o.Args[0], o.Args, o.Env)
+		}
+		if err != nil {
+			fail(err)
+		}
+		args, env = o.Args, o.Env
 	}
 	l, err := net.Listen("tcp4", sandbox.RuntimeAPIAddr)
 	if err != nil {
@@ -59,7 +81,7 @@ func Main() {
 	}
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals)
-	pid, err := start(os.Args[1:], env)
+	pid, err := start(args, env)
 	if err != nil {
 		fail(err)
 	}
