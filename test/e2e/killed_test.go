@@ -78,13 +78,14 @@ def handler(event, context):
 				<-done
 				break
 			}
-			// Some parts are idle ones that nothing depends on: then the next goes too.
+			// Some parts are idle ones that nothing depends on: then the next goes too. A
+			// gofer is missed after five seconds only.
 			var inv *invocation
 			for k := len(hit); inv == nil && k < len(pids); k++ {
 				_ = syscall.Kill(pids[k], syscall.SIGKILL)
 				select {
 				case inv = <-done:
-				case <-time.After(2 * time.Second):
+				case <-time.After(8 * time.Second):
 				}
 			}
 			if inv == nil {
