@@ -161,6 +161,7 @@ func BenchmarkStart(b *testing.B) {
 				s.buildGo()
 			}
 			var created, ready, destroyed []time.Duration
+			var traces []Trace
 			for b.Loop() {
 				b.StopTimer()
 				s.settle(512 << 20)
@@ -169,6 +170,7 @@ func BenchmarkStart(b *testing.B) {
 				began := time.Now()
 				box := s.create(spec)
 				created = append(created, time.Since(began))
+				traces = append(traces, box.(interface{ Trace() Trace }).Trace())
 				conn, err := l.Accept()
 				if err != nil {
 					b.Fatal(err)
@@ -192,7 +194,22 @@ func BenchmarkStart(b *testing.B) {
 				b.ReportMetric(ms(50), what+"-p50-ms")
 				b.ReportMetric(ms(95), what+"-p95-ms")
 			}
+			reportTraces(b, traces)
 		})
+	}
+}
+
+// reportTraces tells the median of each part of Create.
+func reportTraces(b *testing.B, traces []Trace) {
+	parts := map[string]func(t *Trace) time.Duration{
+		"prepare": func(t *Trace) time.Duration { return t.Prepare }, "launcher": func(t *Trace) time.Duration { return t.Launcher },
+		"order": func(t *Trace) time.Duration { return t.Order }, "enter": func(t *Trace) time.Duration { return t.Enter },
+		"mounts": func(t *Trace) time.Duration { return t.Mounts }, "program": func(t *Trace) time.Duration { return t.Program },
+		"answer": func(t *Trace) time.Duration { return t.Answer }, "total": func(t *Trace) time.Duration { return t.Total },
+	}
+	for name, part := range parts {
+		slices.SortFunc(traces, func(x, y Trace) int { return int(part(&x) - part(&y)) })
+		b.ReportMetric(float64(part(&traces[len(traces)/2]).Microseconds()), name+"-µs")
 	}
 }
 

@@ -28,6 +28,7 @@ type box struct {
 	proc    *os.Process   // the first process
 	tcp     net.Listener
 	watched bool
+	trace   Trace
 
 	done chan struct{}
 	exit sandbox.Exit // once done is closed

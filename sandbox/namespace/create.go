@@ -107,6 +107,7 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 // start makes the sandbox. Whatever it has made when it fails, Destroy removes.
 func (b *box) start(ctx context.Context) error {
 	d, spec := b.driver, &b.spec
+	began := launch.Now()
 	var err error
 	if d.root {
 		if b.user, err = d.ids.take(); err != nil {
@@ -133,10 +134,13 @@ func (b *box) start(ctx context.Context) error {
 	if err := b.ownPipes(); err != nil {
 		return err
 	}
+	prepared := launch.Now()
 	if err := b.launch(); err != nil {
 		return err
 	}
-	return b.await(ctx, order, nil)
+	at, err := b.await(ctx, order, nil)
+	b.traced(began, prepared, at)
+	return err
 }
 
 // shmOf is the size of /dev/shm in bytes.
@@ -254,33 +258,34 @@ const packetSize = 32 << 10
 
 // await sends the order and waits until the program has been started. note, if
 // it is not nil, takes what the launcher found weaker than it could be.
-func (b *box) await(ctx context.Context, order *launch.Order, note func(string)) error {
+func (b *box) await(ctx context.Context, order *launch.Order, note func(string)) (launch.Stamps, error) {
+	var at launch.Stamps
 	stop := context.AfterFunc(ctx, func() { b.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := b.conn.SetDeadline(time.Now().Add(createMax)); err != nil {
-		return err
+		return at, err
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return at, context.Cause(ctx)
 	}
-	err := b.converse(order, note)
+	err := b.converse(order, note, &at)
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return at, context.Cause(ctx)
 	}
 	if err != nil {
-		return err
+		return at, err
 	}
 	// From here on only the watcher reads, without end.
 	stop()
 	if err := b.conn.SetDeadline(time.Time{}); err != nil {
-		return err
+		return at, err
 	}
 	b.watched = true
 	go b.watch()
-	return nil
+	return at, nil
 }
 
-func (b *box) converse(order *launch.Order, note func(string)) error {
+func (b *box) converse(order *launch.Order, note func(string), at *launch.Stamps) error {
 	bytes := order.Encode()
 	if len(bytes) > launch.MaxOrder {
 		return fmt.Errorf("arguments and environment take %d bytes: too long", len(bytes))
@@ -311,6 +316,7 @@ func (b *box) converse(order *launch.Order, note func(string)) error {
 		case launch.MsgError:
 			return errors.New(text)
 		case launch.MsgStarted:
+			at.Decode(buf[1:n])
 			return nil
 		default:
 			return fmt.Errorf("the launcher said %q", buf[:n])

@@ -119,7 +119,7 @@ func (d *Driver) tryLaunch(ctx context.Context, note func(string)) error {
 	order := d.order(b)
 	order.Tmp, order.Shm, order.Probe = probeSize, probeSize, true
 	if err = b.launch(); err == nil {
-		err = b.await(ctx, order, note)
+		_, err = b.await(ctx, order, note)
 	}
 	return errors.Join(err, b.Destroy(), os.RemoveAll(root))
 }

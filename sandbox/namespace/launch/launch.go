@@ -43,7 +43,7 @@ const (
 // status, four bytes in the machine's order.
 const (
 	MsgListener = 'L' // brings the TCP listener's descriptor
-	MsgStarted  = 'S' // the program has been executed
+	MsgStarted  = 'S' // the program has been executed; Stamps follow
 	MsgError    = 'E' // the text of what went wrong; the launcher ends
 	MsgNote     = 'N' // something is weaker than it could be; the text says what
 )
@@ -80,6 +80,7 @@ func fail(step string, err error) error {
 }
 
 func run() error {
+	at := Stamps{Begun: Now()}
 	// Nothing that is open here is for the program, but 0, 1 and 2.
 	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fail("close_range", err)
@@ -88,6 +89,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	at.Ordered = Now()
 	fd := nextFD
 	logFD, tmpFD := -1, -1
 	if o.Log {
@@ -103,10 +105,12 @@ func run() error {
 	if err := network(o); err != nil {
 		return err
 	}
+	at.Entered = Now()
 	unix.Umask(0)
 	if err := buildRoot(o, tmpFD); err != nil {
 		return err
 	}
+	at.Built = Now()
 	if err := limit(o); err != nil {
 		return err
 	}
@@ -120,7 +124,8 @@ func run() error {
 	if err := dieWith(pid); err != nil {
 		return err
 	}
-	send(string(MsgStarted))
+	at.Started = Now()
+	send(string(MsgStarted) + at.encode())
 	return reap(o, pid)
 }
 
