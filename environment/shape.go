@@ -74,6 +74,8 @@ func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config
 			TCP:  r.TCP, Args: r.Args, Dir: taskRoot,
 			Env:    runtimes.BlankEnviron(r, f.Place),
 			Limits: limits(nobody),
+			// Its bootstrap can be forked; a driver that forks saves its start.
+			Template: r.Family == runtimes.Python,
 		},
 	}, nil
 }

@@ -32,6 +32,10 @@ const (
 	// for runtimes that frame their log records (_LAMBDA_TELEMETRY_LOG_FD).
 	LogFD = 3
 
+	// TemplateFD is where a program finds how to go on that is to be forked
+	// (Spec.Template). In a sandbox it is not open.
+	TemplateFD = 4
+
 	// UID and GID are the ids that the first process has inside the sandbox,
 	// the ones that AWS uses for its sandbox user.
 	UID = 993
@@ -83,6 +87,16 @@ type Spec struct {
 	// stay empty until Specialise mounts something there. A sandbox with Late
 	// implements Specialiser.
 	Late []string
+	// Template says that Args run a program in Python that can be forked, which a
+	// driver may make use of and another ignores. Started with a descriptor
+	// TemplateFD, that program does what every sandbox's first process has to do,
+	// with no thread and no descriptor of its own open at the end, then reads the
+	// driver's Python source from TemplateFD and executes it. That returns once in
+	// every sandbox, in a process as if it had been started there, but for memory,
+	// which it shares with the others until it writes.
+	//
+	// Nothing of one sandbox may be in Args, Env or Dir, and nobody's code in Root.
+	Template bool
 	// SocketDir is the host directory that holds the environment's listening
 	// Runtime API socket, SocketName; nothing else is in it.
 	SocketDir string

@@ -6,12 +6,17 @@ _ORDINARY = ("base64", "collections.abc", "contextlib", "datetime", "io", "json"
              "warnings", "weakref")
 
 
+# Where the node's program is that forks, in a process that is to be forked.
+_TEMPLATE_FD = 4
+
+
 def _wait_for_function(path):
     """Gets ready, waits to be told the function, and becomes its process."""
     known = set(sys.modules)
     _configure()
     for name in _ORDINARY:
         __import__(name)
+    _fork_if_asked()
     ready = set(sys.modules) - known
     api = _Api(path)
     _become(api.function()["environment"])
@@ -19,6 +24,20 @@ def _wait_for_function(path):
         for name in ready:
             del sys.modules[name]
     return api
+
+
+def _fork_if_asked():
+    """Has sandboxes forked from here, if this process was started for that.
+
+    It returns in each of them, as if it had been started there.
+    """
+    try:
+        os.fstat(_TEMPLATE_FD)
+    except OSError:
+        return
+    with open(_TEMPLATE_FD) as f:
+        source = f.read()
+    exec(compile(source, "template", "exec"), {"__name__": "template"})
 
 
 def _become(env):

@@ -13,8 +13,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/rootfs"
@@ -142,12 +145,33 @@ func (s *site) buildGo() {
 }
 
 var clients = []struct {
-	name string
-	args []string
+	name     string
+	args     []string
+	template bool
 }{
-	{"go", []string{"/var/task/bootstrap"}},
-	{"python", []string{"/usr/bin/python3", "-S", "-E", "-c", pythonClient}},
-	{"node", []string{"/usr/bin/node", "-e", nodeClient}},
+	{"go", []string{"/var/task/bootstrap"}, false},
+	{"python", []string{"/usr/bin/python3", "-S", "-E", "-c", pythonClient}, false},
+	{"forked", []string{"/usr/bin/python3", "-S", "-E", "-c", "import os, socket\ntry: exec(compile(open(4).read(), 'template', 'exec'), {})\nexcept OSError: pass\n" + pythonClient}, true},
+	{"node", []string{"/usr/bin/node", "-e", nodeClient}, false},
+}
+
+// awaitTemplate makes sandboxes until one is forked.
+func (s *site) awaitTemplate(args []string) {
+	s.Helper()
+	err := eventually(s.Context(), time.Minute, func() (bool, error) {
+		spec, l := s.spec(args...)
+		defer l.Close()
+		spec.Template = true
+		b := s.create(spec)
+		forked, why := b.(*box).Forked()
+		if !forked && !strings.Contains(why, "being started") {
+			s.Fatal(why)
+		}
+		return forked, b.Destroy()
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
 }
 
 // BenchmarkStart measures from Create to the program's first request, and
@@ -160,12 +184,16 @@ func BenchmarkStart(b *testing.B) {
 			if c.name == "go" {
 				s.buildGo()
 			}
+			if c.template {
+				s.awaitTemplate(c.args)
+			}
 			var created, ready, destroyed []time.Duration
 			var traces []Trace
 			for b.Loop() {
 				b.StopTimer()
 				s.settle(512 << 20)
 				spec, l := s.spec(c.args...)
+				spec.Template = c.template
 				b.StartTimer()
 				began := time.Now()
 				box := s.create(spec)
@@ -217,6 +245,7 @@ func reportTraces(b *testing.B, traces []Trace) {
 // programs: what the machine and the interpreters take.
 func BenchmarkBare(b *testing.B) {
 	s := newSite(b)
+	clients := slices.Concat(clients[:2], clients[3:])
 	if err := os.MkdirAll("/run/alcove", 0o755); err != nil {
 		b.Fatal(err)
 	}
@@ -303,9 +332,13 @@ func BenchmarkIdle(b *testing.B) {
 			if c.name == "go" {
 				s.buildGo()
 			}
+			if c.template {
+				s.awaitTemplate(c.args)
+			}
 			for b.Loop() {
 				one := func() func() {
 					spec, l := s.spec(c.args...)
+					spec.Template = c.template
 					box := s.create(spec)
 					conn, err := l.Accept()
 					if err != nil {
@@ -360,4 +393,63 @@ func meminfo(t testing.TB) map[string]int64 {
 		}
 	}
 	return out
+}
+
+// BenchmarkRate makes and ends sandboxes as fast as it can, by several at once.
+func BenchmarkRate(b *testing.B) {
+	s := newSite(b)
+	for _, c := range clients {
+		b.Run(c.name, func(b *testing.B) {
+			if c.name == "go" {
+				s.buildGo()
+			}
+			if c.template {
+				s.awaitTemplate(c.args)
+			}
+			forked := int64(0)
+			used, began := cpuTime(b), time.Now()
+			b.SetParallelism(2)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					spec, l := s.spec(c.args...)
+					spec.Template = c.template
+					box := s.create(spec)
+					conn, err := l.Accept()
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					if _, err := conn.Read(make([]byte, 16)); err != nil {
+						b.Error(err)
+					}
+					if is, _ := box.(interface{ Forked() (bool, string) }).Forked(); is {
+						atomic.AddInt64(&forked, 1)
+					}
+					if err := box.Destroy(); err != nil {
+						b.Error(err)
+					}
+					conn.Close()
+					l.Close()
+				}
+			})
+			took := time.Since(began)
+			b.ReportMetric(float64(b.N)/took.Seconds(), "sandboxes/s")
+			b.ReportMetric((cpuTime(b)-used).Seconds()*1000/float64(b.N), "cpu-ms/sandbox")
+			b.ReportMetric(float64(forked)/float64(b.N), "forked")
+		})
+	}
+}
+
+// cpuTime is what this process and its children that have ended have used: all
+// but what the kernel does for them by itself.
+func cpuTime(t testing.TB) time.Duration {
+	var sum int64
+	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
+		var u unix.Rusage
+		if err := unix.Getrusage(who, &u); err != nil {
+			t.Fatal(err)
+		}
+		sum += u.Utime.Nano() + u.Stime.Nano()
+	}
+	return time.Duration(sum)
 }

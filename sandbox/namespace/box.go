@@ -1,7 +1,6 @@
 package namespace
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,11 +29,19 @@ type box struct {
 	watched bool
 	trace   Trace
 
+	// Of a sandbox that is forked from a template; main is the program then, and
+	// proc what was to become its first process and only waits.
+	template *template // while it is needed
+	main     *os.Process
+	sync     *net.UnixConn
+	unforked string // why it was not forked although it could be
+
 	done chan struct{}
 	exit sandbox.Exit // once done is closed
 
 	mu        sync.Mutex // held while it is made, destroyed, frozen or looked at
 	destroyed bool
+	frozen    bool          // some of it may be
 	last      sandbox.Usage // the last that was seen before it was destroyed
 }
 
@@ -64,6 +71,10 @@ func (b *box) TCPListener() net.Listener { return b.tcp }
 // watch waits for the end. The goroutine waits for the socket, and so keeps no
 // thread; the process is waited for when it is about to end.
 func (b *box) watch() {
+	if b.main != nil {
+		b.watchMain()
+		return
+	}
 	var status syscall.WaitStatus
 	told := false
 	buf := make([]byte, 64)
@@ -109,24 +120,28 @@ func (b *box) end(status syscall.WaitStatus, err error) {
 
 // Freeze implements sandbox.Sandbox.
 func (b *box) Freeze() error {
-	return b.stopOrGo((*cgroup.Group).StopRunning, b.stop)
+	return b.stopOrGo(true, (*cgroup.Group).StopRunning, b.stop)
 }
 
 // Thaw implements sandbox.Sandbox.
 func (b *box) Thaw() error {
-	return b.stopOrGo((*cgroup.Group).Thaw, b.resume)
+	return b.stopOrGo(false, (*cgroup.Group).Thaw, b.resume)
 }
 
 // stopOrGo does it to the cgroup, or, where that cannot be, to each process.
-func (b *box) stopOrGo(group func(*cgroup.Group) error, each func() error) error {
+func (b *box) stopOrGo(frozen bool, group func(*cgroup.Group) error, each func() error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.destroyed {
 		return errDestroyed
 	}
+	b.frozen = b.frozen || frozen // also if it fails half way
 	err := group(b.group)
 	if errors.Is(err, cgroup.ErrNoFreezer) {
-		return each()
+		err = each()
+	}
+	if err == nil {
+		b.frozen = frozen
 	}
 	return err
 }
@@ -173,13 +188,14 @@ func (b *box) kill() error {
 	if b.proc == nil {
 		return nil
 	}
-	// The first process takes the others with it; the group ends them also
-	// while they are frozen.
+	// The first process takes the others with it, and its end is the last of
+	// theirs. Only the group ends processes that are frozen; to ask it who is still
+	// there costs more than all the rest.
 	err := b.proc.Kill()
 	if errors.Is(err, os.ErrProcessDone) {
 		err = nil
 	}
-	if b.group != nil {
+	if b.group != nil && (b.frozen || !b.watched) {
 		err = errors.Join(err, b.group.Kill())
 	}
 	if err != nil {
@@ -188,6 +204,9 @@ func (b *box) kill() error {
 	if !b.watched { // Create failed: nobody waits for it yet
 		b.watched = true
 		b.conn.Close()
+		if err := b.endMain(); err != nil {
+			return err
+		}
 		state, err := b.proc.Wait()
 		var status syscall.WaitStatus
 		if err == nil {
@@ -196,14 +215,14 @@ func (b *box) kill() error {
 		b.end(status, err)
 		return nil
 	}
-	return eventually(context.Background(), endWait, func() (bool, error) {
-		select {
-		case <-b.done:
-			return true, nil
-		default:
-			return false, nil
-		}
-	})
+	late := time.NewTimer(endWait)
+	defer late.Stop()
+	select {
+	case <-b.done:
+		return nil
+	case <-late.C:
+		return fmt.Errorf("not within %v", endWait)
+	}
 }
 
 // remove takes away what is left of a sandbox without processes. Each part is
@@ -212,6 +231,10 @@ func (b *box) remove() error {
 	var errs []error
 	if b.conn != nil {
 		b.conn.Close() // nothing is to be told to the dead
+	}
+	if b.template != nil {
+		b.driver.templates.give(b.template, "")
+		b.template = nil
 	}
 	if b.tcp != nil {
 		b.tcp.Close() // the server may have closed it

@@ -134,13 +134,22 @@ func (b *box) start(ctx context.Context) error {
 	if err := b.ownPipes(); err != nil {
 		return err
 	}
+	b.template, b.unforked = d.templates.take(spec)
+	order.Forked = b.template != nil
 	prepared := launch.Now()
 	if err := b.launch(); err != nil {
 		return err
 	}
 	at, err := b.await(ctx, order, nil)
+	if err == nil && b.main != nil {
+		err = b.release()
+	}
+	if err != nil {
+		return err
+	}
 	b.traced(began, prepared, at)
-	return err
+	b.begin()
+	return nil
 }
 
 // shmOf is the size of /dev/shm in bytes.
@@ -202,34 +211,40 @@ func (b *box) ownPipes() error {
 
 // launch starts the launcher, which waits for its order.
 func (b *box) launch() error {
-	d := b.driver
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control")
-	defer theirs.Close()
-	conn, err := net.FileConn(ours)
-	ours.Close()
-	if err != nil {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	b.conn = conn.(*net.UnixConn)
-
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	files := []*os.File{null, b.spec.Stdout, b.spec.Stderr, theirs, d.launcher.reaper}
+	files := []*os.File{b.spec.Stdout, b.spec.Stderr, b.driver.launcher.reaper}
 	if b.spec.Log != nil {
 		files = append(files, b.spec.Log)
 	}
 	if b.tmp != nil {
 		files = append(files, b.tmp.mount)
 	}
+	var err error
+	b.conn, b.proc, err = b.driver.spawn(b.group, unix.CLONE_NEWPID, files...)
+	if err != nil {
+		return fmt.Errorf("start the launcher: %w", err)
+	}
+	if b.tmp != nil {
+		return b.tmp.handOver()
+	}
+	return nil
+}
+
+// spawn starts a launcher in namespaces of its own, to which flags are added. It
+// gets stdout, stderr, and, after its end of the control socket, the other files.
+func (d *Driver) spawn(group *cgroup.Group, flags uintptr, files ...*os.File) (*net.UnixConn, *os.Process, error) {
+	conn, theirs, err := socketPair("control")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer theirs.Close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	defer null.Close()
+	all := append([]*os.File{null, files[0], files[1], theirs}, files[2:]...)
 	attr := &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | flags,
 		Setsid:     true,
 	}
 	if !d.root {
@@ -238,19 +253,32 @@ func (b *box) launch() error {
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 		attr.Credential = &syscall.Credential{NoSetGroups: true}
 	}
-	if b.group != nil && b.group.FD() >= 0 {
-		attr.UseCgroupFD, attr.CgroupFD = true, b.group.FD()
+	if group != nil && group.FD() >= 0 {
+		attr.UseCgroupFD, attr.CgroupFD = true, group.FD()
 	}
-	b.proc, err = os.StartProcess(d.launcher.path, []string{launch.Arg0, d.marker}, &os.ProcAttr{
-		Dir: "/", Env: []string{}, Files: files, Sys: attr,
+	proc, err := os.StartProcess(d.launcher.path, []string{launch.Arg0, d.marker}, &os.ProcAttr{
+		Dir: "/", Env: []string{}, Files: all, Sys: attr,
 	})
 	if err != nil {
-		return fmt.Errorf("start the launcher: %w", err)
+		return nil, nil, errors.Join(err, conn.Close())
 	}
-	if b.tmp != nil {
-		return b.tmp.handOver()
+	return conn, proc, nil
+}
+
+// socketPair makes a connection of packets to another process.
+func socketPair(name string) (*net.UnixConn, *os.File, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s socket: %w", name, err)
 	}
-	return nil
+	ours, theirs := os.NewFile(uintptr(pair[0]), name), os.NewFile(uintptr(pair[1]), name)
+	conn, err := net.FileConn(ours)
+	ours.Close()
+	if err != nil {
+		theirs.Close()
+		return nil, nil, fmt.Errorf("%s socket: %w", name, err)
+	}
+	return conn.(*net.UnixConn), theirs, nil
 }
 
 // packetSize is what goes into one packet to the launcher, which reads 64 KiB.
@@ -275,27 +303,19 @@ func (b *box) await(ctx context.Context, order *launch.Order, note func(string))
 	if err != nil {
 		return at, err
 	}
-	// From here on only the watcher reads, without end.
-	stop()
-	if err := b.conn.SetDeadline(time.Time{}); err != nil {
-		return at, err
-	}
-	b.watched = true
-	go b.watch()
 	return at, nil
 }
 
+// begin has the sandbox watched: from here on only the watcher reads, without end.
+func (b *box) begin() {
+	b.conn.SetDeadline(time.Time{}) // it works, or the watcher sees that it did not
+	b.watched = true
+	go b.watch()
+}
+
 func (b *box) converse(order *launch.Order, note func(string), at *launch.Stamps) error {
-	bytes := order.Encode()
-	if len(bytes) > launch.MaxOrder {
-		return fmt.Errorf("arguments and environment take %d bytes: too long", len(bytes))
-	}
-	head := binary.NativeEndian.AppendUint64(nil, uint64(len(bytes)))
-	bytes = append(head, bytes...)
-	for chunk := range slices.Chunk(bytes, packetSize) {
-		if _, err := b.conn.Write(chunk); err != nil {
-			break // it may have said why
-		}
+	if err := sendOrder(b.conn, order); err != nil {
+		return err
 	}
 	buf, oob := make([]byte, 4096), make([]byte, 64)
 	for {
@@ -308,6 +328,10 @@ func (b *box) converse(order *launch.Order, note func(string), at *launch.Stamps
 		case launch.MsgListener:
 			if b.tcp, err = listenerFrom(oob[:oobn]); err != nil {
 				return fmt.Errorf("listener: %w", err)
+			}
+		case launch.MsgReady:
+			if err := b.forkInto(oob[:oobn]); err != nil {
+				return err
 			}
 		case launch.MsgNote:
 			if note != nil {
@@ -324,6 +348,21 @@ func (b *box) converse(order *launch.Order, note func(string), at *launch.Stamps
 	}
 }
 
+func sendOrder(conn *net.UnixConn, order *launch.Order) error {
+	bytes := order.Encode()
+	if len(bytes) > launch.MaxOrder {
+		return fmt.Errorf("arguments and environment take %d bytes: too long", len(bytes))
+	}
+	head := binary.NativeEndian.AppendUint64(nil, uint64(len(bytes)))
+	bytes = append(head, bytes...)
+	for chunk := range slices.Chunk(bytes, packetSize) {
+		if _, err := conn.Write(chunk); err != nil {
+			break // it may have said why
+		}
+	}
+	return nil
+}
+
 func orEOF(err error) error {
 	if err == nil {
 		return errors.New("it closed the control socket")
@@ -333,6 +372,16 @@ func orEOF(err error) error {
 
 // listenerFrom takes the listener out of a control message.
 func listenerFrom(oob []byte) (net.Listener, error) {
+	f, err := fileFrom(oob)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// fileFrom takes the one descriptor out of a control message.
+func fileFrom(oob []byte) (*os.File, error) {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
 		return nil, err
@@ -347,7 +396,5 @@ func listenerFrom(oob []byte) (net.Listener, error) {
 	if len(fds) != 1 {
 		return nil, fmt.Errorf("%d descriptors", len(fds))
 	}
-	f := os.NewFile(uintptr(fds[0]), "listener")
-	defer f.Close()
-	return net.FileListener(f)
+	return os.NewFile(uintptr(fds[0]), "received"), nil
 }

@@ -15,6 +15,18 @@
 // ones) the next New finds by its cgroup, or by its arguments where there are no
 // cgroups.
 //
+// Sandboxes of a Python program (sandbox.Spec.Template) are forked from a template
+// process instead, once there is one: the launcher builds everything as always,
+// and the template forks a child into it, which confines itself by the same list
+// of calls (launch.Tape) before it returns to its program. A template runs the
+// platform's code alone, on the same root, without network, and keeps the few
+// rights that this takes; it holds nothing of any sandbox (template.go). A forked
+// program is the node's child, not the first process's.
+//
+// A sandbox with sandbox.Spec.Late is given its directories and limits while it
+// runs (late.go), by a thread of the node's that enters its mount namespace and
+// ends.
+//
 // /tmp is an ext4 file system in a sparse file without a name, on a loop device,
 // prepared ahead. The alternative, memory that is taken out of the sandbox's
 // limit again as the file system fills, would need a watcher that is faster than
@@ -79,17 +91,18 @@ type Config struct {
 
 // Driver makes sandboxes. It is safe for concurrent use.
 type Driver struct {
-	conf     Config
-	root     bool     // runs with root's rights
-	lock     *os.File // flock on the directory, for as long as the driver lives
-	launcher *launcher
-	empty    string // an empty directory
-	marker   string
-	filter   []byte
-	masks    masks
-	ids      *ids
-	scratch  *scratchStock // nil: /tmp is memory
-	findings []sandbox.Finding
+	conf      Config
+	root      bool     // runs with root's rights
+	lock      *os.File // flock on the directory, for as long as the driver lives
+	launcher  *launcher
+	empty     string // an empty directory
+	marker    string
+	filter    []byte
+	masks     masks
+	ids       *ids
+	scratch   *scratchStock // nil: /tmp is memory
+	templates *templates
+	findings  []sandbox.Finding
 
 	bindDevices bool
 
@@ -160,6 +173,7 @@ func (d *Driver) prepare(ctx context.Context) error {
 	if d.masks, err = findMasks("/proc"); err != nil {
 		return err
 	}
+	d.templates = newTemplates(d)
 	d.bindDevices = !d.root || !canMakeDevices(d.conf.Dir)
 	return d.probe(ctx)
 }
@@ -211,6 +225,7 @@ func (d *Driver) Close() error {
 		wg.Go(func() { errs[i] = b.Destroy() })
 	}
 	wg.Wait()
+	d.templates.Close()
 	return errors.Join(errors.Join(errs...), d.conf.Cgroups.Close(), d.release())
 }
 

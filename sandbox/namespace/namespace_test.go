@@ -47,10 +47,15 @@ func TestSuite(t *testing.T) {
 			return d
 		},
 		SharesKernel: true,
+		Forks:        true,
 		Allowed: map[string]string{
 			"posture/host_paths":                  bound,
 			"late/posture/blank/host_paths":       bound,
 			"late/posture/specialised/host_paths": bound,
+
+			"forked/posture/host_paths":                  bound,
+			"forked/late/posture/blank/host_paths":       bound,
+			"forked/late/posture/specialised/host_paths": bound,
 		},
 	})
 }

@@ -55,8 +55,19 @@ func doomed(p rolePlan) error {
 		return err
 	}
 	p.Spec.Stdout, p.Spec.Stderr = os.Stderr, os.Stderr
-	if _, err := d.Create(context.Background(), p.Spec); err != nil {
-		return err
+	for {
+		b, err := d.Create(context.Background(), p.Spec)
+		if err != nil {
+			return err
+		}
+		forked, why := b.(*box).Forked()
+		if forked == p.Spec.Template {
+			break
+		}
+		fmt.Fprintln(os.Stderr, "not forked:", why)
+		if err := b.Destroy(); err != nil {
+			return err
+		}
 	}
 	fmt.Println("made")
 	for {
@@ -228,6 +239,149 @@ s = socket.socket(socket.AF_UNIX); s.connect("/run/alcove/runtime.sock"); s.send
 	}
 	if err := d.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// So do those that were forked, frozen ones at the next start at the latest, and
+// the template with them.
+func TestForkedProgramsEndWithTheNode(t *testing.T) {
+	s := newSite(t)
+	mark := newID()
+	spec, l := s.spec("/usr/bin/python3", "-S", "-c", `
+import os, signal, socket
+mark = "`+mark+`"
+try: exec(compile(open(4).read(), "template", "exec"), {})
+except OSError: pass
+if os.fork() == 0: os.setsid()
+s = socket.socket(socket.AF_UNIX); s.connect("/run/alcove/runtime.sock"); s.send(b"x"); s.recv(1)`)
+	spec.Stdout, spec.Stderr, spec.Template = nil, nil, true
+	dir := filepath.Join(s.dir, "doomed")
+	cmd, out := play(t, rolePlan{Role: "doomed", Dir: dir, Spec: spec}, nil)
+	conns := make(chan net.Conn, 1000)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				close(conns)
+				return
+			}
+			conns <- c
+		}
+	}()
+	if line, err := out.ReadString('\n'); line != "made\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if len(processesWith(t, mark)) < 2 { // template and program, at least
+		t.Error("the template cannot be found")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	err := eventually(t.Context(), endWait, func() (bool, error) { return len(processesWith(t, mark)) == 0, nil })
+	if err != nil {
+		t.Errorf("after the node's end: %v", processesWith(t, mark))
+	}
+	l.Close()
+	for c := range conns {
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if rest, err := io.ReadAll(c); err != nil {
+			t.Errorf("a program goes on after its node: %q, %v", rest, err)
+		}
+	}
+	d, err := open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// processesWith are the living processes with a text in their arguments.
+func processesWith(t *testing.T, text string) []int {
+	t.Helper()
+	var pids []int
+	err := eachProcess(func(pid int) {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && pid != os.Getpid() && strings.Contains(string(line), text) {
+			pids = append(pids, pid)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pids
+}
+
+// A template that cannot be one is told, and sandboxes are started without it.
+func TestNoTemplate(t *testing.T) {
+	for name, c := range map[string]struct{ program, want string }{
+		"it ends":        {"import os\ntry: os.fstat(4)\nexcept OSError: pass\nelse: raise SystemExit('not today')\n", "not today"},
+		"it hangs up":    {"import os\ntry: os.fstat(4)\nexcept OSError: pass\nelse: os.close(3); os._exit(0)\n", "it ended"},
+		"not its python": {"import os, sys\ntry: os.fstat(4)\nexcept OSError: pass\nelse: sys.modules['ctypes'] = None; exec(open(4).read(), {})\n", "ctypes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			why := ""
+			err := eventually(t.Context(), time.Minute, func() (bool, error) {
+				spec, l := s.spec("/usr/bin/python3", "-S", "-c", c.program+pythonClient)
+				defer l.Close()
+				spec.Template = true
+				b := s.create(spec).(*box)
+				if _, err := l.Accept(); err != nil { // it runs all the same
+					return false, err
+				}
+				_, why = b.Forked()
+				return !strings.Contains(why, "being started"), b.Destroy()
+			})
+			if err != nil || !strings.Contains(why, c.want) {
+				t.Errorf("not forked because of %q: %v", why, err)
+			}
+		})
+	}
+}
+
+// One template's sandboxes are few, and the next has other secrets.
+func TestTemplatesAreReplaced(t *testing.T) {
+	s := newSite(t)
+	args := []string{"/usr/bin/python3", "-S", "-c", `
+import os, socket
+try: exec(compile(open(4).read(), "template", "exec"), {})
+except OSError: pass
+s = socket.socket(socket.AF_UNIX); s.connect("/run/alcove/runtime.sock"); s.send(b"%d\n" % hash("seed")); s.recv(1)`}
+	s.awaitTemplate(args)
+	seeds := map[string]int{}
+	for range templateForks + 8 {
+		spec, l := s.spec(args...)
+		spec.Template = true
+		b := s.create(spec).(*box)
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed, err := bufio.NewReader(c).ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if forked, why := b.Forked(); forked {
+			seeds[seed]++
+		} else {
+			t.Log("not forked:", why)
+		}
+		if err := b.Destroy(); err != nil {
+			t.Error(err)
+		}
+		c.Close()
+		l.Close()
+	}
+	if len(seeds) < 2 {
+		t.Errorf("all have one seed: %v", seeds)
+	}
+	for seed, n := range seeds {
+		if n > templateForks {
+			t.Errorf("%d sandboxes have the seed %s", n, seed)
+		}
 	}
 }
 

@@ -117,6 +117,12 @@ func (s *suite) fromHost(t *T, b *box) {
 			own = append(own, pid)
 		}
 	}
+	for _, pid := range hostProcesses(b.spec.ID) {
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && s.fork && !strings.HasPrefix(string(raw), "init\x00") {
+			own = append(own, pid) // its environment is the template's
+		}
+	}
 	if len(own) == 0 {
 		t.Fatal("no process of the sandbox can be found on the host")
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,8 +102,14 @@ func (s *suite) spec(t *T, opts []option) (sandbox.Spec, *door, []*capture) {
 	for _, o := range opts {
 		o(&spec)
 	}
+	if s.fork {
+		spec = s.forkable(t, spec)
+	}
 	return spec, d, outs
 }
+
+// agentArgs run the agent that is part of the code.
+var agentArgs = []string{"/usr/bin/python3", "-B", "/var/task/agent.py"}
 
 // newSpec runs the agent; pipes are still to be put in.
 func newSpec(id, root, code, work string) sandbox.Spec {
@@ -111,7 +118,7 @@ func newSpec(id, root, code, work string) sandbox.Spec {
 		Root:      root,
 		Mounts:    []sandbox.Mount{{Source: code, Target: "/var/task"}},
 		SocketDir: filepath.Join(work, id[:12]),
-		Args:      []string{"/usr/bin/python3", "-B", "/var/task/agent.py"},
+		Args:      slices.Clone(agentArgs),
 		Env:       []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "ALCOVE_TEST_ID=" + id},
 		Dir:       "/var/task",
 		Limits: sandbox.Limits{
@@ -163,6 +170,7 @@ func (s *suite) create(t *T, ctx context.Context, opts ...option) (*box, error) 
 		return nil, err
 	}
 	s.seeCgroups(spec.ID)
+	s.seeFork(t, b)
 	if l, ok := b.Sandbox.(interface{ TCPListener() net.Listener }); ok && spec.TCP {
 		if tcp := l.TCPListener(); tcp != nil {
 			go d.serve(tcp)

@@ -51,6 +51,9 @@ type Options struct {
 	// SharesKernel says that processes in a sandbox are processes of the
 	// host's kernel: they are then looked at from the host, too.
 	SharesKernel bool
+	// Forks says that the driver forks sandboxes from templates (Spec.Template):
+	// most of the suite runs once more, below "forked", with such sandboxes.
+	Forks bool
 	// Allowed are the differences that are accepted, by the name of the
 	// subtest below Run ("posture/seccomp") with the reason. It goes for the
 	// subtests below as well: name the lowest that does. What is allowed runs
@@ -76,9 +79,14 @@ type suite struct {
 	work   string // socket directories and whatever else the suite makes
 	secret string // in the environment of this process: must show nowhere
 
-	mu  sync.Mutex
-	ids []string        // of every sandbox that was ever asked for
-	hit map[string]bool // names of subtests that ran
+	fork bool // what can be is forked from a template now
+
+	mu sync.Mutex
+	// forks are how sandboxes that could have been forked were started: "" is
+	// forked, else the reason.
+	forks map[string]int
+	ids   []string        // of every sandbox that was ever asked for
+	hit   map[string]bool // names of subtests that ran
 	// differed are the names in Options.Allowed that were needed.
 	differed map[string]bool
 	// parents are the cgroups in which the driver makes those of sandboxes.
@@ -183,7 +191,7 @@ func Run(t *testing.T, o Options) {
 	if os.Geteuid() != 0 {
 		t.Fatal("the suite must run as root: nothing of it can be checked otherwise")
 	}
-	s := &suite{o: o, hit: make(map[string]bool), differed: make(map[string]bool), secret: token()}
+	s := &suite{o: o, hit: make(map[string]bool), differed: make(map[string]bool), forks: make(map[string]int), secret: token()}
 	t.Setenv("ALCOVE_SANDBOXTEST_SECRET", s.secret)
 	s.work = workDir(t)
 	s.dir = filepath.Join(s.work, "driver")
@@ -209,6 +217,9 @@ func Run(t *testing.T, o Options) {
 	s.run(t, "posture", s.posture)
 	s.run(t, "late", s.late)
 	s.run(t, "held", s.held)
+	if o.Forks {
+		t.Run("forked", s.forked)
+	}
 	t.Run("pair", s.pair)
 	s.run(t, "findings", s.findings)
 

@@ -45,6 +45,7 @@ const (
 	MsgListener = 'L' // brings the TCP listener's descriptor
 	MsgStarted  = 'S' // the program has been executed; Stamps follow
 	MsgError    = 'E' // the text of what went wrong; the launcher ends
+	MsgReady    = 'R' // brings the Landlock rules for a forked program; whether there is one is the answer
 	MsgNote     = 'N' // something is weaker than it could be; the text says what
 )
 
@@ -90,6 +91,9 @@ func run() error {
 		return err
 	}
 	at.Ordered = Now()
+	if o.Template {
+		return becomeTemplate(o)
+	}
 	fd := nextFD
 	logFD, tmpFD := -1, -1
 	if o.Log {
@@ -117,16 +121,24 @@ func run() error {
 	if o.Probe {
 		return probe(o)
 	}
-	pid, err := start(o, logFD)
-	if err != nil {
-		return err
+	forked := false
+	if o.Forked {
+		if forked, err = adopt(); err != nil {
+			return err
+		}
 	}
-	if err := dieWith(pid); err != nil {
+	child := 0 // whom the reaper waits for: nobody, if the program is not its child
+	if forked {
+		err = endWithNode()
+	} else if child, err = start(o, logFD); err == nil {
+		err = watchNode(child, unix.SIGKILL)
+	}
+	if err != nil {
 		return err
 	}
 	at.Started = Now()
 	send(string(MsgStarted) + at.encode())
-	return reap(o, pid)
+	return reap(o, child)
 }
 
 // receive reads the order. A node that is gone sends none.
@@ -189,12 +201,14 @@ func enter(o *Order) error {
 	return fail("host name", unix.Sethostname([]byte("sandbox")))
 }
 
-// limit sets the resource limits that the program inherits.
-func limit(o *Order) error {
-	for _, l := range []struct {
-		what int
-		max  uint64
-	}{
+type resourceLimit struct {
+	what int
+	max  uint64
+}
+
+// resourceLimits are those of a program.
+func resourceLimits(o *Order) []resourceLimit {
+	return []resourceLimit{
 		{unix.RLIMIT_CORE, 0},
 		{unix.RLIMIT_NOFILE, o.OpenFiles},
 		{unix.RLIMIT_NPROC, o.Processes},
@@ -203,7 +217,12 @@ func limit(o *Order) error {
 		{unix.RLIMIT_NICE, 0},
 		{unix.RLIMIT_MSGQUEUE, 1 << 20},
 		{unix.RLIMIT_SIGPENDING, 4096},
-	} {
+	}
+}
+
+// limit sets the resource limits that the program inherits.
+func limit(o *Order) error {
+	for _, l := range resourceLimits(o) {
 		var old unix.Rlimit
 		r := unix.Rlimit{Cur: l.max, Max: l.max}
 		if err := unix.Prlimit(0, l.what, nil, &old); err == nil && old.Max < r.Max {
@@ -234,13 +253,13 @@ func probe(o *Order) error {
 	return nil
 }
 
-// dieWith has the kernel end the program when the node's end of the control
-// socket is closed: when the node has ended, in whatever way. The program's end
-// is the sandbox's.
-func dieWith(pid int) error {
+// watchNode has the kernel send a process a signal when the node's end of the
+// control socket is closed: when the node has ended, in whatever way. The
+// program's end is the sandbox's.
+func watchNode(pid int, signal unix.Signal) error {
 	for _, c := range [][2]int{
 		{unix.F_SETOWN, pid},
-		{unix.F_SETSIG, int(unix.SIGKILL)},
+		{unix.F_SETSIG, int(signal)},
 		{unix.F_SETFL, unix.O_ASYNC},
 	} {
 		if _, err := unix.FcntlInt(ControlFD, c[0], c[1]); err != nil {
@@ -259,25 +278,17 @@ func reap(o *Order, pid int) error {
 	if err := unix.CloseRange(0, 2, 0); err != nil {
 		return fail("close_range", err)
 	}
-	if errno := dropBounding(); errno != 0 {
-		return fail(steps[stepBounding], errno)
-	}
+	// All this is of this thread: the others end when the reaper is executed.
+	var t Tape
+	t.bounding(0)
 	if o.InitUID != 0 {
-		id := uintptr(o.InitUID)
-		for _, call := range [][4]uintptr{
-			{unix.SYS_SETGROUPS, 0, 0, 0},
-			{unix.SYS_SETRESGID, id, id, id},
-			{unix.SYS_SETRESUID, id, id, id},
-		} {
-			// Of this thread: the others are about to end.
-			if _, _, errno := unix.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
-				return fail("ids of the first process", errno)
-			}
-		}
+		t.ids(o.InitUID, o.InitUID, true)
 	}
-	filter := newFilter(o.Filter)
-	if step, errno := dropRights(&filter, -1); errno != 0 {
-		return fail(steps[step], errno)
+	t.rights(0)
+	t.refuse(-1, o.Filter)
+	t.resolve()
+	if step, errno := t.play(); errno != 0 {
+		return fail(steps[step]+" of the first process", errno)
 	}
 	argv, err := syscall.SlicePtrFromStrings([]string{"init", strconv.Itoa(pid), o.Marker})
 	if err != nil {

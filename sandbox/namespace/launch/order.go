@@ -50,6 +50,12 @@ type Order struct {
 	// Marker is in the arguments of the sandbox's first process, so that it can
 	// be found where there are no cgroups.
 	Marker string
+	// Forked says that the program is going to be forked from a template, or, if
+	// that fails, executed after all.
+	Forked bool
+	// Template says to become a template: Root, Args, Env and Dir are its own, and
+	// all other limits and mounts mean nothing.
+	Template bool
 	// Probe says to stop before a program would be started: the node wants to
 	// know what works.
 	Probe bool
@@ -96,7 +102,7 @@ func (c *codec) order(o *Order) {
 	} {
 		c.number(n)
 	}
-	for _, b := range []*bool{&o.BindDevices, &o.Log, &o.Probe} {
+	for _, b := range []*bool{&o.BindDevices, &o.Log, &o.Forked, &o.Template, &o.Probe} {
 		c.bool(b)
 	}
 	filter := string(o.Filter)

@@ -16,56 +16,10 @@ type program struct {
 
 	path       *byte
 	argv, envp []*byte
-	dir        *byte
-	filter     filter
-	landlockFD int
+	tape       Tape
 	logFD      int
 	syncFD     int // gets a byte once the ids are mapped
 	errFD      int // takes a failure; closed by exec
-}
-
-// A filter is a seccomp program in the shape the kernel takes.
-type filter struct {
-	code []unix.SockFilter
-	prog unix.SockFprog
-}
-
-func newFilter(b []byte) filter {
-	f := filter{code: make([]unix.SockFilter, len(b)/8)}
-	for i := range f.code {
-		f.code[i] = *(*unix.SockFilter)(unsafe.Pointer(&b[i*8]))
-	}
-	if len(f.code) > 0 {
-		f.prog = unix.SockFprog{Len: uint16(len(f.code)), Filter: &f.code[0]}
-	}
-	return f
-}
-
-// What a child does, for messages.
-const (
-	stepMap = iota
-	stepDescriptors
-	stepIDs
-	stepBounding
-	stepCapabilities
-	stepNewPrivileges
-	stepLandlock
-	stepFilter
-	stepDirectory
-	stepExec
-)
-
-var steps = [...]string{
-	stepMap:           "map ids",
-	stepDescriptors:   "descriptors",
-	stepIDs:           "user and group",
-	stepBounding:      "bounding capabilities",
-	stepCapabilities:  "capabilities",
-	stepNewPrivileges: "no new privileges",
-	stepLandlock:      "landlock",
-	stepFilter:        "system call filter",
-	stepDirectory:     "working directory",
-	stepExec:          "execute the program",
 }
 
 // start forks the program and returns when it has been executed.
@@ -80,13 +34,12 @@ func start(o *Order, logFD int) (pid int, err error) {
 	if p.envp, err = syscall.SlicePtrFromStrings(o.Env); err != nil {
 		return 0, fail("environment", err)
 	}
-	if p.dir, err = syscall.BytePtrFromString(o.Dir); err != nil {
-		return 0, fail("directory", err)
-	}
-	p.filter = newFilter(o.Filter)
-	if p.landlockFD, err = landlock(); err != nil {
+	rules, err := landlock()
+	if err != nil {
 		return 0, fail("landlock", err)
 	}
+	p.tape.program(o, rules)
+	p.tape.resolve()
 	var sync, failed [2]int
 	if err := unix.Pipe2(sync[:], unix.O_CLOEXEC); err != nil {
 		return 0, fail("pipe", err)
@@ -190,72 +143,10 @@ func becomeProgram(p *program) (step int, errno syscall.Errno) {
 			return stepDescriptors, errno
 		}
 	}
-	if errno = dropBounding(); errno != 0 {
-		return stepBounding, errno
-	}
-	if p.order.HostUID != 0 {
-		if _, _, errno = syscall.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
-			return stepIDs, errno
-		}
-	}
-	uid, gid := uintptr(p.order.UID), uintptr(p.order.GID)
-	if _, _, errno = syscall.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); errno != 0 {
-		return stepIDs, errno
-	}
-	if _, _, errno = syscall.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
-		return stepIDs, errno
-	}
-	syscall.RawSyscall(unix.SYS_UMASK, 0o022, 0, 0)
-	if _, _, errno = syscall.RawSyscall(unix.SYS_CHDIR, uintptr(unsafe.Pointer(p.dir)), 0, 0); errno != 0 {
-		return stepDirectory, errno
-	}
-	if step, errno = dropRights(&p.filter, p.landlockFD); errno != 0 {
+	if step, errno = p.tape.play(); errno != 0 {
 		return step, errno
 	}
 	_, _, errno = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p.path)),
 		uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.envp[0])))
 	return stepExec, errno
-}
-
-// dropBounding takes from the calling thread the chance to gain a capability by
-// exec. It needs a capability itself, so it comes before ids change.
-//
-//go:nosplit
-//go:norace
-func dropBounding() syscall.Errno {
-	for c := uintptr(0); ; c++ {
-		_, _, errno := syscall.RawSyscall(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0)
-		if errno == unix.EINVAL && c > 0 { // c is not a capability: all are gone
-			return 0
-		}
-		if errno != 0 {
-			return errno
-		}
-	}
-}
-
-// dropRights takes from the calling thread every capability that it has, new
-// privileges of every kind, and the system calls that the filter forbids.
-//
-//go:nosplit
-//go:norace
-func dropRights(f *filter, landlockFD int) (step int, errno syscall.Errno) {
-	syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, 0)
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if _, _, errno = syscall.RawSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none)), 0); errno != 0 {
-		return stepCapabilities, errno
-	}
-	if _, _, errno = syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); errno != 0 {
-		return stepNewPrivileges, errno
-	}
-	if landlockFD >= 0 {
-		if _, _, errno = syscall.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(landlockFD), 0, 0); errno != 0 {
-			return stepLandlock, errno
-		}
-	}
-	if _, _, errno = syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&f.prog))); errno != 0 {
-		return stepFilter, errno
-	}
-	return 0, 0
 }

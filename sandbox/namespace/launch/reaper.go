@@ -7,7 +7,7 @@ import (
 )
 
 // reaperSize is how much of the text at reaperCode is taken; more than there is.
-const reaperSize = 256
+const reaperSize = 512
 
 // reaperText is the address of the reaper's machine code (reaper_*.s).
 func reaperText() *byte
@@ -19,7 +19,9 @@ func reaperText() *byte
 //
 // it waits for its children, and when PID has ended it writes the wait status of
 // it to descriptor 3 and exits, upon which the kernel ends whatever else is in
-// the pid namespace. A Go program in its place would keep one to two megabytes
+// the pid namespace. With 0 for PID the program is nobody's child in here: it
+// collects orphans until SIGIO tells that the node is gone, and needs SIGCHLD and
+// SIGIO blocked. A Go program in its place would keep one to two megabytes
 // for each idle sandbox; this keeps a page.
 func Reaper() []byte {
 	const (

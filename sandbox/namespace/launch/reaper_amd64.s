@@ -30,15 +30,34 @@ hide:
 	SYSCALL
 
 wait:
-	MOVL $61, AX         // wait4(-1, &status, __WALL, NULL)
-	MOVQ $-1, DI
-	LEAQ -16(R15), SI
-	MOVL $0x40000000, DX
-	XORL R10, R10
+	MOVL  $61, AX         // wait4(-1, &status, __WALL, NULL)
+	MOVQ  $-1, DI
+	LEAQ  -16(R15), SI
+	MOVL  $0x40000000, DX
+	XORL  R10, R10
+	TESTL BX, BX
+	JEQ   orphans
 	SYSCALL
-	CMPL AX, BX
-	JEQ  tell
-	CMPQ AX, $-10        // ECHILD
+	CMPL  AX, BX
+	JEQ   tell
+	CMPQ  AX, $-10        // ECHILD
+	JNE   wait
+	JMP   leave
+
+orphans:
+	ORL  $1, DX           // WNOHANG
+	SYSCALL
+	CMPQ AX, $0
+	JGT  wait
+	MOVQ $0x10010000, AX  // rt_sigtimedwait({SIGCHLD, SIGIO}, NULL, NULL, 8)
+	MOVQ AX, -8(R15)
+	MOVL $128, AX
+	LEAQ -8(R15), DI
+	XORL SI, SI
+	XORL DX, DX
+	MOVL $8, R10
+	SYSCALL
+	CMPQ AX, $29          // SIGIO: the node is gone
 	JNE  wait
 	JMP  leave
 

@@ -36,10 +36,28 @@ wait:
 	MOVD $0x40000000, R2
 	MOVD $0, R3
 	MOVD $260, R8
+	CBZW R20, orphans
 	SVC
 	CMPW R20, R0
 	BEQ  tell
 	CMN  $10, R0         // ECHILD
+	BNE  wait
+	B    leave
+
+orphans:
+	ORR  $1, R2          // WNOHANG
+	SVC
+	CMP  $0, R0
+	BGT  wait
+	MOVD $0x10010000, R0 // rt_sigtimedwait({SIGCHLD, SIGIO}, NULL, NULL, 8)
+	MOVD R0, -8(R21)
+	SUB  $8, R21, R0
+	MOVD $0, R1
+	MOVD $0, R2
+	MOVD $8, R3
+	MOVD $137, R8
+	SVC
+	CMP  $29, R0         // SIGIO: the node is gone
 	BNE  wait
 	B    leave
 

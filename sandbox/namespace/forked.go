@@ -1,0 +1,207 @@
+package namespace
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/namespace/launch"
+)
+
+// forkMax bounds each step of a fork.
+const forkMax = 10 * time.Second
+
+// Forked tells whether the sandbox's first process was forked from a template,
+// and if not although Spec.Template asked for it, why.
+func (b *box) Forked() (bool, string) { return b.main != nil, b.unforked }
+
+// forkInto has the program forked into the namespaces that the launcher has
+// prepared; the message brings the Landlock rules that it made there. If that
+// fails, the launcher executes the program after all.
+func (b *box) forkInto(oob []byte) error {
+	rules, err := fileFrom(oob)
+	if err != nil {
+		return fmt.Errorf("landlock: %w", err)
+	}
+	defer rules.Close()
+	answer, why := byte(1), ""
+	if err = b.fork(rules); err != nil {
+		why = fmt.Sprintf("forking failed: %v", err)
+		b.driver.conf.Log.Warn("a sandbox is started without its template", "sandbox", b.spec.ID, "error", err)
+		err = b.endMain()
+		answer = 0
+	}
+	b.driver.templates.give(b.template, why)
+	b.template, b.unforked = nil, why
+	if err != nil {
+		return err
+	}
+	if _, err := b.conn.Write([]byte{answer}); err != nil {
+		return fmt.Errorf("tell the launcher: %w", err)
+	}
+	return nil
+}
+
+// fork makes b.main and b.sync, and maps the ids of the new process, which waits
+// then.
+func (b *box) fork(rules *os.File) error {
+	sync, theirs, err := socketPair("fork")
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
+	b.sync = sync
+	var groups []*os.File
+	defer func() {
+		for _, f := range groups {
+			f.Close()
+		}
+	}()
+	for _, dir := range b.group.V1Paths() {
+		f, err := os.OpenFile(filepath.Join(dir, "tasks"), os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		groups = append(groups, f)
+	}
+	var pid int
+	herr := b.proc.WithHandle(func(pidfd uintptr) {
+		packet, fds := b.forkOrder(rules, groups)
+		fds[0], fds[2] = int(theirs.Fd()), int(pidfd)
+		pid, err = b.template.fork(packet, fds...)
+	})
+	if err = errors.Join(herr, err); err != nil {
+		return err
+	}
+	if b.main, err = os.FindProcess(pid); err != nil {
+		return err
+	}
+	if err := sync.SetDeadline(time.Now().Add(forkMax)); err != nil {
+		return err
+	}
+	if err := b.hear('U'); err != nil {
+		return err
+	}
+	return b.mapIDs(pid)
+}
+
+// forkOrder is the packet for a template, and the descriptors that go with it:
+// synchronisation, rules, the launcher (the caller puts in the first and the
+// third), stdout, stderr, the log, the cgroup to be born in, those to enter.
+func (b *box) forkOrder(rules *os.File, groups []*os.File) ([]byte, []int) {
+	spec := &b.spec
+	fds := []int{-1, int(rules.Fd()), -1, int(spec.Stdout.Fd()), int(spec.Stderr.Fd())}
+	var log, cgroup uint64
+	if spec.Log != nil {
+		fds, log = append(fds, int(spec.Log.Fd())), 1
+	}
+	if fd := b.group.FD(); fd >= 0 {
+		fds, cgroup = append(fds, fd), 1
+	}
+	for _, f := range groups {
+		fds = append(fds, int(f.Fd()))
+	}
+	var packet []byte
+	for _, n := range []uint64{log, cgroup, uint64(len(groups)), unix.SYS_GET_ROBUST_LIST, unix.SYS_SET_ROBUST_LIST} {
+		packet = binary.NativeEndian.AppendUint64(packet, n)
+	}
+	return append(packet, launch.ForkedTape(b.driver.order(b)).Encode()...), fds
+}
+
+// hear waits for a packet of the forked process that is this letter.
+func (b *box) hear(letter byte) error {
+	buf := make([]byte, 64)
+	n, err := b.sync.Read(buf)
+	switch {
+	case err != nil || n == 0:
+		return fmt.Errorf("the forked process ended: %w", orEOF(err))
+	case buf[0] == 'E' && n == 17:
+		return fmt.Errorf("%s: %w", launch.Step(word(buf[1:])), syscall.Errno(word(buf[9:])))
+	case buf[0] != letter || n != 1:
+		return fmt.Errorf("the forked process said %q", buf[:n])
+	}
+	return nil
+}
+
+func word(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
+
+// mapIDs gives the forked process's user namespace its one user and one group.
+func (b *box) mapIDs(pid int) error {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	for name, inside := range map[string]int{"uid_map": sandbox.UID, "gid_map": sandbox.GID} {
+		line := fmt.Sprintf("%d %d 1", inside, b.user)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(line), 0); err != nil {
+			return fmt.Errorf("map ids: %w", err)
+		}
+	}
+	return nil
+}
+
+// release lets the forked process go on, now that it ends with the node, and
+// waits until it is confined.
+func (b *box) release() error {
+	if _, err := b.sync.Write([]byte{'G'}); err != nil {
+		return fmt.Errorf("the forked process ended: %w", err)
+	}
+	return errors.Join(b.hear('S'), b.sync.Close())
+}
+
+// endMain ends a process that was forked and will not be the sandbox's.
+func (b *box) endMain() error {
+	if b.sync != nil {
+		b.sync.Close()
+	}
+	if b.main == nil {
+		return nil
+	}
+	p := b.main
+	b.main = nil
+	return endProcess(p)
+}
+
+// watchMain waits for the end of a forked program, and takes the rest of the
+// sandbox with it.
+func (b *box) watchMain() {
+	awaitEnd(b.main)
+	state, err := b.main.Wait()
+	var status syscall.WaitStatus
+	if err == nil {
+		status = state.Sys().(syscall.WaitStatus)
+	}
+	b.end(status, errors.Join(err, endProcess(b.proc)))
+}
+
+// awaitEnd waits until a child has ended, without a thread for it. Where the
+// kernel does not let it, it returns at once, and who waits for the child keeps a
+// thread.
+func awaitEnd(p *os.Process) {
+	fd := -1
+	err := p.WithHandle(func(pidfd uintptr) {
+		fd, _ = unix.FcntlInt(pidfd, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err != nil || fd < 0 {
+		return
+	}
+	if unix.SetNonblock(fd, true) != nil {
+		unix.Close(fd)
+		return
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = conn.Read(func(fd uintptr) bool {
+		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return ready != 0 || err != nil && !errors.Is(err, unix.EINTR)
+	})
+}
