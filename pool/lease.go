@@ -154,7 +154,7 @@ func (p *Pool) settle(w *waiter) {
 	}
 	if !w.began { // the environment that admit promised will not be made
 		w.began = true
-		p.queue.gone()
+		p.queue.remove(w)
 		p.unpromise(w)
 		if g.version.Isolated() {
 			g.fn.count(g.key.tenant, -1)

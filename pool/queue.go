@@ -11,12 +11,10 @@ import (
 // have, every holder has one turn at a time, and within a holder the first come
 // is first. A holder that has one is not starved: its calls are served by it.
 type creationQueue struct {
-	firsts []*line // of holders that had no environment when they came
-	turns  []*line
-	lines  map[*holder]*line
-	// waiting counts the calls in it that still wait, and for which none is
-	// being made.
-	waiting int
+	firsts  []*line // of holders that had no environment when they came
+	turns   []*line
+	lines   map[*holder]*line
+	waiting int // calls in it
 }
 
 // line is the calls of one holder; it stands in firsts or in turns.
@@ -44,31 +42,22 @@ func (q *creationQueue) push(w *waiter) {
 	l.waiters = append(l.waiters, w)
 }
 
-// pop gives the next call that still waits, or nil.
+// pop gives the next call, or nil.
 func (q *creationQueue) pop() *waiter {
-	for {
-		var l *line
-		switch {
-		case len(q.firsts) > 0:
-			l, q.firsts = q.firsts[0], q.firsts[1:]
-		case len(q.turns) > 0:
-			l, q.turns = q.turns[0], q.turns[1:]
-		default:
-			return nil
-		}
-		var w *waiter
-		for len(l.waiters) > 0 && w == nil {
-			if first := l.waiters[0]; !first.done {
-				w = first
-			}
-			l.waiters = l.waiters[1:]
-		}
-		q.again(l)
-		if w != nil {
-			q.waiting--
-			return w
-		}
+	var l *line
+	switch {
+	case len(q.firsts) > 0:
+		l, q.firsts = q.firsts[0], q.firsts[1:]
+	case len(q.turns) > 0:
+		l, q.turns = q.turns[0], q.turns[1:]
+	default:
+		return nil
 	}
+	w := l.waiters[0]
+	l.waiters = l.waiters[1:]
+	q.again(l)
+	q.waiting--
+	return w
 }
 
 // popFor gives the next call for v that an environment of its stock can serve, in
@@ -80,7 +69,7 @@ func (q *creationQueue) popFor(v *alcove.Version) *waiter {
 	for _, list := range []*[]*line{&q.firsts, &q.turns} {
 		for i, l := range *list {
 			j := slices.IndexFunc(l.waiters, func(w *waiter) bool {
-				return !w.done && !w.opts.Suppressed && sameCode(w.group.version, v)
+				return !w.opts.Suppressed && sameCode(w.group.version, v)
 			})
 			if j < 0 {
 				continue
@@ -105,8 +94,22 @@ func (q *creationQueue) again(l *line) {
 	q.turns = append(q.turns, l)
 }
 
-// gone is a call that waits no more; pop passes over it.
-func (q *creationQueue) gone() { q.waiting-- }
+// remove takes out a call that waits no more.
+func (q *creationQueue) remove(w *waiter) {
+	l := q.lines[w.group.holder]
+	i := slices.Index(l.waiters, w)
+	l.waiters = slices.Delete(l.waiters, i, i+1)
+	q.waiting--
+	if len(l.waiters) > 0 {
+		return
+	}
+	delete(q.lines, l.holder)
+	for _, list := range []*[]*line{&q.firsts, &q.turns} {
+		if i := slices.Index(*list, l); i >= 0 {
+			*list = slices.Delete(*list, i, i+1)
+		}
+	}
+}
 
 // sameCode says whether an environment of one version is one of the other's.
 func sameCode(a, b *alcove.Version) bool {
