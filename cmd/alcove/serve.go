@@ -15,6 +15,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/sandbox/cgroup"
 )
 
 // serveCmd runs a node.
@@ -32,7 +33,7 @@ type serveCmd struct {
 	KeepAlive     time.Duration `help:"How long an idle environment is kept while it is not known when its tenant comes; what is known makes of it a tenth to six times as much." default:"10m"`
 	StockMax      int           `help:"How many initialised environments of a version may wait for new tenants, where the function does not say; 0 keeps none." default:"16"`
 	RuntimeStock  int           `help:"How many sandboxes with their interpreter up may wait for a function, of each runtime and size that functions have; 0 keeps none." default:"4"`
-	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of the machine's if not given." placeholder:"SIZE"`
+	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of what this machine or container has if not given." placeholder:"SIZE"`
 	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
 	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
 	LogLevel      slog.Level    `help:"debug, info, warn or error." default:"info"`
@@ -149,8 +150,13 @@ func (m *memorySize) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// machineMemory is the machine's memory, or 1 GB if it does not tell.
+// machineMemory is the memory that this process can have: the machine's, or less
+// in a container. It is 1 GB if nobody tells.
 func machineMemory() memorySize {
+	return min(totalMemory(), memorySize(cgroup.MemoryCeiling()))
+}
+
+func totalMemory() memorySize {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err == nil {
 		for line := range strings.Lines(string(b)) {
