@@ -88,7 +88,10 @@ func editObject[T any, P interface {
 		if err == nil {
 			err = c.waiting.wait(ctx, c, func() bool {
 				s, ok := c.view.Load().shelf[key]
-				return s.revision >= revision && ok == (next != nil) || ok && s.revision > revision
+				if next == nil {
+					return !ok || s.revision > now.revision
+				}
+				return ok && s.revision >= revision
 			})
 			if err != nil {
 				return fault("reading "+key+" back", err)

@@ -15,6 +15,9 @@ func TestCodeSigningConfigSurvivesARestart(t *testing.T) {
 	if err := n.DeleteSigning(t.Context(), caller, other.ID); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := n.Signing(other.ID); err == nil {
+		t.Error("it is there after it was deleted")
+	}
 	if _, err := n.UpdateSigning(t.Context(), caller, made.ID, func(s *SigningConfig) error { s.Policy = "Enforce"; return nil }); err != nil {
 		t.Fatal(err)
 	}
