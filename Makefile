@@ -29,7 +29,7 @@ MAY_SKIP := test/e2e\.TestOfficialNodeRuntimeClient|runtimeapi\.TestNodeClient
 
 .PHONY: help
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  variables: ISOLATION=gvisor|namespace (demo), PKG= and RUN= (test), FUZZTIME= (fuzz), BENCH= (flags of test/bench)"
 
@@ -56,6 +56,11 @@ check: ## gofmt, go vet, the import table
 
 test/e2e/testdata/js/node_modules: test/e2e/testdata/js/package-lock.json
 	cd test/e2e/testdata/js && npm ci --no-audit --no-fund --loglevel=error && touch node_modules
+
+.PHONY: conformance
+conformance: ## count what is compared with AWS's API: operations, the SDK's fixtures, texts of errors
+	@mkdir -p $(dir $(BIN))
+	@status=0; ALCOVE_CONFORMANCE=$(abspath $(dir $(BIN)))/conformance.txt go test -vet=off -count=1 ./lambdaapi || status=$$?; cat $(dir $(BIN))conformance.txt; exit $$status
 
 .PHONY: test
 test: build check test/e2e/testdata/js/node_modules ## every test, as root, from nothing (PKG=./pool RUN=TestX for some)

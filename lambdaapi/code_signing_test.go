@@ -63,6 +63,10 @@ func TestCodeSigningConfigs(t *testing.T) {
 	if *up.CodeSigningConfig.Description != "d" || up.CodeSigningConfig.CodeSigningPolicies.UntrustedArtifactOnDeployment != types.CodeSigningPolicyEnforce {
 		t.Errorf("updated %+v", up.CodeSigningConfig)
 	}
+	if got := must[*lambda.GetCodeSigningConfigOutput](t)(n.GetCodeSigningConfig(t.Context(), &lambda.GetCodeSigningConfigInput{CodeSigningConfigArn: arn})).CodeSigningConfig; *got.CodeSigningConfigArn != *arn ||
+		got.CodeSigningPolicies.UntrustedArtifactOnDeployment != types.CodeSigningPolicyEnforce {
+		t.Errorf("got %+v", got)
+	}
 	const unsigned = "Lambda cannot deploy the function. The function or layer might be signed using a signature that the client is not configured to accept. Check the provided signature for unsigned."
 	refused(t, code(), "CodeVerificationFailedException", unsigned)
 	in := createInput("g", func(in *lambda.CreateFunctionInput) { in.CodeSigningConfigArn = arn })

@@ -356,7 +356,7 @@ type node struct {
 func start(t testing.TB) *node {
 	t.Helper()
 	n := newNode(t)
-	srv := httptest.NewServer(n.api)
+	srv := httptest.NewServer(counting(n.api))
 	t.Cleanup(srv.Close)
 	n.url = srv.URL
 	n.client = lambda.New(lambda.Options{Region: place.Region, BaseEndpoint: aws.String(srv.URL), HTTPClient: srv.Client(),

@@ -3,7 +3,6 @@ package lambdaapi
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -76,59 +75,57 @@ var notRead = map[string]string{
 // operation, and that the operation reads every member.
 func TestRequestFixtures(t *testing.T) {
 	a := newRealNode(t).api
-	replayed := 0
 	for _, f := range fixtures(t, "request_snapshot", ".request.snap") {
-		method, target, _ := strings.Cut(f.first, " ")
-		path, rawQuery, _ := strings.Cut(target, "?")
-		query, err := url.ParseQuery(rawQuery)
-		if err != nil {
+		t.Run(f.name, func(t *testing.T) { replayRequest(t, a, f) })
+	}
+}
+
+func replayRequest(t *testing.T, a *API, f fixture) {
+	method, target, _ := strings.Cut(f.first, " ")
+	path, rawQuery, _ := strings.Cut(target, "?")
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	route, params, err := a.find(method, path, query)
+	if err != nil || route.operation != f.name {
+		t.Fatalf("it comes to %v, %v", route, err)
+	}
+	if route.serve == nil {
+		return // routed, no more
+	}
+	defer func() { conformance.count(countRequests, f.name, !t.Failed()) }()
+	if route.serve.in == nil {
+		return
+	}
+	in := reflect.New(route.serve.in)
+	m := membersOf(route.serve.in)
+	if err := decode(f.body, in.Interface()); m.body && err != nil {
+		// A blob of a fixture is no zip file, but it is Base64.
+		t.Errorf("%s: %v", f.name, err)
+	}
+	var fails failures
+	m.bind(&fails, &call{route: route, params: params, query: query}, in.Elem())
+	var sent any
+	if len(bytes.TrimSpace(f.body)) > 0 {
+		if err := json.Unmarshal(f.body, &sent); err != nil {
 			t.Fatal(err)
 		}
-		route, params, err := a.find(method, path, query)
-		if err != nil || route.operation != f.name {
-			t.Errorf("%s comes to %v, %v", f.name, route, err)
-			continue
-		}
-		if route.serve == nil {
-			continue
-		}
-		replayed++
-		if route.serve.in == nil {
-			continue
-		}
-		in := reflect.New(route.serve.in)
-		m := membersOf(route.serve.in)
-		if err := decode(f.body, in.Interface()); m.body && err != nil {
-			// A blob of a fixture is no zip file, but it is Base64.
-			t.Errorf("%s: %v", f.name, err)
-		}
-		var fails failures
-		m.bind(&fails, &call{route: route, params: params, query: query}, in.Elem())
-		var sent any
-		if len(bytes.TrimSpace(f.body)) > 0 {
-			if err := json.Unmarshal(f.body, &sent); err != nil {
-				t.Fatal(err)
-			}
-		} else {
-			sent = map[string]any{}
-		}
-		for _, path := range leaves("", sent) {
-			if _, skip := notRead[f.name+" "+path]; !skip && !has(in.Elem(), strings.Split(path, ".")) {
-				t.Errorf("%s does not read %s", f.name, path)
-			}
-		}
-		for name := range query {
-			if _, skip := notRead[f.name+" "+name]; skip || name == "List" || name == "find" { // those choose the operation
-				continue
-			}
-			if !m.reads(name) {
-				t.Errorf("%s does not read the parameter %s", f.name, name)
-			}
+	} else {
+		sent = map[string]any{}
+	}
+	for _, path := range leaves("", sent) {
+		if _, skip := notRead[f.name+" "+path]; !skip && !has(in.Elem(), strings.Split(path, ".")) {
+			t.Errorf("%s does not read %s", f.name, path)
 		}
 	}
-	t.Logf("%d requests", replayed)
-	if replayed < 50 {
-		t.Errorf("only %d requests were replayed", replayed)
+	for name := range query {
+		if _, skip := notRead[f.name+" "+name]; skip || name == "List" || name == "find" { // those choose the operation
+			continue
+		}
+		if !m.reads(name) {
+			t.Errorf("%s does not read the parameter %s", f.name, name)
+		}
 	}
 }
 
@@ -260,25 +257,30 @@ func TestResponseFixtures(t *testing.T) {
 		}
 	}
 	for operation, zero := range answers {
-		var want any
-		if err := json.Unmarshal(bodies[operation], &want); err != nil {
-			t.Errorf("%s: %v", operation, err)
-			continue
-		}
-		// All of ours at once: every pointer set, every list and map with one.
-		ours := reflect.New(reflect.TypeOf(zero)).Elem()
-		fill(ours, 9)
-		b, err := json.Marshal(ours.Interface())
-		if err != nil {
-			t.Fatal(err)
-		}
-		var have any
-		if err := json.Unmarshal(b, &have); err != nil {
-			t.Fatal(err)
-		}
-		compare(t, operation, "", have, want)
+		t.Run(operation, func(t *testing.T) {
+			compareResponse(t, operation, bodies[operation], zero)
+			conformance.count(countResponses, operation, !t.Failed())
+		})
 	}
-	t.Logf("%d responses", len(answers))
+}
+
+func compareResponse(t *testing.T, operation string, body []byte, zero any) {
+	var want any
+	if err := json.Unmarshal(body, &want); err != nil {
+		t.Fatal(err)
+	}
+	// All of ours at once: every pointer set, every list and map with one.
+	ours := reflect.New(reflect.TypeOf(zero)).Elem()
+	fill(ours, 9)
+	b, err := json.Marshal(ours.Interface())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var have any
+	if err := json.Unmarshal(b, &have); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, operation, "", have, want)
 }
 
 func compare(t *testing.T, operation, path string, have, want any) {
@@ -329,8 +331,7 @@ func compare(t *testing.T, operation, path string, have, want any) {
 // spelling of its text and a Type member.
 func TestErrorFixtures(t *testing.T) {
 	a := newRealNode(t).api
-	list := fixtures(t, "response_snapshot", ".error.snap")
-	for _, f := range list {
+	for _, f := range fixtures(t, "response_snapshot", ".error.snap") {
 		var want map[string]string
 		if err := json.Unmarshal(f.body, &want); err != nil {
 			t.Fatal(err)
@@ -348,9 +349,10 @@ func TestErrorFixtures(t *testing.T) {
 				have[own] = v
 			}
 		}
-		if strconv.Itoa(w.Code) != f.first || !maps.Equal(have, want) {
+		same := strconv.Itoa(w.Code) == f.first && maps.Equal(have, want)
+		conformance.count(countShapes, f.name, same)
+		if !same {
 			t.Errorf("%s: %d %v\nwant %s %v", f.name, w.Code, have, f.first, want)
 		}
 	}
-	t.Log(fmt.Sprint(len(list), " errors"))
 }

@@ -35,7 +35,9 @@ func wantError(t *testing.T, err error, status int, code, text string) {
 	if !ok {
 		t.Fatalf("error %v, want %s", err, code)
 	}
-	if api.ErrorCode() != code || !strings.Contains(api.ErrorMessage(), text) {
+	same := api.ErrorCode() == code && strings.Contains(api.ErrorMessage(), text)
+	conformance.count(countTexts, code+": "+text, same)
+	if !same {
 		t.Errorf("%s: %s\nwant %s: %s", api.ErrorCode(), api.ErrorMessage(), code, text)
 	}
 	if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); !ok || resp.HTTPStatusCode() != status {

@@ -96,7 +96,7 @@ func newRealNode(t testing.TB) *realNode {
 func startReal(t testing.TB) *realNode {
 	t.Helper()
 	n := newRealNode(t)
-	srv := httptest.NewServer(n.api)
+	srv := httptest.NewServer(counting(n.api))
 	t.Cleanup(srv.Close)
 	n.Client = lambda.New(lambda.Options{Region: place.Region, BaseEndpoint: aws.String(srv.URL), HTTPClient: srv.Client(),
 		Retryer: aws.NopRetryer{}, Credentials: credentials.NewStaticCredentialsProvider(root.AccessKeyID, "secret", "")})
@@ -158,7 +158,9 @@ func (n *realNode) publish(t testing.TB, name, description string) string {
 func refused(t testing.TB, err error, code, text string) {
 	t.Helper()
 	api, ok := errors.AsType[smithy.APIError](err)
-	if !ok || api.ErrorCode() != code || api.ErrorMessage() != text {
+	same := ok && api.ErrorCode() == code && api.ErrorMessage() == text
+	conformance.count(countTexts, code+": "+text, same)
+	if !same {
 		t.Errorf("%v\nwant %s: %s", err, code, text)
 	}
 }
