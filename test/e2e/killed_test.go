@@ -7,6 +7,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 )
 
 // TestKilledBeforeItIsLeased kills environments that wait for work, a tenant's own
@@ -47,6 +50,7 @@ func TestPartKilledMidInvocation(t *testing.T) {
 		f := n.deploy(t, python, files{"main.py": `
 import os
 def handler(event, context):
+    print("began", context.tenant_id, flush=True)
     while True: os.getppid()
 `}, isolated, timeout(40))
 		hit := map[string]bool{}
@@ -68,6 +72,12 @@ def handler(event, context):
 					}
 				}
 				return id != ""
+			})
+			// One that has not read its event yet would begin again elsewhere.
+			eventually(t, "the function runs", func() bool {
+				out, err := n.logs.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{
+					LogGroupName: aws.String("/aws/lambda/" + f), FilterPattern: aws.String(`"began ` + tenant + `"`)})
+				return err == nil && len(out.Events) > 0
 			})
 			pids := n.inside(t, id)
 			slices.Sort(pids)
