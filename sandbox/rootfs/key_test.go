@@ -12,7 +12,7 @@ func TestKey(t *testing.T) {
 		return w
 	}
 	different := []Want{
-		{}, files("/a", ""), files("/a", "x"), files("/a", "x", "/b", "y"), files("/a", "x \"/b\" 1 y"), files("/b", "x"),
+		{}, files("/a", ""), files("/a", "x"), files("/a", "x", "/b", "y"), files("/a", "x \"/b\" y"), files("/a", "x \"/b\" 1 y"), files("/b", "x"),
 		{Programs: []string{"/a"}}, {Dirs: []string{"/a"}}, {Programs: []string{"/a", "/b"}}, {Programs: []string{"/a /b"}},
 		{Links: map[string]string{"/a": "b"}}, {Links: map[string]string{"/a": "c"}},
 	}
