@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log"
 	"time"
 )
 
@@ -131,15 +131,17 @@ func (b *bench) liveRow(ctx context.Context) ([]figure, error) {
 	if _, err := runStreams(f.address(), split(requests, 1, s.see)); err != nil {
 		return nil, err
 	}
-	if len(s["warm"]) < made {
-		err = errors.New("not all tenants were still there")
+	for kind, d := range s {
+		if kind != "warm" {
+			log.Printf("live: of %d tenants %d were gone and began anew: %q", made, len(d), kind)
+		}
 	}
 	return []figure{{liveOf, count, float64(len(s["warm"]))},
 		{"making them, a second", perSecond, float64(made) / took.Seconds()},
 		{"memory of each (MemAvailable)", mebibytes, held / float64(made)},
 		{"CPU of all while idle, of one processor", percent, 100 * float64(idle.node+idle.sandboxes) / float64(settle)},
 		inMillis("their next call, one after another, p50", percentile(s.all(), 50)),
-		inMillis("their next call, one after another, p99", percentile(s.all(), 99))}, err
+		inMillis("their next call, one after another, p99", percentile(s.all(), 99))}, nil
 }
 
 func signed(f *function, tenants []string) (requests [][]byte, err error) {
