@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -84,6 +86,9 @@ func (b *bench) liveRow(ctx context.Context) ([]figure, error) {
 	if want == 0 {
 		want = int(targets[liveOf][b.driver])
 	}
+	if err := raiseOpenFiles(); err != nil {
+		log.Printf("live: the limit of open files, of which a node has some for each environment, stays as it is: %v", err)
+	}
 	// The cap of tenant environments is two and a half times the concurrency.
 	n, err := startNode(ctx, b.binary, b.driver, "--concurrency", fmt.Sprint(max(1000, want)), "--memory", "23GB")
 	if err != nil {
@@ -142,6 +147,22 @@ func (b *bench) liveRow(ctx context.Context) ([]figure, error) {
 		{"CPU of all while idle, of one processor", percent, 100 * float64(idle.node+idle.sandboxes) / float64(settle)},
 		inMillis("their next call, one after another, p50", percentile(s.all(), 50)),
 		inMillis("their next call, one after another, p99", percentile(s.all(), 99))}, nil
+}
+
+// manyFiles is a limit of open files that no row comes near.
+const manyFiles = 1 << 18
+
+// raiseOpenFiles raises the limit of open files for the nodes that are started
+// from now on.
+func raiseOpenFiles() error {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
+		return err
+	}
+	if r.Max >= manyFiles {
+		return nil
+	}
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: manyFiles, Max: manyFiles})
 }
 
 func signed(f *function, tenants []string) (requests [][]byte, err error) {
