@@ -191,9 +191,13 @@ func (p *Pool) wantedBlanks(s *shelf, now time.Time) int {
 	return policy.Blanks(now, s.demand, p.cfg.RuntimeStock.Max, p.cfg.Current(s.like))
 }
 
-// lackBlanks is a shelf that should have more, or nil.
-func (p *Pool) lackBlanks(now time.Time) *shelf {
+// lackBlanks is a shelf that should have more, or nil; of those alone that have
+// nothing at all if bare.
+func (p *Pool) lackBlanks(now time.Time, bare bool) *shelf {
 	for _, s := range p.shelves {
+		if bare && len(s.waiting)+s.making > 0 {
+			continue
+		}
 		if !now.Before(s.retry) && len(s.waiting)+s.making < p.wantedBlanks(s, now) {
 			return s
 		}
@@ -201,13 +205,14 @@ func (p *Pool) lackBlanks(now time.Time) *shelf {
 	return nil
 }
 
-// fillShelves starts a blank environment for whoever lacks one, when nobody
-// waits for anything else that is being made.
+// fillShelves starts blank environments for shelves that lack them, or that are
+// bare, when nobody waits for anything else that is being made. The first of a
+// shelf comes before stocks, because it serves any function; more come after.
 //
 // Preconditions: p.mu is held.
-func (p *Pool) fillShelves() {
+func (p *Pool) fillShelves(bare bool) {
 	for !p.closed && !p.diskShort.Load() && p.queue.waiting == 0 && p.making == 0 && p.stocking < p.cfg.Refillers {
-		s := p.lackBlanks(time.Now())
+		s := p.lackBlanks(time.Now(), bare)
 		if s == nil || !p.roomForStock(blankEnvironmentMemory) || !p.placeForStock() {
 			return
 		}
@@ -327,7 +332,6 @@ func (p *Pool) sweepShelves() {
 			p.discardBlank(s.waiting[0])
 		}
 	}
-	p.fillShelves()
 }
 
 // giveBackBlanks ends blank environments until need bytes come free, and tells how

@@ -190,7 +190,7 @@ func (p *Pool) lacks(st *stock) {
 // refillSoon has refill called when the invocation that begins now has had the
 // processors to itself for a while.
 func (p *Pool) refillSoon() {
-	if p.refilling || len(p.short) == 0 && p.lackBlanks(time.Now()) == nil {
+	if p.refilling || len(p.short) == 0 && p.lackBlanks(time.Now(), false) == nil {
 		return
 	}
 	p.refilling = true
@@ -210,6 +210,7 @@ func (p *Pool) refillSoon() {
 //
 // Preconditions: p.mu is held.
 func (p *Pool) refill() {
+	p.fillShelves(true)
 	for n := len(p.short); n > 0 && !p.closed && !p.diskShort.Load() && p.queue.waiting == 0 && p.making+p.stocking < p.cfg.Refillers; n-- {
 		st := p.short[0]
 		p.short = p.short[1:]
@@ -231,7 +232,7 @@ func (p *Pool) refill() {
 		go p.createStock(e)
 		p.lacks(st)
 	}
-	p.fillShelves()
+	p.fillShelves(false)
 }
 
 // createStock starts the environment of e, which nobody waits for.
