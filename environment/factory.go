@@ -50,17 +50,9 @@ func (f *Factory) trees(ctx context.Context, v *alcove.Version) (runtimes.Runtim
 	if err != nil {
 		return r, sandbox.Spec{}, fmt.Errorf("root tree of %s: %w", r.Name, err)
 	}
-	code, err := f.Artifacts.Tree(ctx, v.Code)
+	mounts, err := f.mounts(ctx, v)
 	if err != nil {
-		return r, sandbox.Spec{}, fmt.Errorf("code of %s: %w", v.QualifiedARN(), err)
-	}
-	mounts := []sandbox.Mount{{Source: code, Target: taskRoot}}
-	layers, err := f.Artifacts.Layers(ctx, v.Config.Layers)
-	if err != nil {
-		return r, sandbox.Spec{}, fmt.Errorf("layers of %s: %w", v.QualifiedARN(), err)
-	}
-	if layers != "" {
-		mounts = append(mounts, sandbox.Mount{Source: layers, Target: layerRoot})
+		return r, sandbox.Spec{}, err
 	}
 	return r, sandbox.Spec{
 		Root:   root.Dir,
@@ -70,6 +62,23 @@ func (f *Factory) trees(ctx context.Context, v *alcove.Version) (runtimes.Runtim
 		Dir:    taskRoot,
 		Limits: limits(v.Config),
 	}, nil
+}
+
+// mounts are the trees of v's code and of its layers.
+func (f *Factory) mounts(ctx context.Context, v *alcove.Version) ([]sandbox.Mount, error) {
+	code, err := f.Artifacts.Tree(ctx, v.Code)
+	if err != nil {
+		return nil, fmt.Errorf("code of %s: %w", v.QualifiedARN(), err)
+	}
+	mounts := []sandbox.Mount{{Source: code, Target: taskRoot}}
+	layers, err := f.Artifacts.Layers(ctx, v.Config.Layers)
+	if err != nil {
+		return nil, fmt.Errorf("layers of %s: %w", v.QualifiedARN(), err)
+	}
+	if layers != "" {
+		mounts = append(mounts, sandbox.Mount{Source: layers, Target: layerRoot})
+	}
+	return mounts, nil
 }
 
 // Where a function finds its code and its layers.
@@ -95,14 +104,14 @@ func limits(c alcove.Config) sandbox.Limits {
 // Config describes a new environment of v. If stream is empty the environment
 // gets a log stream of its own.
 func (f *Factory) Config(ctx context.Context, v *alcove.Version, stream string) (Config, error) {
-	return f.config(ctx, v, newID(), stream)
-}
-
-func (f *Factory) config(ctx context.Context, v *alcove.Version, id, stream string) (Config, error) {
 	r, spec, err := f.trees(ctx, v)
 	if err != nil {
 		return Config{}, err
 	}
+	return f.config(v, r, spec, newID(), stream), nil
+}
+
+func (f *Factory) config(v *alcove.Version, r runtimes.Runtime, spec sandbox.Spec, id, stream string) Config {
 	if stream == "" {
 		stream = streamName(v, id, time.Now())
 	}
@@ -119,7 +128,7 @@ func (f *Factory) config(ctx context.Context, v *alcove.Version, id, stream stri
 		Driver: f.Driver, Spec: spec, Dir: filepath.Join(f.Dir, id),
 		Stream: f.Stream(v.Config.Logging.Group, stream), StreamName: stream,
 		InvalidEntrypoint: missing, FreezeAfter: f.FreezeAfter, Log: f.Log,
-	}, nil
+	}
 }
 
 // runtimeVersion names what really runs, in the form of AWS's "python:3.10.v11";

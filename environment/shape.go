@@ -83,5 +83,14 @@ func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config
 // BlankBecomes describes what the blank environment id is to become, for its
 // Specialise: an environment of v, which is of its shape.
 func (f *Factory) BlankBecomes(ctx context.Context, id string, v *alcove.Version) (Config, error) {
-	return f.config(ctx, v, id, "")
+	r, err := f.Runtimes.Resolve(v.Config.Runtime)
+	if err != nil {
+		return Config{}, err
+	}
+	mounts, err := f.mounts(ctx, v)
+	if err != nil {
+		return Config{}, err
+	}
+	// The rest of the sandbox's Spec is there already.
+	return f.config(v, r, sandbox.Spec{Mounts: mounts, Limits: limits(v.Config)}, id, ""), nil
 }

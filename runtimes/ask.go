@@ -78,7 +78,7 @@ func askNode(path string) (about, error) {
 		return about{}, alcove.InvalidParameter("Node.js functions need Node.js %d or later, and this machine has %s.", minNode, version)
 	}
 	want := rootfs.Want{Name: "node" + version, Programs: []string{path},
-		Files: map[string][]byte{RuntimeDir + "/bootstrap.js": []byte(nodeSource())}}
+		Files: map[string][]byte{RuntimeDir + "/bootstrap.js": []byte(nodeSource()), RuntimeDir + "/rehearsal.js": []byte(nodeRehearsal())}}
 	return about{version: version, want: want, args: []string{path, RuntimeDir + "/bootstrap.js"}}, nil
 }
 

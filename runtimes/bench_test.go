@@ -8,7 +8,7 @@ import (
 	"github.com/alcove-run/alcove/runtimeapi"
 )
 
-// The two benchmarks report medians beside the means of the framework, because
+// The benchmarks report medians beside the means of the framework, because
 // one slow start on a busy machine spoils a mean.
 
 var benchmarked = map[string]function{
@@ -25,6 +25,27 @@ func BenchmarkStart(b *testing.B) {
 				p := start(b, f)
 				p.ready()
 				took = append(took, time.Since(p.started))
+			}
+			report(b, took)
+		})
+	}
+}
+
+// BenchmarkBlank is from the moment that a blank process is told its function to
+// its first question.
+func BenchmarkBlank(b *testing.B) {
+	for name, f := range benchmarked {
+		f.blank = true
+		b.Run(name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				p := start(b, f)
+				<-p.env.Asked()
+				began := time.Now()
+				p.become()
+				p.ready()
+				took = append(took, time.Since(began))
+				p.stop()
 			}
 			report(b, took)
 		})

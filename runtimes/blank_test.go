@@ -55,6 +55,7 @@ exports.handler = async (event, context) => ({
   fds: fs.readdirSync('/proc/self/fd').map(Number).sort((a, b) => a - b).map((fd) => { try { return fd + ' ' + fs.readlinkSync('/proc/self/fd/' + fd).split(':')[0]; } catch { return ''; } }),
   events: process.eventNames().map((e) => [String(e), process.listenerCount(e)]), globals: Object.getOwnPropertyNames(globalThis).sort(),
   cache: seen, modules: loaded, main: require.main?.filename, parent: module.parent?.filename, paths: module.paths, globalPaths: Module.globalPaths,
+  children: require.main.children.map((m) => m.filename), pathCache: Object.keys(Module._pathCache),
   heap: v8.getHeapStatistics().heap_size_limit, tz: [new Date(0).toString(), Intl.DateTimeFormat().resolvedOptions().timeZone, Intl.DateTimeFormat().resolvedOptions().locale],
   resources: process.getActiveResourcesInfo(), console: Object.keys(console).sort(), gc: typeof gc, exec: typeof process.exitCode,
   limits: fs.readFileSync('/proc/self/limits', 'latin1'),

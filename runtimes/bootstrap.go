@@ -26,6 +26,9 @@ func nodeSource() string {
 	return join("nodejs", ".js", "base", "errors", "logs", "api", "handler", "invoke", "stream", "blank", "main")
 }
 
+// nodeRehearsal gives the handler that a blank Node.js process loads first.
+func nodeRehearsal() string { return join("nodejs", ".js", "rehearsal") }
+
 func join(dir, ext string, parts ...string) string {
 	var b strings.Builder
 	for i, part := range parts {

@@ -54,6 +54,7 @@ type process struct {
 	exited  chan struct{}
 	become  func()           // puts the function's files there and tells a blank process of it
 	state   *os.ProcessState // once exited is closed
+	stop    func()           // ends it, if it has not ended
 
 	mu     sync.Mutex
 	output bytes.Buffer // stdout and stderr
@@ -221,12 +222,15 @@ func (p *process) run(cmd *exec.Cmd, framed bool, server *runtimeapi.Server) {
 		p.state = cmd.ProcessState
 		close(p.exited)
 	}()
-	p.t.Cleanup(func() {
+	p.stop = func() {
 		_ = cmd.Process.Kill()
 		<-p.exited
 		_ = server.Close()
 		p.env.Close()
 		server.Wait()
+	}
+	p.t.Cleanup(func() {
+		p.stop()
 		if p.t.Failed() {
 			p.t.Logf("output:\n%s\nframes: %+v", p.output.String(), p.frames)
 		}

@@ -28,10 +28,12 @@ type Environment struct {
 	ready  chan struct{} // closed by the first Next
 	failed chan runtimeapi.Fault
 	closed chan struct{}
-	told   chan []byte // to a blank environment
+	told   chan []byte   // to a blank environment
+	asked  chan struct{} // closed by the first Function
 
-	// guarded by mu: until it has been told its function, and while it asks
-	blank, asking bool
+	// guarded by mu: until it has been told its function, while it asks, and once
+	// it has asked
+	blank, asking, wasAsked bool
 
 	mu       sync.Mutex
 	waiting  bool              // a Next is blocked
@@ -60,9 +62,13 @@ func New() *Environment {
 // it, once.
 func NewBlank() *Environment {
 	e := New()
-	e.blank, e.told = true, make(chan []byte, 1)
+	e.blank, e.told, e.asked = true, make(chan []byte, 1), make(chan struct{})
 	return e
 }
+
+// Asked is closed when the runtime of a blank environment has asked for its
+// function.
+func (e *Environment) Asked() <-chan struct{} { return e.asked }
 
 // Specialise answers the runtime's question for its function.
 func (e *Environment) Specialise(raw []byte) { e.told <- raw }
@@ -72,6 +78,10 @@ func (e *Environment) Function(ctx context.Context) ([]byte, error) {
 	e.mu.Lock()
 	blank, asking := e.blank, e.asking
 	e.asking = blank
+	if blank && !e.wasAsked {
+		e.wasAsked = true
+		close(e.asked)
+	}
 	e.mu.Unlock()
 	switch {
 	case !blank:

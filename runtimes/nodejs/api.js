@@ -27,6 +27,13 @@ class Api {
     return { host, port: Number(port) };
   }
 
+  // Asks for nothing.
+  ping(onPong) {
+    this.waiting.push(onPong);
+    this.socket.ref();
+    this.send(undefined, 'GET /2018-06-01/ping HTTP/1.1\r\nHost: runtime\r\n\r\n');
+  }
+
   // Waits until there is a function.
   function(onFunction) {
     this.waiting.push(onFunction);

@@ -9,13 +9,14 @@ const ORDINARY = ['buffer', 'crypto', 'events', 'fs/promises', 'http', 'https', 
 async function waitForFunction(goOn) {
   for (const name of ORDINARY) require(name);
   await import('node:fs'); // has the loader of ES modules ready
+  await rehearse();
   api = new Api();
-  api.function((status, headers, body) => {
+  api.ping(() => api.function((status, headers, body) => {
     if (status !== 200) process.exit(1);
     api.socket.unref();
     become(JSON.parse(body.toString('utf8')).environment);
     goOn();
-  });
+  }));
 }
 
 // Has the process look as if it had been started with variables.
@@ -24,4 +25,20 @@ function become(variables) {
   Object.assign(env, variables);
   process.chdir(env.LAMBDA_TASK_ROOT);
   require('module').Module._initPaths(); // NODE_PATH
+}
+
+// Does once what a function will wait for, so that it is compiled by then, with a
+// handler of our own, and leaves no trace of it.
+async function rehearse() {
+  become({ ...env });
+  configure();
+  patchConsole();
+  taskRoot = __dirname;
+  await loadHandler('rehearsal.handler');
+  const { Module } = require('module');
+  delete require.cache[path.join(__dirname, 'rehearsal.js')];
+  module.children.length = 0;
+  for (const key of Object.keys(Module._pathCache)) {
+    if (key.includes('rehearsal')) delete Module._pathCache[key];
+  }
 }

@@ -16,6 +16,7 @@ def _wait_for_function(path):
     _configure()
     for name in _ORDINARY:
         __import__(name)
+    compile("0", "", "exec")  # sets the compiler up, for the handler
     _fork_if_asked()
     ready = set(sys.modules) - known
     api = _Api(path)
