@@ -144,6 +144,9 @@ func (c *Catalog) UpdateAlias(ctx context.Context, caller alcove.Caller, functio
 		if err := c.checkTargets(e, &a); err != nil {
 			return err
 		}
+		if a.Version == alcove.Latest && r.Qualified[name].Provisioned != nil {
+			return unprovisionable()
+		}
 		a.RevisionID = newRevision()
 		r.setAlias(&a)
 		answer = &a

@@ -60,7 +60,7 @@ func (e *entry) provision() map[string]int {
 func (c *Catalog) SetProvisioned(ctx context.Context, caller alcove.Caller, ref alcove.Ref, requested int,
 	room func(v *alcove.Version) error) (ProvisionedEntry, error) {
 	if ref.Qualifier == alcove.Latest {
-		return ProvisionedEntry{}, alcove.InvalidParameter("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
+		return ProvisionedEntry{}, unprovisionable()
 	}
 	if err := c.provisionable(ref); err != nil {
 		return ProvisionedEntry{}, err
@@ -112,6 +112,9 @@ func (c *Catalog) provisionable(ref alcove.Ref) error {
 // alias of a version that is provisioned.
 func (e *entry) soleProvision(key string) error {
 	if t, alias := e.aliases[key]; alias {
+		if t.alias.Version == alcove.Latest {
+			return unprovisionable()
+		}
 		if e.record.Qualified[t.alias.Version].Provisioned != nil {
 			return alcove.ClientError(alcove.CodeResourceConflict, "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned version")
 		}
@@ -123,6 +126,10 @@ func (e *entry) soleProvision(key string) error {
 		}
 	}
 	return nil
+}
+
+func unprovisionable() error {
+	return alcove.InvalidParameter("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
 }
 
 // affordable compares a request with the function's concurrency, or with what the

@@ -38,8 +38,12 @@ func TestProvisionedConcurrency(t *testing.T) {
 		_, err := n.DeleteProvisionedConcurrencyConfig(t.Context(), &lambda.DeleteProvisionedConcurrencyConfigInput{FunctionName: aws.String("f"), Qualifier: &qualifier})
 		return err
 	}
+	const unpublished = "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+	must[*lambda.CreateAliasOutput](t)(n.CreateAlias(t.Context(), &lambda.CreateAliasInput{FunctionName: aws.String("f"), Name: aws.String("newest"), FunctionVersion: aws.String("$LATEST")}))
+	_, err := n.provision(t, "f", "newest", 1)
+	refused(t, err, "InvalidParameterValueException", unpublished)
 	const none = "No Provisioned Concurrency Config found for this function"
-	_, err := get("1")
+	_, err = get("1")
 	refused(t, err, "ProvisionedConcurrencyConfigNotFoundException", none)
 	if err := remove("1"); err != nil {
 		t.Errorf("removing what is not there: %v", err)
@@ -78,6 +82,9 @@ func TestProvisionedConcurrency(t *testing.T) {
 	if all := list.ProvisionedConcurrencyConfigs; len(all) != 1 || *all[0].FunctionArn != fARN+":live" || *all[0].AvailableProvisionedConcurrentExecutions != 10 {
 		t.Errorf("listed %+v", list.ProvisionedConcurrencyConfigs)
 	}
+	latest := &lambda.UpdateAliasInput{FunctionName: aws.String("f"), Name: aws.String("live"), FunctionVersion: aws.String("$LATEST"), RoutingConfig: routing(map[string]float64{})}
+	_, err = n.UpdateAlias(t.Context(), latest)
+	refused(t, err, "InvalidParameterValueException", unpublished)
 	must[*lambda.DeleteAliasOutput](t)(n.DeleteAlias(t.Context(), &lambda.DeleteAliasInput{FunctionName: aws.String("f"), Name: aws.String("live")}))
 	if kept() != "0 0 0 " {
 		t.Errorf("kept %s", kept())
