@@ -116,6 +116,7 @@ func messageName(name string) string {
 // read makes a request of c, or says all that is wrong with it.
 func (m *members) read(c *call, in any) error {
 	if m.body {
+		m.mask(c.body)
 		if err := decode(c.body, in); err != nil {
 			return err
 		}

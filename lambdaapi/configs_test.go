@@ -132,6 +132,12 @@ func TestFunctionURLs(t *testing.T) {
 	const version = `1 validation error detected: Value '1' at 'qualifier' failed to satisfy constraint: Member must satisfy regular expression pattern: ((?!^\d+$)^[0-9a-zA-Z-_]+$)`
 	_, err := create(aws.String("1"), nil)
 	refused(t, err, "ValidationException", version)
+	for name, valid := range map[string]bool{"f": true, "f:live": true, fARN: true, fARN + ":live": true, "000000000000:function:f": true, "000000000000:1": true,
+		"f:1": false, fARN + ":1": false, "f:$LATEST": false, "function:f:12": false} {
+		if got := constraints["FunctionUrlFunctionName"].pattern.match(name); got != valid {
+			t.Errorf("%s is a name: %t", name, got)
+		}
+	}
 	_, err = create(aws.String("nope"), nil)
 	refused(t, err, "ResourceNotFoundException", "Function does not exist")
 	_, err = create(nil, func(in *lambda.CreateFunctionUrlConfigInput) { in.FunctionName = aws.String("nope") })

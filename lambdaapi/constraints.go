@@ -58,6 +58,16 @@ var (
 	arnPattern      = whole(`arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:(` + region + `)?:(\d{12})?:(.*)`)
 )
 
+// urlNamePattern is for functions and their aliases, not their versions: what may
+// follow the name is no number.
+func urlNamePattern() *pattern {
+	const name = `(arn:(aws[a-zA-Z-]*)?:lambda:)?(` + region + `:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]{1,64})`
+	alone, qualified := whole(name), whole(name+`(:([0-9a-zA-Z-_]+))?`)
+	return &pattern{name + `(:((?!\d+$)[0-9a-zA-Z-_]+))?`, func(s string) bool {
+		return alone.match(s) || qualified.match(s) && !allDigits(s[strings.LastIndexByte(s, ':')+1:])
+	}}
+}
+
 // constraints are those of AWS's model (botocore, lambda 2015-03-31), by its
 // names of shapes. Timeout and MemorySize are those of ordinary functions.
 var constraints = map[string]constraint{
@@ -81,7 +91,7 @@ var constraints = map[string]constraint{
 	"EventSourceToken":                {max: 256, pattern: whole(`[a-zA-Z0-9._\-]+`)},
 	"FunctionName":                    {min: 1, max: maxFunctionName, pattern: namePattern},
 	"FunctionUrlAuthType":             {enum: []string{"NONE", "AWS_IAM"}},
-	"FunctionUrlFunctionName":         {min: 1, max: maxFunctionName, pattern: namePattern},
+	"FunctionUrlFunctionName":         {min: 1, max: maxFunctionName, pattern: urlNamePattern()},
 	"FunctionUrlQualifier":            {min: 1, max: 128, pattern: but(`((?!^\d+$)^[0-9a-zA-Z-_]+$)`, `[0-9a-zA-Z-_]+`, allDigits)},
 	"FunctionVersion":                 {enum: []string{"ALL"}},
 	"Handler":                         {max: 128, pattern: whole(`[^\s]+`)},
