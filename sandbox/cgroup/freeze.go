@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // freezeWait bounds how long Freeze waits until every process stands still. A
@@ -31,20 +33,19 @@ func (g *Group) StopRunning() error {
 	return g.Freeze()
 }
 
-// setFrozen writes cgroup.freeze.
+// setFrozen writes cgroup.freeze, on the way of invocations: by the descriptor
+// of its directory, which costs a third of going there by its path. To keep the
+// file itself open would cost each idle environment a descriptor more.
 func (g *Group) setFrozen(value string) error {
-	_, err := g.freezer.WriteString(value)
-	return err
-}
-
-// openControl opens a control file for writing, outside the poller.
-func openControl(dir, file string) (*os.File, error) {
-	path := filepath.Join(dir, file)
-	fd, err := openFile(path, syscall.O_WRONLY)
+	fd, err := ignoringEINTR(func() (int, error) { return unix.Openat(g.FD(), "cgroup.freeze", unix.O_WRONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("cgroup: freezer of %s: %w", g.id, err)
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	defer unix.Close(fd) // nothing is kept back
+	if _, err := ignoringEINTR(func() (int, error) { return unix.Write(fd, []byte(value)) }); err != nil {
+		return fmt.Errorf("cgroup: freezer of %s: %w", g.id, err)
+	}
+	return nil
 }
 
 // Freeze stops every process of the group and returns when all stand still.

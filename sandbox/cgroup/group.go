@@ -33,9 +33,6 @@ type Group struct {
 	v2  string
 	has map[string]bool // controllers of v2
 	dir *os.File        // v2, open
-	// freezer is cgroup.freeze of v2, open: it is written on the way of
-	// invocations.
-	freezer *os.File
 }
 
 // removeWait bounds how long Remove and Kill wait for processes to be gone.
@@ -82,9 +79,6 @@ func (g *Group) make(r *Root, limits Limits) error {
 		g.v2 = dir
 		var err error
 		if g.dir, err = os.OpenFile(dir, syscall.O_DIRECTORY, 0); err != nil {
-			return err
-		}
-		if g.freezer, err = openControl(dir, "cgroup.freeze"); err != nil {
 			return err
 		}
 	}
@@ -231,10 +225,8 @@ func (g *Group) Remove() error {
 	for _, dir := range g.Paths() {
 		err = errors.Join(err, removeDir(dir))
 	}
-	for _, f := range []*os.File{g.dir, g.freezer} {
-		if f != nil {
-			f.Close() // nothing is kept back
-		}
+	if g.dir != nil {
+		g.dir.Close() // nothing was written
 	}
 	return err
 }
