@@ -12,7 +12,7 @@ func (e *Environment) freeze() {
 	}
 	now := time.Now()
 	if e.memory.stale(now) {
-		e.rest.used(now, e.memory.take(e.box, now).CPU)
+		e.sample(now)
 	}
 	if more := e.rest.patience(now); more > 0 {
 		e.freezeAt.Reset(more)
@@ -25,6 +25,11 @@ func (e *Environment) freeze() {
 		return
 	}
 	e.frozen.Store(true)
+}
+
+// sample looks at what the sandbox uses.
+func (e *Environment) sample(now time.Time) {
+	e.rest.used(now, e.memory.take(e.box, now).CPU)
 }
 
 // thaw lets the processes run again. An environment that cannot be thawed

@@ -74,3 +74,20 @@ func TestRestlessForLife(t *testing.T) {
 		t.Errorf("patience %v", got)
 	}
 }
+
+// TestBusyEnvironmentIsLookedAt: an environment that has never rested long enough
+// to be looked at for it has been looked at all the same, so that it is not taken
+// for one of which nothing is known.
+func TestBusyEnvironmentIsLookedAt(t *testing.T) {
+	b := start(t, echo, func(c *Config) { c.FreezeAfter = time.Hour })
+	for range restWeight + 1 {
+		b.mustInvoke(t, "blue", "x")
+	}
+	got := make(chan rest, 1)
+	if err := b.env.send(t.Context(), func() { got <- b.env.rest }); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-got; r.checked.IsZero() || r.rests < restWeight || r.restless {
+		t.Errorf("%+v", r)
+	}
+}

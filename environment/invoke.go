@@ -333,7 +333,6 @@ func (e *Environment) answer(r *run, f *failure, payload []byte) {
 	e.current = nil
 	e.served.Add(1)
 	rep := e.report(r, f, payload)
-	e.rest.worked(rep.Duration)
 	e.logEnd(r, &rep, f)
 	res := &alcove.Result{Payload: payload, Report: rep}
 	if f != nil {
@@ -352,14 +351,19 @@ func (e *Environment) answer(r *run, f *failure, payload []byte) {
 // report makes the one report of an invocation.
 func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
 	v := e.cfg.Version
-	took := time.Since(r.started)
+	now := time.Now()
+	took := now.Sub(r.started)
+	e.rest.worked(took)
+	if e.box != nil && e.memory.due(now, r.started) {
+		e.sample(now)
+	}
 	rep := alcove.Report{
 		RequestID: r.inv.RequestID, FunctionID: v.FunctionID, Function: v.Name, Version: v.Number,
 		Tenant: r.inv.Tenant, Environment: e.cfg.ID, Isolation: e.cfg.Driver.Name(),
 		Started: r.started, Queued: r.started.Sub(r.inv.Accepted), Duration: took,
 		Billed: (took + r.init + time.Millisecond - 1).Truncate(time.Millisecond),
 		Init:   r.init, Start: alcove.StartWarm, Status: alcove.StatusSuccess,
-		MemorySize: v.Config.MemorySize, MaxMemoryUsed: e.memory.peakMB(e.box, r.started),
+		MemorySize: v.Config.MemorySize, MaxMemoryUsed: e.memory.peakMB(),
 		BytesIn: len(r.inv.Payload), BytesOut: len(payload), Bound: r.first && v.Isolated(),
 	}
 	if r.first {

@@ -39,11 +39,11 @@ func (m *memorySample) take(box sandbox.Sandbox, now time.Time) sandbox.Usage {
 	return u
 }
 
-// peakMB is the most that box was seen to use, in MB rounded up, after an
-// invocation that began at started.
-func (m *memorySample) peakMB(box sandbox.Sandbox, started time.Time) int {
-	if now := time.Now(); box != nil && (now.Sub(m.at) > sampleBusy || now.Sub(started) > longRun) {
-		m.take(box, now)
-	}
-	return int((m.peak + 1<<20 - 1) >> 20)
+// due says that it is time to look again at the end of an invocation that began
+// at started.
+func (m *memorySample) due(now, started time.Time) bool {
+	return now.Sub(m.at) > sampleBusy || now.Sub(started) > longRun
 }
+
+// peakMB is the most that was seen to be used, in MB rounded up.
+func (m *memorySample) peakMB() int { return int((m.peak + 1<<20 - 1) >> 20) }
