@@ -42,6 +42,10 @@ func (e *Environment) becomeBlank() {
 // asked is a runtime that wants to know its function.
 func (e *Environment) asked(w *functionCall) error {
 	switch {
+	case e.cfg.Tell != nil && !e.told:
+		e.told = true
+		w.reply <- functionMessage(e.cfg.Tell)
+		return nil
 	case !e.blank():
 		return runtimeapi.ErrFunctionKnown
 	case e.asking != nil, e.closing:

@@ -205,3 +205,29 @@ func TestABlankEnvironmentWhoseRuntimeEndsIsGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// A process that is forked is told its function's variables once, and is no blank
+// environment's for that.
+func TestAForkedProcessIsToldItsVariables(t *testing.T) {
+	got := make(chan string, 2)
+	b := start(t, becomes(got, func(rt *runtimeClient) sandbox.Exit {
+		if status, _ := rt.function(); status == http.StatusOK {
+			got <- "told again"
+		}
+		return echo(rt)
+	}), func(c *Config) {
+		c.Tell, c.Spec.Env = []string{"A=1", "_HANDLER=f.h"}, []string{"A=0"}
+	})
+	res := b.mustInvoke(t, "blue", "1")
+	if r := res.Report; r.Start != alcove.StartCold || r.Init <= 0 || !r.Bound {
+		t.Errorf("report %+v", r)
+	}
+	if body := <-got; body != `{"environment":{"A":"1","_HANDLER":"f.h"}}` {
+		t.Errorf("the runtime was told %s", body)
+	}
+	select {
+	case more := <-got:
+		t.Error(more)
+	default:
+	}
+}

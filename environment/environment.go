@@ -53,6 +53,9 @@ type Config struct {
 	Driver sandbox.Driver
 	// Spec is the sandbox's, but for the socket and the pipes, which are made here.
 	Spec sandbox.Spec
+	// Tell, if it is not nil, are the variables that the runtime asks for when it
+	// runs: Spec.Env is then a blank environment's, for a process that is forked.
+	Tell []string
 	// Dir is the environment's own host directory; it is created and removed here.
 	Dir string
 
@@ -139,6 +142,7 @@ type Environment struct {
 	unstartable *failure
 	making      bool // the driver is at work
 	wasBlank    bool // it has been specialised
+	told        bool // the runtime has had cfg.Tell
 	closing     bool // ends as soon as nothing is under way
 	initFailed  *failure
 	initBegan   time.Time

@@ -108,7 +108,24 @@ func (f *Factory) Config(ctx context.Context, v *alcove.Version, stream string) 
 	if err != nil {
 		return Config{}, err
 	}
-	return f.config(v, r, spec, newID(), stream), nil
+	cfg := f.config(v, r, spec, newID(), stream)
+	f.fork(&cfg, v, r)
+	return cfg, nil
+}
+
+// fork has the sandbox of cfg forked from the template of blank ones, where the
+// driver can do that at once. The process is then told its variables, as a blank
+// one is; all else it has from its start.
+func (f *Factory) fork(cfg *Config, v *alcove.Version, r runtimes.Runtime) {
+	forker, ok := f.Driver.(sandbox.Forker)
+	if !ok || r.Family != runtimes.Python || r.OwnStart(v) != "" {
+		return
+	}
+	spec := cfg.Spec
+	spec.Env, spec.Template = runtimes.BlankEnviron(r, f.Place), true
+	if forker.Forks(spec) {
+		cfg.Tell, cfg.Spec = cfg.Spec.Env, spec
+	}
 }
 
 func (f *Factory) config(v *alcove.Version, r runtimes.Runtime, spec sandbox.Spec, id, stream string) Config {

@@ -213,6 +213,14 @@ type DiskMeter interface {
 	DiskUse() map[string]int64
 }
 
+// Forker is a driver that can fork sandboxes (Spec.Template).
+type Forker interface {
+	Driver
+	// Forks tells whether a sandbox of this spec would be forked now. If not, the
+	// driver begins to get ready for it, if it can. It does not wait.
+	Forks(spec Spec) bool
+}
+
 // Finding is one thing that a machine can or cannot give, for `alcove doctor`,
 // for the report at start and for `alcove envs`.
 type Finding struct {

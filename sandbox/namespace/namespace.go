@@ -111,7 +111,7 @@ type Driver struct {
 	closed bool
 }
 
-var _ sandbox.Driver = (*Driver)(nil)
+var _ sandbox.Forker = (*Driver)(nil)
 
 // Names in the driver's directory.
 const (

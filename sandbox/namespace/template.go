@@ -127,6 +127,24 @@ func (ts *templates) take(spec *sandbox.Spec) (*template, string) {
 	return t, ""
 }
 
+// Forks implements sandbox.Forker.
+func (d *Driver) Forks(spec sandbox.Spec) bool {
+	ts := d.templates
+	if !spec.Template || ts.none != "" {
+		return false
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	key := templateKey(&spec)
+	if len(ts.ready[key]) > 0 {
+		return true
+	}
+	if ts.refused[key] == "" {
+		ts.start(key, &spec)
+	}
+	return false
+}
+
 // give gives a template back. why says what went wrong, if something did.
 func (ts *templates) give(t *template, why string) {
 	ts.mu.Lock()

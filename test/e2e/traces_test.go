@@ -59,6 +59,11 @@ func stat(pid int) (ppid int, since string, ok bool) {
 	if len(f) < 20 || f[0] == "Z" {
 		return 0, "", false
 	}
+	// PF_EXITING: it runs no program any more, and waits until somebody has
+	// collected its children.
+	if flags, err := strconv.ParseUint(f[6], 10, 64); err != nil || flags&4 != 0 {
+		return 0, "", false
+	}
 	ppid, err = strconv.Atoi(f[1])
 	return ppid, f[19], err == nil
 }
