@@ -30,7 +30,20 @@ type modelFunction struct {
 	update          string
 	versions        map[int]*modelVersion
 	last            int
-	lastContent     modelContent // of the version published last
+	lastContent     modelContent      // of the version published last
+	aliases         map[string]string // the version of each
+	policies        map[string]string // by $LATEST, version or alias
+}
+
+// has says whether a qualifier is one of f's.
+func (f *modelFunction) has(qualifier string) bool {
+	n, _ := strconv.Atoi(qualifier)
+	return qualifier == alcove.Latest || f.versions[n] != nil || f.aliases[qualifier] != ""
+}
+
+// aliased says whether an alias stands for a version.
+func (f *modelFunction) aliased(version string) bool {
+	return slices.Contains(slices.Collect(maps.Values(f.aliases)), version)
 }
 
 type modelContent struct {
@@ -159,7 +172,7 @@ func TestCatalogIsTheModel(t *testing.T) {
 		defer func() { _ = r.stopAll() }()
 		t.Repeat(map[string]func(*rapid.T){
 			"create": r.create, "code": r.updateCode, "configuration": r.updateConfiguration, "publish": r.publish,
-			"delete": r.delete, "delete version": r.deleteVersion, "settle": r.settle, "restart": r.restart, "": r.compare,
+			"delete": r.delete, "delete version": r.deleteVersion, "alias": r.alias, "delete alias": r.deleteAlias, "policy": r.policy, "settle": r.settle, "restart": r.restart, "": r.compare,
 		})
 	})
 }
@@ -207,7 +220,8 @@ func (r *run) create(t *rapid.T) {
 	agree(t, err, want)
 	if want == "" {
 		c := modelContent{"new", 128, code, 1}
-		r.m.functions[name] = &modelFunction{latest: c, running: c, generation: 1, state: "Pending", versions: make(map[int]*modelVersion)}
+		r.m.functions[name] = &modelFunction{latest: c, running: c, generation: 1, state: "Pending", versions: make(map[int]*modelVersion),
+			aliases: make(map[string]string), policies: make(map[string]string)}
 		if publish {
 			r.m.publish(name)
 		}
@@ -236,7 +250,7 @@ func (r *run) updateConfiguration(t *rapid.T) {
 }
 
 func (r *run) publish(t *rapid.T) {
-	name := modelNames.Draw(t, "name")
+	name := r.name(t)
 	f, want := r.m.functions[name], ""
 	switch {
 	case f == nil:
@@ -254,7 +268,7 @@ func (r *run) publish(t *rapid.T) {
 }
 
 func (r *run) delete(t *rapid.T) {
-	name := modelNames.Draw(t, "name")
+	name := r.name(t)
 	f, want := r.m.functions[name], ""
 	if f == nil {
 		want = alcove.CodeResourceNotFound
@@ -281,17 +295,123 @@ func (r *run) first(name string, f *modelFunction) string {
 }
 
 func (r *run) deleteVersion(t *rapid.T) {
-	name, n := modelNames.Draw(t, "name"), rapid.IntRange(1, 3).Draw(t, "number")
+	name := r.name(t)
 	f, want := r.m.functions[name], ""
+	n, _ := strconv.Atoi(r.version(t, f)) // $LATEST is 0, which never was
 	switch {
 	case f == nil:
 		want = alcove.CodeResourceNotFound
 	case f.pending():
 		t.Skip() // which of its calls is being answered is a matter of time
+	case f.aliased(strconv.Itoa(n)):
+		want = alcove.CodeResourceConflict
 	}
 	agree(t, r.Delete(context.Background(), caller, alcove.Ref{Name: name, Qualifier: strconv.Itoa(n)}), want)
-	if f != nil {
+	if want == "" {
 		delete(f.versions, n)
+		delete(f.policies, strconv.Itoa(n))
+	}
+}
+
+var (
+	modelAliases  = rapid.SampledFrom([]string{"blue", "green"})
+	modelVersions = rapid.SampledFrom([]string{alcove.Latest, "1", "2"})
+)
+
+// name draws a function's name, more often than not one that is there.
+func (r *run) name(t *rapid.T) string {
+	there := slices.Sorted(maps.Keys(r.m.functions))
+	if len(there) == 0 || rapid.IntRange(0, 7).Draw(t, "any") == 0 {
+		return modelNames.Draw(t, "name")
+	}
+	return rapid.SampledFrom(there).Draw(t, "name")
+}
+
+// version draws a version of f, if it has one that is published, or any.
+func (r *run) version(t *rapid.T, f *modelFunction) string {
+	if f == nil || len(f.versions) == 0 || rapid.IntRange(0, 3).Draw(t, "any") == 0 {
+		return modelVersions.Draw(t, "version")
+	}
+	return strconv.Itoa(rapid.SampledFrom(slices.Sorted(maps.Keys(f.versions))).Draw(t, "version"))
+}
+
+// alias makes an alias, or has it stand for another version.
+func (r *run) alias(t *rapid.T) {
+	name, alias := r.name(t), modelAliases.Draw(t, "alias")
+	f, want := r.m.functions[name], ""
+	version := r.version(t, f)
+	if f == nil || !f.has(version) {
+		want = alcove.CodeResourceNotFound
+	}
+	var err error
+	if f != nil && f.aliases[alias] != "" {
+		_, err = r.UpdateAlias(context.Background(), caller, name, alias, AliasUpdate{Version: &version})
+	} else {
+		_, err = r.CreateAlias(context.Background(), caller, name, AliasInput{Name: alias, Version: version})
+	}
+	agree(t, err, want)
+	if want == "" {
+		f.aliases[alias] = version
+	}
+}
+
+func (r *run) deleteAlias(t *rapid.T) {
+	name, alias := r.name(t), modelAliases.Draw(t, "alias")
+	f, want := r.m.functions[name], ""
+	if f == nil {
+		want = alcove.CodeResourceNotFound
+	}
+	agree(t, r.DeleteAlias(context.Background(), caller, name, alias), want)
+	if f != nil {
+		delete(f.aliases, alias)
+		delete(f.policies, alias)
+	}
+}
+
+// policy puts or deletes the policy of a qualifier.
+func (r *run) policy(t *rapid.T) {
+	name, text := r.name(t), rapid.SampledFrom([]string{"", "p", "q"}).Draw(t, "policy")
+	qualifier := rapid.OneOf(modelAliases, modelVersions).Draw(t, "qualifier")
+	f, want := r.m.functions[name], ""
+	if f == nil || !f.has(qualifier) || text == "" && f.policies[qualifier] == "" {
+		want = alcove.CodeResourceNotFound
+	}
+	if f != nil && f.pending() {
+		t.Skip() // its revision is what settle looks for: it would prepare again
+	}
+	ref, err := alcove.Ref{Name: name, Qualifier: qualifier}, error(nil)
+	if text == "" {
+		err = r.DeletePolicy(context.Background(), caller, ref, "")
+	} else {
+		_, err = r.PutPolicy(context.Background(), caller, ref, text, "")
+	}
+	agree(t, err, want)
+	if want == "" {
+		f.policies[qualifier] = text
+	}
+}
+
+// compareQualified looks at what belongs to a function's qualifiers.
+func (r *run) compareQualified(t *rapid.T, name string, f *modelFunction) {
+	for _, alias := range []string{"blue", "green"} {
+		a, err := r.Alias(name, alias)
+		if version := f.aliases[alias]; (err == nil) != (version != "") || err == nil && a.Version != version {
+			t.Fatalf("%s:%s stands for %v, %v, want %q", name, alias, a, err, version)
+		}
+		if err != nil {
+			continue
+		}
+		direct, err1 := r.Resolve(alcove.Ref{Name: name, Qualifier: a.Version})
+		through, err2 := r.Resolve(alcove.Ref{Name: name, Qualifier: alias})
+		if err1 != nil || err2 != nil || direct != through {
+			t.Fatalf("%s:%s resolves to %v, %v, its version to %v, %v", name, alias, through, err2, direct, err1)
+		}
+	}
+	for _, qualifier := range []string{alcove.Latest, "1", "2", "blue", "green"} {
+		p, _ := r.Policy(alcove.Ref{Name: name, Qualifier: qualifier})
+		if p.Document != f.policies[qualifier] {
+			t.Fatalf("%s:%s has the policy %q, want %q", name, qualifier, p.Document, f.policies[qualifier])
+		}
 	}
 }
 
@@ -350,6 +470,7 @@ func (r *run) compare(t *rapid.T) {
 	latest, versions := []string{}, []string{}
 	for _, name := range slices.Sorted(maps.Keys(r.m.functions)) {
 		f := r.m.functions[name]
+		r.compareQualified(t, name, f)
 		want = append(want, fmt.Sprintf("%s latest %v %s %s", name, f.latest, f.state, f.update), fmt.Sprintf("%s runs %v", name, f.running))
 		latest = append(latest, name+":$LATEST")
 		versions = append(versions, name+":$LATEST")

@@ -75,6 +75,10 @@ func (a *API) tagged(resource string) (function, signing string, err error) {
 	case "code-signing-config":
 		return "", a.signingID(resource), nil
 	case "function":
+	case "event-source-mapping":
+		return "", "", alcove.ClientError(alcove.CodeResourceNotFound, "Event source mapping not found: %s", resource)
+	case "capacity-provider":
+		return "", "", alcove.ClientError(alcove.CodeResourceNotFound, "Capacity provider not found: %s", resource)
 	default:
 		return "", "", alcove.ClientError(alcove.CodeResourceNotFound, "The resource you requested does not exist.")
 	}
