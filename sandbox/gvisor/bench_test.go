@@ -38,9 +38,9 @@ func BenchmarkCreate(b *testing.B) {
 
 // BenchmarkIdle measures what a number of idle sandboxes take, each with a
 // Python program that waits at its Runtime API: the host's memory, what their
-// cgroups are charged with, and processor time.
+// cgroups are charged with, and processor time, then the same frozen.
 func BenchmarkIdle(b *testing.B) {
-	const number = 20
+	const number = 50
 	for name, tcp := range map[string]bool{"unix": false, "tcp": true} {
 		b.Run(name, func(b *testing.B) {
 			d, root := newDriver(b), pythonRoot(b)
@@ -58,9 +58,18 @@ func BenchmarkIdle(b *testing.B) {
 				b.ReportMetric(float64(before-available(b))/number/(1<<20), "available-MB/sandbox")
 				charged, cpu := usageOf(b, all)
 				b.ReportMetric(float64(charged)/number/(1<<20), "charged-MB/sandbox")
-				time.Sleep(2 * time.Second)
+				time.Sleep(5 * time.Second)
 				_, later := usageOf(b, all)
-				b.ReportMetric(float64(later-cpu)/2e9/number*1000, "idle-millicores/sandbox")
+				b.ReportMetric(float64(later-cpu)/5e9/number*1000, "idle-millicores/sandbox")
+				for _, s := range all {
+					if err := s.Freeze(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				_, cpu = usageOf(b, all)
+				time.Sleep(5 * time.Second)
+				_, later = usageOf(b, all)
+				b.ReportMetric(float64(later-cpu)/5e9/number*1000, "frozen-millicores/sandbox")
 				for _, s := range all {
 					if err := s.Destroy(); err != nil {
 						b.Fatal(err)
@@ -121,7 +130,7 @@ func connect(b *testing.B, d *Driver, spec sandbox.Spec) (sandbox.Sandbox, net.C
 func benchmarkCreate(b *testing.B, tcp bool) {
 	d := newDriver(b)
 	root := pythonRoot(b)
-	var connected, destroyed []time.Duration
+	var connected, destroyed, cpu []time.Duration
 	var traces []Trace
 	for b.Loop() {
 		spec := newSpec(b, root)
@@ -132,6 +141,11 @@ func benchmarkCreate(b *testing.B, tcp bool) {
 		s, conn := connect(b, d, spec)
 		connected = append(connected, time.Since(began))
 		traces = append(traces, s.(*box).Trace())
+		u, err := s.Usage()
+		if err != nil {
+			b.Fatal(err)
+		}
+		cpu = append(cpu, time.Duration(u.CPU))
 		began = time.Now()
 		if err := s.Destroy(); err != nil {
 			b.Fatal(err)
@@ -141,6 +155,7 @@ func benchmarkCreate(b *testing.B, tcp bool) {
 	}
 	report(b, "connect", connected)
 	report(b, "destroy", destroyed)
+	report(b, "cpu", cpu) // says more than times do on a machine that has other work
 	for name, get := range map[string]func(Trace) time.Duration{
 		"prepare": func(t Trace) time.Duration { return t.Prepare },
 		"cgroup":  func(t Trace) time.Duration { return t.Cgroup },

@@ -1,7 +1,7 @@
 // Package gvisor is the default sandbox driver: gVisor, a kernel of its own
 // around every function, built into this program. No runtime is installed and
 // no daemon runs. The parts of a sandbox are processes that the driver starts
-// from a program which it carries (package embedded) or from its own (Main):
+// from programs which it carries (package embedded) or from its own (Main):
 //
 //   - the starter, which enters the sandbox's cgroup, makes the rest, and exits;
 //   - the sentry, gVisor's kernel, first process of a pid namespace in which
@@ -101,7 +101,9 @@ func (d *Driver) open(ctx context.Context) error {
 	if err := d.sweep(ctx); err != nil {
 		return err
 	}
-	d.conf.Exe, d.findings = chooseProgram(ctx, d.conf)
+	var chosen programs
+	chosen, d.findings = choosePrograms(ctx, d.conf)
+	d.conf.Exe = chosen.parts
 	if err := usable(d.findings); err != nil {
 		return err
 	}
@@ -115,7 +117,7 @@ func (d *Driver) open(ctx context.Context) error {
 	if d.netns, err = emptyNetns(); err != nil {
 		return err
 	}
-	if d.door, err = os.Open(d.conf.Exe); err != nil {
+	if d.door, err = os.Open(chosen.door); err != nil {
 		return errors.Join(fmt.Errorf("gvisor: %w", err), d.netns.Close())
 	}
 	return nil

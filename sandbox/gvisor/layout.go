@@ -9,6 +9,7 @@ const (
 	boxesName = "boxes" // one directory per sandbox, named by its id
 	// The embedded program, if there is one; its digest follows.
 	programPrefix = "program-"
+	doorPrefix    = "door-" // likewise
 
 	configName = "config.json" // the OCI spec; gone once the sandbox runs
 	memoryName = "memory"      // what /proc/meminfo inside shall say, in bytes

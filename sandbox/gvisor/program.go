@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/gvisor/door"
 	"github.com/alcove-run/alcove/sandbox/gvisor/embedded"
 )
 
@@ -46,56 +47,85 @@ func stamp() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// chooseProgram says which program to start as the parts of a sandbox, and what
-// Probe found with it: the one that the caller names, or the embedded one, which
-// is put into dir, or, if there is none or it does not work, the running one.
-func chooseProgram(ctx context.Context, conf Config) (string, []sandbox.Finding) {
+// programs are what a driver starts.
+type programs struct {
+	parts string // of a sandbox
+	door  string // package door
+}
+
+// choosePrograms says which programs to start, and what Probe found with the
+// first: the one that the caller names, or the embedded ones, which are put into
+// dir, or, if there are none or they do not work, the running one.
+func choosePrograms(ctx context.Context, conf Config) (programs, []sandbox.Finding) {
 	if conf.Exe != "" {
-		return conf.Exe, Probe(ctx, conf.Exe)
+		return programs{conf.Exe, conf.Exe}, Probe(ctx, conf.Exe)
 	}
 	if embedded.Present() {
-		path, err := installApart(ctx, conf.Dir)
+		p, err := installApart(ctx, conf.Dir)
 		if err == nil {
-			findings := Probe(ctx, path)
+			err = probeDoor(ctx, p.door)
+		}
+		if err == nil {
+			findings := Probe(ctx, p.parts)
 			if err = usable(findings); err == nil {
 				findings[0].Detail += ", started as a small program of its own"
-				return path, findings
+				return p, findings
 			}
 		}
 		conf.Log.Warn("the node's own program is started as the parts of sandboxes, which is slower", "err", err)
 	}
-	return argSelf, Probe(ctx, argSelf)
+	return programs{argSelf, argSelf}, Probe(ctx, argSelf)
+}
+
+// probeDoor makes sure that a program is the door of this driver.
+func probeDoor(ctx context.Context, path string) error {
+	stamp, err := door.Stamp()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Args = []string{door.Arg0Stamp, stamp}
+	cmd.Env = []string{}
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("the embedded door is not of this driver: %w", err)
+	}
+	return nil
 }
 
 // installApart has another process do what install does, so that the node does
 // not hold the pages of a program that it never runs.
-func installApart(ctx context.Context, dir string) (string, error) {
+func installApart(ctx context.Context, dir string) (programs, error) {
 	cmd := exec.CommandContext(ctx, argSelf)
 	cmd.Args = []string{argInstaller, dir}
 	cmd.Stderr = os.Stderr
-	path, err := cmd.Output()
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("install the embedded program: %w", err)
+		return programs{}, fmt.Errorf("install the embedded programs: %w", err)
 	}
-	return string(path), nil
+	parts, door, _ := strings.Cut(string(out), "\x00")
+	return programs{parts, door}, nil
 }
 
-// installerMain is the process that installApart starts. It prints the path.
+// installerMain is the process that installApart starts. It prints the paths.
 func installerMain() int {
-	path, err := install(os.Args[1], embedded.Program())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	parts, err := install(os.Args[1], programPrefix, embedded.Program())
+	if err == nil {
+		var door string
+		if door, err = install(os.Args[1], doorPrefix, embedded.Door()); err == nil {
+			fmt.Print(parts, "\x00", door)
+			return 0
+		}
 	}
-	fmt.Print(path)
-	return 0
+	fmt.Fprintln(os.Stderr, err)
+	return 1
 }
 
-// install puts the program into dir, unless it is there, and removes others.
-func install(dir string, program []byte) (string, error) {
+// install puts a program into dir, unless it is there, and removes others with
+// that prefix.
+func install(dir, prefix string, program []byte) (string, error) {
 	sum := sha256.Sum256(program)
-	path := filepath.Join(dir, programPrefix+hex.EncodeToString(sum[:8]))
-	old, err := filepath.Glob(filepath.Join(dir, programPrefix+"*"))
+	path := filepath.Join(dir, prefix+hex.EncodeToString(sum[:8]))
+	old, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
 	if err != nil {
 		return "", err
 	}

@@ -17,12 +17,17 @@ import (
 func buildProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "alcove-sandbox")
-	cmd := exec.Command("go", "build", "-trimpath", "-tags", "alcove_sandbox", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", path, "./embedded/alcove-sandbox")
+	buildAs(t, path, "-tags", "alcove_sandbox", "./embedded/alcove-sandbox")
+	return path
+}
+
+func buildAs(t *testing.T, path string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", path}, args...)...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return path
 }
 
 // TestProgram runs a sandbox with the small program in the place of this one,
@@ -73,18 +78,26 @@ func TestEmbeddedProgramIsCurrent(t *testing.T) {
 	if !bytes.Equal(have, want) {
 		t.Error("bin/" + embedded.Name + " is out of date: go generate ./sandbox/gvisor/embedded")
 	}
+	path := filepath.Join(t.TempDir(), "alcove-door")
+	buildAs(t, path, "./embedded/alcove-door")
+	if want, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(embedded.Door(), want) {
+		t.Error("bin/" + embedded.DoorName + " is out of date: go generate ./sandbox/gvisor/embedded")
+	}
 }
 
 // TestInstall: the program is written once, again if it was damaged, and takes
 // the place of an older one.
 func TestInstall(t *testing.T) {
 	dir := t.TempDir()
-	old, err := install(dir, []byte("old"))
+	old, err := install(dir, programPrefix, []byte("old"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	program := []byte("#!/bin/sh\nexit 0\n")
-	path, err := install(dir, program)
+	path, err := install(dir, programPrefix, program)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +108,7 @@ func TestInstall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := install(dir, program); again != path || err != nil {
+	if again, err := install(dir, programPrefix, program); again != path || err != nil {
 		t.Errorf("again: %q, %v", again, err)
 	}
 	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
@@ -104,7 +117,7 @@ func TestInstall(t *testing.T) {
 	if err := os.Truncate(path, 5); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := install(dir, program); err != nil || !same(path, sha256.Sum256(program)) {
+	if _, err := install(dir, programPrefix, program); err != nil || !same(path, sha256.Sum256(program)) {
 		t.Errorf("damaged, it stayed so: %v", err)
 	}
 	if err := exec.Command(path).Run(); err != nil {
@@ -115,12 +128,15 @@ func TestInstall(t *testing.T) {
 // TestChooseProgram: a program that does not work is not chosen.
 func TestChooseProgram(t *testing.T) {
 	conf := Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}
-	exe, findings := chooseProgram(t.Context(), conf)
+	chosen, findings := choosePrograms(t.Context(), conf)
 	if err := usable(findings); err != nil {
-		t.Errorf("%s: %v", exe, err)
+		t.Errorf("%s: %v", chosen, err)
+	}
+	if err := probeDoor(t.Context(), "/bin/false"); err == nil {
+		t.Error("any program is a door")
 	}
 	conf.Exe = "/bin/false"
-	if exe, findings := chooseProgram(t.Context(), conf); exe != conf.Exe || usable(findings) == nil {
-		t.Errorf("what the caller names is not used: %s, %+v", exe, findings)
+	if chosen, findings := choosePrograms(t.Context(), conf); chosen != (programs{conf.Exe, conf.Exe}) || usable(findings) == nil {
+		t.Errorf("what the caller names is not used: %s, %+v", chosen, findings)
 	}
 }

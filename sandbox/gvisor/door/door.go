@@ -36,7 +36,7 @@ const (
 
 // Is tells whether a process with this argv[0] is to call Main.
 func Is(arg0 string) bool {
-	return arg0 == Arg0 || arg0 == Arg0NoHome || arg0 == Arg0Held || arg0 == Arg0HeldTCP
+	return arg0 == Arg0 || arg0 == Arg0NoHome || arg0 == Arg0Held || arg0 == Arg0HeldTCP || arg0 == Arg0Stamp
 }
 
 // failed is the exit code if the door cannot do its work.
@@ -60,6 +60,8 @@ func Main() {
 	runtime.GOMAXPROCS(1)
 	args, env := os.Args[1:], os.Environ()
 	switch os.Args[0] {
+	case Arg0Stamp:
+		os.Exit(stamped(args))
 	case Arg0NoHome:
 		env = slices.DeleteFunc(env, isHome)
 	case Arg0Held, Arg0HeldTCP:

@@ -1,32 +1,48 @@
-// Package embedded carries the program that is the parts of a sandbox
-// (./alcove-sandbox) inside the node's program. It is built before the node:
+// Package embedded carries two programs inside the node's: the one that is the
+// parts of a sandbox (./alcove-sandbox), and the one that is the first process in
+// some (./alcove-door). They are built before the node:
 //
 //	go generate ./sandbox/gvisor/embedded
 //
-// A node that was built without it (by a plain go build or go install) has none
-// here, and starts its own program as the parts, which works and takes longer
+// A node that was built without them (by a plain go build or go install) has none
+// here, and starts its own program in their place, which works and takes longer
 // and more memory.
 package embedded
 
 import "runtime"
 
 //go:generate sh -c "CGO_ENABLED=0 GOOS=linux GOFLAGS= go build -trimpath -tags alcove_sandbox -buildvcs=false -ldflags '-s -w -buildid=' -o bin/alcove-sandbox-$GOARCH ./alcove-sandbox"
+//go:generate sh -c "CGO_ENABLED=0 GOOS=linux GOFLAGS= go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin/alcove-door-$GOARCH ./alcove-door"
 
-// Name is the file in bin that holds the program.
-const Name = "alcove-sandbox-" + runtime.GOARCH
+// The files in bin that hold the programs.
+const (
+	Name     = "alcove-sandbox-" + runtime.GOARCH
+	DoorName = "alcove-door-" + runtime.GOARCH
+)
 
-// Present tells whether there is a program, without reading it.
+// Present tells whether there are programs, without reading them.
 func Present() bool {
-	f, err := files.Open("bin/" + Name)
-	if err != nil {
-		return false
+	for _, name := range []string{Name, DoorName} {
+		f, err := files.Open("bin/" + name)
+		if err != nil {
+			return false
+		}
+		if f.Close() != nil {
+			return false
+		}
 	}
-	return f.Close() == nil
+	return true
 }
 
-// Program is the program's executable file, or nil if there is none.
-func Program() []byte {
-	b, err := files.ReadFile("bin/" + Name)
+// Program is the executable file of the parts of a sandbox, or nil if there is
+// none.
+func Program() []byte { return read(Name) }
+
+// Door is the executable file of the first process, or nil if there is none.
+func Door() []byte { return read(DoorName) }
+
+func read(name string) []byte {
+	b, err := files.ReadFile("bin/" + name)
 	if err != nil {
 		return nil
 	}
