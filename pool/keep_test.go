@@ -172,7 +172,7 @@ func TestTheHeaviestTenantsIdleEnvironmentsGoFirst(t *testing.T) {
 		}
 		gone := func() (heavies, lights int) {
 			synctest.Wait()
-			for _, f := range fs.made {
+			for _, f := range fs.all() {
 				switch {
 				case !f.closed.Load():
 				case slices.Contains(heavy, f):
@@ -210,14 +210,9 @@ func TestTheBudgetIsOfWhatIsUsed(t *testing.T) {
 		if n := len(p.Status()); n != 60 {
 			t.Errorf("%d environments of 1 MiB are left with room for 96 MiB, want 60", n)
 		}
-		fs.mu.Lock()
-		for _, f := range fs.made[:30] { // the most that fit
-			f.memory.Store(3 << 20)
+		for i, f := range fs.all() {
+			f.memory.Store(int64(2+i%2) << 20)
 		}
-		for _, f := range fs.made[30:] {
-			f.memory.Store(2 << 20)
-		}
-		fs.mu.Unlock()
 		time.Sleep(1100 * time.Millisecond)
 		sum := int64(0)
 		for _, s := range p.Status() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -120,6 +121,13 @@ func (fs *fakes) most() int {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	return fs.peak
+}
+
+// all are those that were made so far.
+func (fs *fakes) all() []*fake {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	return slices.Clone(fs.made)
 }
 
 func (fs *fakes) count() int {
@@ -511,7 +519,7 @@ func randomTenants(t *testing.T, seed uint64, stock int) {
 		t.Fatal(err)
 	}
 	fromStock := 0
-	for _, f := range fs.made {
+	for _, f := range fs.all() {
 		if f.tenant == "" && f.bound.Load() != nil {
 			fromStock++
 		}

@@ -123,7 +123,6 @@ func (p *Pool) fromRuntimeStock(e *entry, o StartOptions, h Hooks) (Environment,
 	// It is e from now on, and counted as that.
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.charge(blank, 0)
 	p.gone()
 	e.wasBlank = true
 	return blank.env, ""
@@ -143,6 +142,7 @@ func (p *Pool) takeBlank(shape environment.Shape, v *alcove.Version) *entry {
 	}
 	e := s.waiting[n-1]
 	s.waiting = s.waiting[:n-1]
+	p.charge(e, 0) // whatever it becomes is charged already
 	return e
 }
 

@@ -208,13 +208,13 @@ func TestBlanksThatFailBackOff(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, b := runtimeStocked(t, 2, nil)
 				set(b)
-				tries := 0
+				var tries atomic.Int64
 				start := p.cfg.RuntimeStock.Start
-				p.cfg.RuntimeStock.Start = func(v *alcove.Version, h BlankHooks) (Environment, error) { tries++; return start(v, h) }
+				p.cfg.RuntimeStock.Start = func(v *alcove.Version, h BlankHooks) (Environment, error) { tries.Add(1); return start(v, h) }
 				p.Expect(isolated("f"))
 				time.Sleep(5 * time.Minute)
-				if tries < 3 || tries > 20 {
-					t.Errorf("%d tries in five minutes", tries)
+				if n := tries.Load(); n < 3 || n > 20 {
+					t.Errorf("%d tries in five minutes", n)
 				}
 				closePool(t, p)
 				if p.existing != 0 || p.memory != 0 || p.stocking != 0 {

@@ -133,7 +133,7 @@ func TestStockIsGivenBackBeforeAnythingBound(t *testing.T) {
 		if n := fs.count(); n != 2 {
 			t.Fatalf("%d environments, want one bound and one in stock", n)
 		}
-		stock := fs.made[1]
+		stock := fs.all()[1]
 		invoke(t, lease(t, p, w, "b"), w, "b")
 		synctest.Wait()
 		if !stock.closed.Load() || bound.(*fake).closed.Load() {
@@ -222,7 +222,7 @@ func TestAStockIsMadeAgainOfNewCode(t *testing.T) {
 		p.Retire("f")
 		time.Sleep(time.Second)
 		old, fresh := 0, 0
-		for _, f := range fs.made {
+		for _, f := range fs.all() {
 			switch {
 			case f.closed.Load():
 			case f.version == v1:
@@ -253,7 +253,7 @@ func TestStockWithAMinimumNeedsNobodyToCome(t *testing.T) {
 		if n := len(p.Status()); n != 3 {
 			t.Errorf("%d environments wait, want the 3 that are asked for", n)
 		}
-		first := fs.made[0]
+		first := fs.all()[0]
 		time.Sleep(2 * policy.StockAge)
 		if n := len(p.Status()); n != 3 || !first.closed.Load() {
 			t.Errorf("%d environments wait, the first of them still: %v; want 3 that were made anew", n, !first.closed.Load())
@@ -277,11 +277,11 @@ func TestStockThatWaitedForTooLongGoesEvenIfNoneReplacesIt(t *testing.T) {
 		fs.initErr = &environment.InitError{Type: "Runtime.ImportModuleError"}
 		fs.mu.Unlock()
 		time.Sleep(policy.StockAge - 2*time.Second)
-		if fs.made[0].closed.Load() {
+		if fs.all()[0].closed.Load() {
 			t.Error("it went before its time")
 		}
 		time.Sleep(5 * time.Second)
-		if !fs.made[0].closed.Load() {
+		if !fs.all()[0].closed.Load() {
 			t.Error("it is still there")
 		}
 		closePool(t, p)

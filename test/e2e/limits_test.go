@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // wantThrottle checks a TooManyRequestsException and its reason.
@@ -17,6 +18,15 @@ func wantThrottle(t *testing.T, err error, reason types.ThrottleReason, text str
 	wantError(t, err, 429, "TooManyRequestsException", text)
 	if e, ok := errors.AsType[*types.TooManyRequestsException](err); ok && e.Reason != reason {
 		t.Errorf("the reason is %q, want %q", e.Reason, reason)
+	}
+}
+
+// wantLimit checks which of the node's limits a refusal names.
+func wantLimit(t *testing.T, err error, limit string) {
+	t.Helper()
+	e, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	if !ok || e.Response.Header.Get("X-Alcove-Limit") != limit {
+		t.Errorf("%v does not name the limit %q", err, limit)
 	}
 }
 
@@ -100,6 +110,7 @@ func TestAccountConcurrency(t *testing.T) {
 	release := n.busy(t, f, "a", "b")
 	_, err = n.try(t, f, call{tenant: "c"})
 	wantThrottle(t, err, types.ThrottleReasonConcurrentInvocationLimitExceeded, "Rate Exceeded.")
+	wantLimit(t, err, "concurrency")
 	_, err = n.try(t, other, call{})
 	wantThrottle(t, err, types.ThrottleReasonConcurrentInvocationLimitExceeded, "Rate Exceeded.")
 	release()
@@ -120,6 +131,7 @@ func TestTenantCap(t *testing.T) {
 	for range 3 {
 		_, err := n.try(t, f, call{tenant: "f"})
 		wantError(t, err, 429, "TooManyRequestsException", "Rate exceeded")
+		wantLimit(t, err, "tenant-environments")
 	}
 	for tenant, me := range mine {
 		var got identity
@@ -166,14 +178,33 @@ func TestTenantCapEvicts(t *testing.T) {
 // TestMemoryBudget checks that a node does not make more environments than its
 // memory is for.
 func TestMemoryBudget(t *testing.T) {
-	n := start(t, "--isolation", "namespace", "--memory", "100MB", "--tenant-idle-min", "0s")
+	n := start(t, "--isolation", "namespace", "--memory", "60MB", "--tenant-idle-min", "0s")
 	f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
 	for i := range 30 {
 		n.run(t, f, call{tenant: fmt.Sprint("t", i)}, nil)
 	}
-	if envs := n.environments(t, f); len(envs) > 20 {
-		t.Errorf("%d environments in 100 MB", len(envs))
+	envs := n.environments(t, f)
+	sum := int64(0)
+	for _, e := range envs {
+		sum += e.MemoryBytes
 	}
+	if len(envs) == 30 || sum > 72<<20 { // some are on their way out
+		t.Errorf("%d environments of %d MB together in 60 MB", len(envs), sum>>20)
+	}
+}
+
+// TestMemoryBudgetRefuses checks that a node whose memory is all at work says so.
+func TestMemoryBudgetRefuses(t *testing.T) {
+	n := start(t, "--isolation", "namespace", "--memory", "92MB")
+	f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	// An environment counts 24 MB until one of its function was measured, a blank
+	// one that is being made 16.
+	release := n.busy(t, f, "a", "b", "c")
+	_, err := n.try(t, f, call{tenant: "d"})
+	wantThrottle(t, err, types.ThrottleReasonConcurrentInvocationLimitExceeded, "Rate Exceeded.")
+	wantLimit(t, err, "memory")
+	release()
+	n.run(t, f, call{tenant: "d"}, nil)
 }
 
 // TestSlowInitIsWaitedFor checks that an Init of a few seconds is no failure.
