@@ -37,6 +37,9 @@ func (p *Pool) makeRoom(need int64) bool {
 	if p.cfg.Memory <= 0 {
 		return true
 	}
+	// What is made ahead goes when it is made, if there is no room for it then: no
+	// call is refused for its sake.
+	need -= p.ahead
 	over := p.memory + p.promised + need - p.cfg.Memory
 	if over <= 0 {
 		return true
@@ -46,6 +49,22 @@ func (p *Pool) makeRoom(need int64) bool {
 	}
 	return p.memory+p.promised+need <= p.cfg.Memory
 }
+
+// makeAhead charges e, which is made for nobody yet.
+func (p *Pool) makeAhead(e *entry, bytes int64) {
+	p.charge(e, bytes)
+	e.ahead = bytes
+	p.ahead += bytes
+}
+
+// madeAhead is the end of e's making.
+func (p *Pool) madeAhead(e *entry) {
+	p.ahead -= e.ahead
+	e.ahead = 0
+}
+
+// crowdedOut says that there is no room for what was made for nobody yet.
+func (p *Pool) crowdedOut() bool { return p.cfg.Memory > 0 && p.memory+p.promised > p.cfg.Memory }
 
 // roomForStock says whether a stock may have another environment.
 func (p *Pool) roomForStock(need int64) bool {

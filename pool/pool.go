@@ -121,6 +121,7 @@ type Pool struct {
 	memory    int64 // bytes that all environments are charged
 	existing  int   // environments begun and not gone
 	staying   int   // those of them that are not on their way out
+	ahead     int64 // bytes of those in Init for nobody yet
 	promised  int64 // bytes for environments that calls wait for and that are not begun
 }
 
@@ -194,6 +195,7 @@ type entry struct {
 	since    time.Time // when it became idle, or ready in stock
 	counts   bool      // against the function's cap
 	memory   int64     // bytes charged to the budget
+	ahead    int64     // of those, while it is made for nobody yet
 	// measured says that typical has learnt from it.
 	measured   bool
 	prev, next *entry // in the function's idle list

@@ -220,7 +220,7 @@ func (p *Pool) fillShelves(bare bool) {
 		p.stocking++
 		p.begun()
 		e := &entry{shelf: s, began: time.Now()}
-		p.charge(e, blankEnvironmentMemory)
+		p.makeAhead(e, blankEnvironmentMemory)
 		go p.createBlank(e, s.like)
 	}
 }
@@ -258,6 +258,7 @@ func (p *Pool) blankMade(e *entry, good bool) {
 	e.since = time.Now()
 	s.making--
 	p.stocking--
+	p.madeAhead(e)
 	if good {
 		s.failures = 0
 		s.demand = s.demand.Took(e.since.Sub(e.began) + refillDelay)
@@ -274,7 +275,7 @@ func (p *Pool) blankReady(e *entry) {
 	defer p.mu.Unlock()
 	s := e.shelf
 	p.blankMade(e, true)
-	if p.closed || p.shelves[s.shape] != s {
+	if p.closed || p.shelves[s.shape] != s || p.crowdedOut() {
 		p.charge(e, 0)
 		go e.env.Close()
 		return

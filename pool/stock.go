@@ -228,9 +228,10 @@ func (p *Pool) refill() {
 		p.stocking++
 		p.begun()
 		e := &entry{version: st.version, stock: st, began: now}
-		p.charge(e, st.fn.expected())
+		p.makeAhead(e, st.fn.expected())
 		go p.createStock(e)
 		p.lacks(st)
+		n = len(p.short) + 1 // there may be processors for more
 	}
 	p.fillShelves(false)
 }
@@ -279,6 +280,10 @@ func (p *Pool) shelve(e *entry) bool {
 		w.reply <- leased{lease: Lease{Environment: e.env, Why: w.why}}
 		return true
 	}
+	if p.crowdedOut() {
+		p.charge(e, 0)
+		return false
+	}
 	st.waiting = append(st.waiting, e)
 	p.stocked++
 	return true
@@ -292,6 +297,7 @@ func (p *Pool) stockMade(e *entry) {
 	e.since = time.Now()
 	e.stock.making--
 	p.stocking--
+	p.madeAhead(e)
 }
 
 // topUp has st, and whoever else is short, filled up as far as may be.

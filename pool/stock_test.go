@@ -287,3 +287,45 @@ func TestStockThatWaitedForTooLongGoesEvenIfNoneReplacesIt(t *testing.T) {
 		closePool(t, p)
 	})
 }
+
+// Calls are not refused for the sake of what is being made for nobody: that goes
+// when it is made.
+func TestStockThatIsBeingMadeRefusesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t, initTook: time.Second}
+		p := newPool(fs, 100, func(c *Config) {
+			c.Stock = func(v *alcove.Version) policy.Bounds {
+				return policy.Bounds{Min: 2, Max: map[string]int{"f": 2}[v.Name], Standing: true}
+			}
+			c.Memory = 4 * newEnvironmentMemory
+			c.Creators, c.Refillers = 4, 2
+		})
+		p.Expect(isolated("f"))
+		time.Sleep(100 * time.Millisecond)
+		if n := fs.count(); n != 2 {
+			t.Fatalf("%d are being made for nobody, want 2", n)
+		}
+		g := isolated("g")
+		for i := range 4 {
+			go p.Lease(t.Context(), g, alcove.Tenant(fmt.Sprint(i)), StartOptions{})
+		}
+		time.Sleep(100 * time.Millisecond)
+		if n := fs.count(); n != 6 {
+			t.Errorf("%d environments were begun, want two of f in stock and four of g", n)
+		}
+		time.Sleep(700*time.Millisecond + 200*time.Millisecond)
+		left := map[string]int{}
+		for _, f := range fs.all() {
+			if !f.closed.Load() {
+				left[f.version.Name]++
+			}
+		}
+		if left["f"] != 0 || left["g"] != 4 {
+			t.Errorf("left are %v, want the four of g", left)
+		}
+		closePool(t, p)
+		if p.ahead != 0 || p.memory != 0 {
+			t.Errorf("%d bytes, %d of them ahead, are left", p.memory, p.ahead)
+		}
+	})
+}
