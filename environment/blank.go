@@ -25,9 +25,9 @@ type functionCall struct {
 // blank tells whether the function is not known yet.
 func (e *Environment) blank() bool { return e.cfg.Version == nil }
 
-// becomeBlank is a sandbox whose runtime gets ready for a function.
-func (e *Environment) becomeBlank() {
-	e.become(Blank)
+// readyBlank is a sandbox whose runtime gets ready for a function, or is.
+func (e *Environment) readyBlank() {
+	e.become(Initialising)
 	_, ok := e.box.(sandbox.Specialiser)
 	switch {
 	case !ok:
@@ -52,7 +52,7 @@ func (e *Environment) asked(w *functionCall) error {
 		return runtimeapi.ErrInvalidState
 	}
 	e.asking = w
-	if e.State() == Blank { // else becomeBlank goes on with it
+	if e.State() == Initialising { // else readyBlank goes on with it
 		e.ready()
 	}
 	return nil
@@ -61,6 +61,7 @@ func (e *Environment) asked(w *functionCall) error {
 // ready is a blank environment that can be specialised.
 func (e *Environment) ready() {
 	e.deadline.Stop()
+	e.become(Blank)
 	if e.cfg.OnBlank != nil {
 		e.cfg.OnBlank()
 	}
@@ -114,7 +115,7 @@ func (e *Environment) claim(cfg Config) (sandbox.Specialiser, error) {
 		return nil, fmt.Errorf("environment %s: not what a blank environment can become", e.cfg.ID)
 	}
 	e.making = true
-	return e.box.(sandbox.Specialiser), nil // becomeBlank has looked
+	return e.box.(sandbox.Specialiser), nil // readyBlank has looked
 }
 
 // specialised goes on with the Init of a function, or gives up.

@@ -45,6 +45,8 @@ type Config struct {
 	// Version is what the environment runs, or nil: then the environment is blank,
 	// Spec has Late, and Stream and StreamName are empty until Specialise.
 	Version *alcove.Version
+	// Shape is what a blank environment can become.
+	Shape Shape
 	// RuntimeVersion is the interpreter's, for the INIT_START record.
 	RuntimeVersion string
 	// RuntimeVersionARN is the same in the form of an ARN.
@@ -266,6 +268,7 @@ func (e *Environment) Ended() <-chan struct{} { return e.ended }
 type Status struct {
 	ID          string
 	Version     *alcove.Version // nil while it is blank
+	Shape       Shape           // zero unless it is, or was, blank
 	Tenant      alcove.Tenant
 	Bound       bool
 	State       State
@@ -291,7 +294,7 @@ func (e *Environment) Status() Status {
 		b = *first
 	}
 	return Status{
-		ID: e.cfg.ID, Version: k.version, Tenant: tenant, Bound: bound,
+		ID: e.cfg.ID, Version: k.version, Shape: e.cfg.Shape, Tenant: tenant, Bound: bound,
 		State: e.State(), Frozen: e.frozen.Load(), Isolation: e.cfg.Driver.Name(),
 		LogStream: k.stream, Created: e.created, Start: b.start, StartReason: b.why,
 		Invocations: e.served.Load(), Memory: e.memory.now.Load(),

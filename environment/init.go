@@ -141,7 +141,7 @@ func (e *Environment) sandboxCreated(c created) {
 		return
 	}
 	if e.blank() {
-		e.becomeBlank()
+		e.readyBlank()
 		return
 	}
 	e.become(Initialising)

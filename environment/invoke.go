@@ -239,9 +239,13 @@ func (e *Environment) unseen(r *run) bool {
 
 // arrived is a runtime at /next.
 func (e *Environment) arrived(w *nextCall) {
+	if e.blank() {
+		w.deliver(nil, runtimeapi.ErrInvalidState)
+		return
+	}
 	switch e.State() {
 	case Creating: // quicker than the driver: sandboxCreated goes on with it
-		if e.waiting != nil || e.blank() {
+		if e.waiting != nil {
 			w.deliver(nil, runtimeapi.ErrInvalidState)
 			return
 		}

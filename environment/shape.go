@@ -23,6 +23,14 @@ type Shape struct {
 	Tmp int
 }
 
+// String is for listings: "python3.11, /tmp 512 MB".
+func (s Shape) String() string {
+	if s.Memory == 0 {
+		return fmt.Sprintf("%s, /tmp %d MB", s.Root, s.Tmp)
+	}
+	return fmt.Sprintf("%s, %d MB, /tmp %d MB", s.Root, s.Memory, s.Tmp)
+}
+
 // blankMemory is the memory of a blank environment, in MB, whose interpreter does
 // not go by it: what the least function has.
 const blankMemory = 128
@@ -67,7 +75,7 @@ func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config
 	}
 	id := newID()
 	return Config{
-		ID: id, Driver: f.Driver, Dir: filepath.Join(f.Dir, id), Log: f.Log,
+		ID: id, Shape: shape, Driver: f.Driver, Dir: filepath.Join(f.Dir, id), Log: f.Log,
 		Spec: sandbox.Spec{
 			Root: root.Dir,
 			Late: []string{taskRoot, layerRoot},

@@ -9,10 +9,10 @@ type State int32
 const (
 	// Creating: the sandbox is being made.
 	Creating State = iota
-	// Blank: the runtime waits to be told its function.
-	Blank
 	// Initialising: the sandbox runs, its runtime has not asked for work yet.
 	Initialising
+	// Blank: the runtime waits to be told its function. Init follows.
+	Blank
 	// Idle: the runtime waits at /next.
 	Idle
 	// Busy: an invocation was handed over and is not answered.
@@ -23,16 +23,16 @@ const (
 	Ended
 )
 
-var stateNames = [...]string{"creating", "blank", "initialising", "idle", "busy", "settling", "ended"}
+var stateNames = [...]string{"creating", "initialising", "blank", "idle", "busy", "settling", "ended"}
 
 func (s State) String() string { return stateNames[s] }
 
 // transitions lists every change of state that is legal. Ended has no successor:
 // an environment that was given up is never used again.
 var transitions = map[State][]State{
-	Creating:     {Blank, Initialising, Ended},
+	Creating:     {Initialising, Ended},
+	Initialising: {Blank, Idle, Ended}, // Blank once, before the function is known
 	Blank:        {Initialising, Ended},
-	Initialising: {Idle, Ended},
 	Idle:         {Busy, Ended},
 	Busy:         {Settling, Ended},
 	Settling:     {Idle, Ended},

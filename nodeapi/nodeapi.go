@@ -107,8 +107,10 @@ func (c Config) answerError(w http.ResponseWriter, r *http.Request, err error) {
 
 // Environment is one execution environment in an answer.
 type Environment struct {
-	ID        string `json:"id"`
-	Function  string `json:"function"` // empty while the environment is blank
+	ID       string `json:"id"`
+	Function string `json:"function"` // empty while the environment is blank
+	// Shape is what a blank environment can become: interpreter and sizes.
+	Shape     string `json:"shape,omitempty"`
 	Version   string `json:"version"`
 	Tenant    string `json:"tenant,omitempty"`
 	Bound     bool   `json:"bound"`
@@ -156,7 +158,7 @@ func (c Config) list(r *http.Request) ([]Environment, error) {
 	for _, s := range c.Environments() {
 		if s.Version == nil { // blank: no function's
 			if name == "" && !q.Has("tenant") {
-				out = append(out, Environment{ID: s.ID, State: s.State.String(), Frozen: s.Frozen, Isolation: s.Isolation,
+				out = append(out, Environment{ID: s.ID, Shape: s.Shape.String(), State: s.State.String(), Frozen: s.Frozen, Isolation: s.Isolation,
 					Created: s.Created, MemoryBytes: s.Memory})
 			}
 			continue

@@ -87,7 +87,7 @@ func TestBlankProcessIsLikeAnyOther(t *testing.T) {
 				case what == "warnings":
 					// None in an ordinary process, which has not imported it.
 				case string(got) != string(want):
-					t.Errorf("%s:\n%s, in an ordinary process\n%s", what, got, want)
+					t.Errorf("%s:\n%s\n%s, in an ordinary process", what, got, want)
 				}
 			}
 		})

@@ -45,6 +45,9 @@ func (c *envsCmd) Run(ctx context.Context) error {
 		if e.Frozen {
 			state = "frozen"
 		}
+		if e.Function == "" {
+			e.Function = "(" + e.Shape + ")"
+		}
 		fmt.Fprintf(w, "%.12s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", e.ID, e.Function, e.Version, printable(e.Tenant), state,
 			e.Invocations, megabytes(e.MemoryBytes), time.Since(e.Created).Round(time.Second), e.Isolation, startOf(e))
 	}

@@ -21,8 +21,10 @@ async function waitForFunction(goOn) {
 
 // Has the process look as if it had been started with variables.
 function become(variables) {
+  const home = env.HOME; // the sandbox's own; no variable that the platform gives
   for (const name of Object.keys(env)) delete env[name];
   Object.assign(env, variables);
+  if (home !== undefined) env.HOME ??= home;
   process.chdir(env.LAMBDA_TASK_ROOT);
   require('module').Module._initPaths(); // NODE_PATH
 }

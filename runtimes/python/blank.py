@@ -43,11 +43,13 @@ def _fork_if_asked():
 
 def _become(env):
     """Has the process look as if it had been started with env."""
-    zone, coerced = _ENV.get("TZ"), _ENV.get("LC_CTYPE")
+    zone = _ENV.get("TZ")
+    # What the platform has not given and will not give: the sandbox's home, and
+    # the interpreter's choice of a locale (PEP 538).
+    kept = {name: _ENV[name] for name in ("HOME", "LC_CTYPE") if name in _ENV and name not in env}
     _ENV.clear()
     _ENV.update(env)
-    if coerced is not None:  # by the interpreter when it started (PEP 538)
-        _ENV["LC_CTYPE"] = coerced
+    _ENV.update(kept)
     if _ENV.get("TZ") != zone:
         time.tzset()
     os.chdir(_ENV["LAMBDA_TASK_ROOT"])

@@ -26,8 +26,9 @@ def _answer(api, handler, headers, body, sink):
 
 def _configure():
     """Reads what the environment says of the function."""
-    global _JSON_LOGS, _encode
+    global _JSON_LOGS, _RAW, _encode
     _JSON_LOGS = _ENV.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+    _RAW = os.urandom(12).hex() + ":"  # here, because processes that are forked must not share it
     _encode = _make_encode()
 
 

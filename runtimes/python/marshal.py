@@ -3,8 +3,8 @@
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 
 # Stands before a number that must not become a string: a Decimal. It cannot be
-# guessed, so no string of the function begins with it.
-_RAW = os.urandom(12).hex() + ":"
+# guessed, so no string of the function begins with it. See _configure.
+_RAW = None
 
 
 class _ScannerContext:

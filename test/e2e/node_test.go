@@ -318,10 +318,10 @@ func (n *node) get(t *testing.T, path string) []byte {
 
 // environment is what the node tells of an execution environment.
 type environment struct {
-	ID, Function, Version, Tenant, State, Isolation, LogStream string
-	Bound, Frozen                                              bool
-	Invocations                                                int
-	MemoryBytes                                                int64
+	ID, Function, Version, Shape, Tenant, State, Isolation, LogStream string
+	Bound, Frozen                                                     bool
+	Invocations                                                       int
+	MemoryBytes                                                       int64
 }
 
 // environments lists a function's, but for those that wait for a tenant.
