@@ -275,6 +275,7 @@ func (e *Environment) arrived(w *nextCall) {
 	switch p := e.pending; {
 	case p != nil:
 		e.pending = nil
+		e.rest.begins(time.Now()) // and ends at once
 		e.begin(p)
 		e.handOver(p)
 	case e.closing:
