@@ -286,7 +286,8 @@ func (n *node) startEnvironment(v *alcove.Version, _ alcove.Tenant, o pool.Start
 	}
 	cfg.Suppressed = o.Suppressed
 	if o.Provisioned {
-		cfg.Spec.Env = runtimes.Provisioned(cfg.Spec.Env)
+		// One of the two is what the function sees.
+		cfg.Spec.Env, cfg.Tell = runtimes.Provisioned(cfg.Spec.Env), runtimes.Provisioned(cfg.Tell)
 	}
 	cfg.OnInit, cfg.OnFree, cfg.OnEnd = h.OnInit, h.OnFree, h.OnEnd
 	return environment.Start(cfg), nil
