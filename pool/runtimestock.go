@@ -33,6 +33,11 @@ type BlankHooks struct {
 // maxShapes bounds how many shapes have blank environments waiting.
 const maxShapes = 6
 
+// shapeStay is how long a shape that was asked for has its place before it may go
+// for another's sake: with more shapes in use than there are places, each call
+// would else have an environment ended and another made.
+const shapeStay = time.Minute
+
 // blankEnvironmentMemory is what a blank environment is charged before it was
 // measured.
 const blankEnvironmentMemory = 16 << 20
@@ -134,6 +139,9 @@ func (p *Pool) takeBlank(shape environment.Shape, v *alcove.Version) *entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.shelfOf(shape, v)
+	if s == nil {
+		return nil
+	}
 	s.demand = s.demand.Arrived(time.Now())
 	p.refillSoon()
 	n := len(s.waiting)
@@ -146,12 +154,17 @@ func (p *Pool) takeBlank(shape environment.Shape, v *alcove.Version) *entry {
 	return e
 }
 
-// shelfOf finds or makes the shelf of a shape, for v.
+// shelfOf finds or makes the shelf of a shape, for v; nil if there are as many as
+// may be and all are in use.
 func (p *Pool) shelfOf(shape environment.Shape, v *alcove.Version) *shelf {
 	s := p.shelves[shape]
 	if s == nil {
 		if len(p.shelves) >= maxShapes {
-			p.dropShelf(p.leastWanted())
+			least := p.leastWanted()
+			if time.Since(least.demand.Last) < shapeStay {
+				return nil
+			}
+			p.dropShelf(least)
 		}
 		s = &shelf{shape: shape}
 		p.shelves[shape] = s

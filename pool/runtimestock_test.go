@@ -281,13 +281,24 @@ func TestAShapeNoFunctionHasIsGivenUp(t *testing.T) {
 
 func TestShapesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := runtimeStocked(t, 1, nil)
+		p, b := runtimeStocked(t, 1, nil)
 		for i := range 2 * maxShapes {
 			v := isolated(fmt.Sprint(i))
 			v.Config.Runtime = fmt.Sprint(i)
 			p.Expect(v)
 			invoke(t, lease(t, p, v, "a"), v, "a")
-			time.Sleep(time.Second)
+			time.Sleep(2 * shapeStay / maxShapes)
+		}
+		made := b.made.Load()
+		for range 20 { // more shapes than places, all in use: no use in making room
+			for i := range 2 * maxShapes {
+				v := isolated(fmt.Sprint("again", i))
+				v.Config.Runtime = fmt.Sprint("other", i)
+				lease(t, p, v, "a")
+			}
+		}
+		if more := b.made.Load() - made; more > 2*maxShapes {
+			t.Errorf("%d blank environments for calls that came too fast", more)
 		}
 		n := 0
 		for _, s := range p.Status() {
