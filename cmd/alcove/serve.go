@@ -36,7 +36,7 @@ type serveCmd struct {
 	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of what this machine or container has if not given." placeholder:"SIZE"`
 	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
 	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
-	LogLevel      slog.Level    `help:"debug, info, warn or error." default:"info"`
+	LogLevel      logLevel      `help:"debug, info, warn or error." default:"info"`
 }
 
 // drainTime bounds how long a node that was told to stop waits for invocations.
@@ -47,7 +47,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(c.LogLevel)}))
 	n, err := openNode(ctx, *c, log)
 	if err != nil {
 		return err
@@ -87,6 +87,9 @@ func (c *serveCmd) validate() error {
 	if c.RuntimeStock < 0 || c.RuntimeStock > alcove.MaxStock {
 		return fmt.Errorf("--runtime-stock %d: 0 to %d", c.RuntimeStock, alcove.MaxStock)
 	}
+	if c.Memory != 0 && c.Memory < minMemory {
+		return fmt.Errorf("--memory %d MB: at least %d MB, or no environment has room", c.Memory>>20, minMemory>>20)
+	}
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("--account %q: must be 12 digits", c.Account)
 	}
@@ -125,6 +128,20 @@ func defaultDataDir() string {
 	}
 	return filepath.Join(home, ".local", "share", "alcove")
 }
+
+// logLevel is how much the node says of itself.
+type logLevel slog.Level
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *logLevel) UnmarshalText(b []byte) error {
+	if err := (*slog.Level)(l).UnmarshalText(b); err != nil {
+		return fmt.Errorf("%q is no level: give debug, info, warn or error", b)
+	}
+	return nil
+}
+
+// minMemory is the least budget in which one environment has room.
+const minMemory = 32 << 20
 
 // memorySize is a number of bytes, given as 1073741824, 1024MB or 1GB.
 type memorySize int64
