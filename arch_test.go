@@ -30,6 +30,7 @@ var layers = []struct {
 	{packages: []string{"pool"}},
 	{packages: []string{"catalog", "logs"}},
 	{packages: []string{"invoke"}},
+	{packages: []string{"auth/policy"}},
 	{packages: []string{"auth"}},
 	{packages: []string{"lambdaapi", "logsapi", "stsapi", "nodeapi"}}, // APIs never import each other
 	{packages: []string{"gateway"}},
@@ -37,7 +38,7 @@ var layers = []struct {
 }
 
 // standardOnly import nothing but the standard library.
-var standardOnly = []string{".", "pool/policy", "telemetry"}
+var standardOnly = []string{".", "auth/policy", "pool/policy", "telemetry"}
 
 // only lists modules that few packages may import, each for its reason.
 var only = map[string][]string{
