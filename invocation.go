@@ -1,6 +1,9 @@
 package alcove
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Caller is who made a request, as auth found out. It is the first argument
 // after the context of every method that acts for somebody.
@@ -9,6 +12,7 @@ type Caller struct {
 	Account     string
 	ARN         string
 	UserID      string
+	Source      netip.Addr // where the request came from; invalid if that is not known
 }
 
 // Invocation is one run of a function, from its acceptance to its report.

@@ -1,13 +1,18 @@
 package auth
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/store"
 )
 
 // Mode says how callers prove who they are.
@@ -25,7 +30,7 @@ const (
 // MaxSkew is how far a request's date may be from the node's clock.
 const MaxSkew = 5 * time.Minute
 
-// Config is what [Open] needs; every member is required but Now.
+// Config is what [Open] needs; every member is required unless it says otherwise.
 type Config struct {
 	// File holds the root key. It is made, with a new key in it, if it is not
 	// there. Its directory exists.
@@ -34,8 +39,19 @@ type Config struct {
 	// Place gives the region that requests are signed for and the account that
 	// the root key belongs to.
 	Place alcove.Place
+	// Keys holds the access keys that were made; nil is a node with the root key
+	// alone.
+	Keys *store.Bucket
+	// Tags gives the tags of a function, ResourcePolicy the policy that belongs to
+	// a function or a qualifier of it, empty if there is none. Nil is none.
+	Tags           func(function string) map[string]string
+	ResourcePolicy func(ref alcove.Ref) string
+	// Record keeps the record of a call, before the call has an effect; nil keeps
+	// none.
+	Record func(Record) error
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	Log *slog.Logger // nil is silent
 }
 
 // Auth knows the access keys of a node. Its methods may be called from many
@@ -44,14 +60,15 @@ type Auth struct {
 	config  Config
 	root    Key
 	created bool
-	caller  alcove.Caller // of the root key
-	// keys is the cache of derived signing keys; see signing.go.
-	keys atomic.Pointer[map[scope]*[32]byte]
+	rooted  principal // whose key the root key is
+	keys    keys
+	// resource are the policies of resources, compiled; see authorize.go.
+	resource sync.Map // of alcove.Ref, *resourcePolicy
 }
 
 // Open reads the key file, or makes it. A file that others than its owner may
-// read or write is refused.
-func Open(c Config) (*Auth, error) {
+// read or write is refused. ctx bounds the reading of the keys.
+func Open(ctx context.Context, c Config) (*Auth, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -62,15 +79,38 @@ func Open(c Config) (*Auth, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth: root key: %w", err)
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	a := &Auth{config: c, root: key, created: created}
-	a.caller = alcove.Caller{
+	a.rooted = principal{root: true, secret: key.Secret, caller: alcove.Caller{
 		AccessKeyID: key.ID,
 		Account:     c.Place.Account,
 		ARN:         "arn:" + c.Place.Partition + ":iam::" + c.Place.Account + ":root",
 		UserID:      c.Place.Account,
+	}}
+	if err := a.keys.open(ctx, a); err != nil {
+		return nil, errors.Join(err, a.Close())
 	}
-	a.keys.Store(&map[scope]*[32]byte{})
 	return a, nil
+}
+
+// Close stops following the keys, and waits for it.
+func (a *Auth) Close() error {
+	a.keys.close()
+	return nil
+}
+
+// find gives whom a key belongs to that may be used, or nil.
+func (a *Auth) find(accessKeyID string) *principal {
+	if accessKeyID == a.root.ID {
+		return &a.rooted
+	}
+	p := (*a.keys.byID.Load())[accessKeyID]
+	if p == nil || p.key.Disabled {
+		return nil
+	}
+	return p
 }
 
 // Mode is the mode it was opened with.
@@ -95,10 +135,18 @@ func (a *Auth) Authenticate(r *http.Request, body []byte) (alcove.Caller, error)
 	if err != nil {
 		return alcove.Caller{}, err
 	}
-	if err := a.verify(r, body, &c); err != nil {
+	if err := verify(r, body, &c); err != nil {
 		return alcove.Caller{}, err
 	}
-	return a.caller, nil
+	caller := c.principal.caller
+	caller.Source = sourceOf(r)
+	return caller, nil
+}
+
+// sourceOf is where r came from. Headers that say otherwise are not believed.
+func sourceOf(r *http.Request) netip.Addr {
+	from, _ := netip.ParseAddrPort(r.RemoteAddr) // else invalid, which is unknown
+	return from.Addr().Unmap()
 }
 
 // Precheck refuses what [Auth.Authenticate] would refuse whatever the body is:
@@ -117,8 +165,9 @@ func (a *Auth) anyone(r *http.Request) (alcove.Caller, error) {
 	if err := CheckLoopback(r); err != nil {
 		return alcove.Caller{}, err
 	}
-	caller := a.caller
+	caller := a.rooted.caller
 	caller.AccessKeyID = ""
+	caller.Source = sourceOf(r)
 	return caller, nil
 }
 
@@ -139,8 +188,8 @@ func (a *Auth) claim(r *http.Request) (claim, error) {
 	if err != nil {
 		return claim{}, err
 	}
-	if len(r.Header["X-Amz-Security-Token"]) > 0 || c.scope.key != a.root.ID {
-		return claim{}, alcove.ClientError(CodeUnrecognizedClient, "The security token included in the request is invalid.")
+	if c.principal = a.find(c.scope.key); c.principal == nil || len(r.Header["X-Amz-Security-Token"]) > 0 {
+		return claim{}, unrecognized()
 	}
 	dates := r.Header["X-Amz-Date"]
 	if len(dates) != 1 {
@@ -154,7 +203,11 @@ func (a *Auth) claim(r *http.Request) (claim, error) {
 	return c, checkSigned(r.Header, c.signedHeaders)
 }
 
-// services are the signing names of the services that a node answers for.
+func unrecognized() *alcove.Error {
+	return alcove.ClientError(CodeUnrecognizedClient, "The security token included in the request is invalid.")
+}
+
+// knownService knows the signing names of the services that a node answers for.
 func knownService(name string) bool {
 	switch name {
 	case "lambda", "logs", "sts", "monitoring":

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,7 +28,7 @@ var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
 func open(t testing.TB, mode Mode) *Auth {
 	t.Helper()
-	a, err := Open(Config{File: filepath.Join(t.TempDir(), "root-key.json"), Mode: mode, Place: place,
+	a, err := Open(context.Background(), Config{File: filepath.Join(t.TempDir(), "root-key.json"), Mode: mode, Place: place,
 		Now: func() time.Time { return noon }})
 	if err != nil {
 		t.Fatal(err)
@@ -169,7 +170,8 @@ func TestAuthenticateAcceptsWhatTheSDKSigns(t *testing.T) {
 				if got.err != nil || got.precheck != nil {
 					t.Fatalf("refused: %v (precheck %v)", got.err, got.precheck)
 				}
-				want := alcove.Caller{AccessKeyID: a.root.ID, Account: "000000000000", ARN: "arn:aws:iam::000000000000:root", UserID: "000000000000"}
+				want := alcove.Caller{AccessKeyID: a.root.ID, Account: "000000000000", ARN: "arn:aws:iam::000000000000:root", UserID: "000000000000",
+					Source: netip.MustParseAddr("127.0.0.1")}
 				if got.caller != want {
 					t.Errorf("caller %+v, want %+v", got.caller, want)
 				}
@@ -317,18 +319,18 @@ func TestAuthorizationIsReadStrictly(t *testing.T) {
 
 func TestSigningKeysAreCachedAndBounded(t *testing.T) {
 	a := open(t, ModeSigV4)
-	first := a.signingKey(scope{a.root.ID, "20260304", "us-east-1", "lambda"})
-	if again := a.signingKey(scope{a.root.ID, "20260304", "us-east-1", "lambda"}); again != first {
+	first := a.rooted.signingKey(scope{a.root.ID, "20260304", "us-east-1", "lambda"})
+	if again := a.rooted.signingKey(scope{a.root.ID, "20260304", "us-east-1", "lambda"}); again != first {
 		t.Error("the key was derived twice")
 	}
 	for day := range 3 * maxCachedKeys {
 		date := noon.AddDate(0, 0, day).Format("20060102")
-		a.signingKey(scope{a.root.ID, date, "us-east-1", "logs"})
-		if n := len(*a.keys.Load()); n > maxCachedKeys {
+		a.rooted.signingKey(scope{a.root.ID, date, "us-east-1", "logs"})
+		if n := len(*a.rooted.signing.Load()); n > maxCachedKeys {
 			t.Fatalf("%d keys in the cache", n)
 		}
 	}
-	if again := a.signingKey(scope{a.root.ID, "20260304", "us-east-1", "lambda"}); *again != *first {
+	if again := a.rooted.signingKey(scope{a.root.ID, "20260304", "us-east-1", "lambda"}); *again != *first {
 		t.Error("the key came out differently")
 	}
 }

@@ -24,8 +24,9 @@ type claim struct {
 	// signedHeaders is the list as sent: lower-case names, ascending, none
 	// twice, with ';' between them.
 	signedHeaders string
-	signature     string // 64 digits of lower-case hexadecimal
-	date          string // X-Amz-Date
+	signature     string     // 64 digits of lower-case hexadecimal
+	date          string     // X-Amz-Date
+	principal     *principal // whose key it is
 }
 
 // parseAuthorization reads the value of an Authorization header

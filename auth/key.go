@@ -58,10 +58,12 @@ func readKey(path string) (Key, error) {
 	return key, nil
 }
 
+// idLetters are what ids are made of.
+const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
 // newKey makes a key. The secret has 238 bits of chance; it has no punctuation,
 // so that it needs no quoting in a shell.
 func newKey() Key {
-	const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	return Key{ID: "AKIA" + random(idLetters, 16), Secret: random(letters, 40)}
 }

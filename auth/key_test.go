@@ -10,7 +10,7 @@ import (
 func TestOpenMakesAKeyOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "root-key.json")
 	c := Config{File: file, Mode: ModeSigV4, Place: place}
-	first, err := Open(c)
+	first, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestOpenMakesAKeyOnce(t *testing.T) {
 	if names, _ := os.ReadDir(filepath.Dir(file)); len(names) != 1 {
 		t.Errorf("left behind: %v", names)
 	}
-	second, err := Open(c)
+	second, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,17 +56,17 @@ func TestOpenRefusesABadKeyFile(t *testing.T) {
 		if err := os.Chmod(file, c.mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(Config{File: file, Mode: ModeSigV4, Place: place}); (err == nil) != c.ok {
+		if _, err := Open(t.Context(), Config{File: file, Mode: ModeSigV4, Place: place}); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if text, _ := os.ReadFile(file); string(text) != c.text {
 			t.Errorf("%s: the file was changed", c.name)
 		}
 	}
-	if _, err := Open(Config{File: filepath.Join(t.TempDir(), "no", "k"), Mode: ModeSigV4}); err == nil {
+	if _, err := Open(t.Context(), Config{File: filepath.Join(t.TempDir(), "no", "k"), Mode: ModeSigV4}); err == nil {
 		t.Error("opened in a directory that is not there")
 	}
-	if _, err := Open(Config{File: filepath.Join(t.TempDir(), "k"), Mode: "maybe"}); err == nil {
+	if _, err := Open(t.Context(), Config{File: filepath.Join(t.TempDir(), "k"), Mode: "maybe"}); err == nil {
 		t.Error("opened with an unknown mode")
 	}
 }

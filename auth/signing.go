@@ -24,7 +24,7 @@ func mismatch() *alcove.Error {
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
 
 // verify checks the signature of r with its body.
-func (a *Auth) verify(r *http.Request, body []byte, c *claim) error {
+func verify(r *http.Request, body []byte, c *claim) error {
 	sum := sha256.Sum256(body)
 	var digest [64]byte
 	hex.Encode(digest[:], sum[:])
@@ -55,7 +55,7 @@ func (a *Auth) verify(r *http.Request, body []byte, c *claim) error {
 	b = hex.AppendEncode(b, sum[:])
 	*space = b
 
-	mac := hmac.New(sha256.New, a.signingKey(c.scope)[:])
+	mac := hmac.New(sha256.New, c.principal.signingKey(c.scope)[:])
 	mac.Write(b)
 	want := hex.AppendEncode(b[:0], mac.Sum(b[len(b):]))
 	if subtle.ConstantTimeCompare(want, []byte(c.signature)) != 1 {
@@ -82,25 +82,28 @@ func checkContentHash(values []string, digest *[64]byte) error {
 	}
 }
 
-// maxCachedKeys bounds the cache. A node sees a few services on two days at
+// maxCachedKeys bounds the cache of one access key. A node sees a few services on two days at
 // most; only scopes that passed checkScope get here.
 const maxCachedKeys = 32
 
 // signingKey derives the key for s, or takes it from the cache, which is a map
 // that is replaced, never changed.
-func (a *Auth) signingKey(s scope) *[32]byte {
-	cache := *a.keys.Load()
+func (p *principal) signingKey(s scope) *[32]byte {
+	var cache map[scope]*[32]byte
+	if now := p.signing.Load(); now != nil {
+		cache = *now
+	}
 	if key, ok := cache[s]; ok {
 		return key
 	}
-	key := deriveKey(a.root.Secret, s)
+	key := deriveKey(p.secret, s)
 	next := make(map[scope]*[32]byte, len(cache)+1)
 	if len(cache) < maxCachedKeys {
 		maps.Copy(next, cache)
 	}
 	// The parts of s point into the request's header: keep copies.
 	next[scope{strings.Clone(s.key), strings.Clone(s.date), strings.Clone(s.region), strings.Clone(s.service)}] = key
-	a.keys.Store(&next)
+	p.signing.Store(&next)
 	return key
 }
 

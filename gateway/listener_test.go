@@ -21,13 +21,13 @@ import (
 // TestSignedRequestsComeThrough asks a whole listener who it thinks the SDK is.
 func TestSignedRequestsComeThrough(t *testing.T) {
 	for _, mode := range []auth.Mode{auth.ModeSigV4, auth.ModeNone} {
-		a, err := auth.Open(auth.Config{File: filepath.Join(t.TempDir(), "key"), Mode: mode,
+		a, err := auth.Open(t.Context(), auth.Config{File: filepath.Join(t.TempDir(), "key"), Mode: mode,
 			Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: "000000000000"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		srv := httptest.NewUnstartedServer(nil)
-		srv.Config = NewServer(Config{STS: stsapi.New(stsapi.Config{Authenticate: a.Authenticate, Log: slog.New(slog.DiscardHandler)}), Log: slog.New(slog.DiscardHandler)})
+		srv.Config = NewServer(Config{STS: stsapi.New(stsapi.Config{Authenticate: a.Authenticate, Authorize: a.Authorize, Log: slog.New(slog.DiscardHandler)}), Log: slog.New(slog.DiscardHandler)})
 		srv.Start()
 		defer srv.Close()
 		key, _ := a.RootKey()

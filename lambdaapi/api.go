@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/invoke"
 	"github.com/alcove-run/alcove/runtimes"
@@ -22,6 +23,10 @@ type Authenticator interface {
 	Authenticate(r *http.Request, body []byte) (alcove.Caller, error)
 	// Precheck refuses what Authenticate would refuse whatever the body is.
 	Precheck(r *http.Request) error
+	// Authorize says whether a caller may do something, and keeps a record of it.
+	Authorize(caller alcove.Caller, o auth.Operation) (*auth.Scope, error)
+	// Failed records an invocation that was allowed and has no report.
+	Failed(caller alcove.Caller, o auth.Operation, why error)
 }
 
 // Catalog is the desired state: functions, versions and what belongs to them.
@@ -134,6 +139,7 @@ const defaultCodeStorage = 300 << 30
 type API struct {
 	Config
 	routes map[routeKey][]*route
+	grants map[string]grant // by operation
 	// codeKey signs code URLs. It lives as long as the process: the URLs live
 	// ten minutes.
 	codeKey [32]byte
@@ -159,7 +165,7 @@ func New(c Config) *API {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	a := &API{Config: c, routes: index(table()), uploads: make(chan struct{}, maxUploads)}
+	a := &API{Config: c, routes: index(table()), grants: grants(table()), uploads: make(chan struct{}, maxUploads)}
 	rand.Read(a.codeKey[:]) // never fails (crypto/rand)
 	return a
 }

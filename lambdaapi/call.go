@@ -25,6 +25,7 @@ type call struct {
 	body      []byte
 	request   *http.Request
 	requestID string
+	in        any // the request, if it was read before its operation: see authorize.go
 }
 
 // reply is what an operation answers.
@@ -54,9 +55,12 @@ func with[In any](f func(a *API, ctx context.Context, caller alcove.Caller, c *c
 	t := reflect.TypeFor[In]()
 	table := membersOf(t)
 	return &handler{in: t, run: func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
-		in := new(In)
-		if err := table.read(c, in); err != nil {
-			return reply{}, err
+		in, ok := c.in.(*In)
+		if !ok {
+			in = new(In)
+			if err := table.read(c, in); err != nil {
+				return reply{}, err
+			}
 		}
 		return f(a, ctx, caller, c, in)
 	}}
@@ -115,7 +119,18 @@ func (a *API) answer(c *call) (reply, error) {
 	if c.route.serve == nil {
 		return reply{}, unsupported("The operation %s is not supported yet.", c.route.operation)
 	}
-	return c.route.serve.run(a, c.request.Context(), caller, c)
+	operation, err := a.operation(c)
+	if err != nil {
+		return reply{}, err
+	}
+	if _, err := a.Auth.Authorize(caller, operation); err != nil {
+		return reply{}, err
+	}
+	answer, err := c.route.serve.run(a, c.request.Context(), caller, c)
+	if err != nil && operation.Reported {
+		a.Auth.Failed(caller, operation, err)
+	}
+	return answer, err
 }
 
 func send(w http.ResponseWriter, c *call, answer reply) error {

@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/invoke"
 	"github.com/alcove-run/alcove/runtimes"
@@ -53,6 +54,16 @@ func (f fakeAuth) Authenticate(r *http.Request, _ []byte) (alcove.Caller, error)
 	}
 	return root, nil
 }
+
+// Authorize lets root do everything.
+func (fakeAuth) Authorize(caller alcove.Caller, o auth.Operation) (*auth.Scope, error) {
+	if caller != root || o.Action == "" || (o.Resource == "") == (o.Function.Name == "") {
+		return nil, errors.New("not what is to be authorised")
+	}
+	return nil, nil
+}
+
+func (fakeAuth) Failed(alcove.Caller, auth.Operation, error) {}
 
 // fakeFunction is a function in memory; versions[0] is $LATEST.
 type fakeFunction struct {

@@ -78,6 +78,8 @@ type Query struct {
 	Tenant *alcove.Tenant
 	// Among, if not nil, leaves out the events of tenants that are not in it.
 	Among []alcove.Tenant
+	// Visible, if not nil, leaves out the events of tenants that it is false for.
+	Visible func(alcove.Tenant) bool
 	// Streams, if not nil, are the only streams wanted; Prefix is what their
 	// names begin with.
 	Streams []string
@@ -157,7 +159,8 @@ func (s *Store) query(ctx context.Context, q Query, last int64, must bool) (Page
 type plan struct {
 	group   int64
 	tenants []alcove.Tenant // nil is all
-	streams map[int64]bool  // nil is all
+	visible func(alcove.Tenant) bool
+	streams map[int64]bool // nil is all
 	prefix  string
 	win     window
 	last    int64
@@ -170,7 +173,7 @@ func (s *Store) plan(ctx context.Context, q Query, must bool) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	pl := plan{group: g.id, tenants: q.Among, prefix: q.Prefix, last: math.MaxInt64}
+	pl := plan{group: g.id, tenants: q.Among, visible: q.Visible, prefix: q.Prefix, last: math.MaxInt64}
 	if q.Tenant != nil {
 		if q.Among != nil && !slices.Contains(q.Among, *q.Tenant) {
 			pl.none = true
@@ -245,7 +248,8 @@ func (pl *plan) sources(ctx context.Context, sh *shard, p *pager) ([]source, err
 
 // wants says whether a chunk may hold something that the plan asks for.
 func (s *Store) wants(ctx context.Context, pl *plan, c *chunk) (bool, error) {
-	if c.id > pl.last || pl.streams != nil && !pl.streams[c.stream] || pl.tenants != nil && !slices.Contains(pl.tenants, c.tenant) {
+	if c.id > pl.last || pl.streams != nil && !pl.streams[c.stream] || pl.tenants != nil && !slices.Contains(pl.tenants, c.tenant) ||
+		pl.visible != nil && !pl.visible(c.tenant) {
 		return false, nil
 	}
 	name, err := s.names.of(ctx, s.index, c.stream)

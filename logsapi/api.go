@@ -24,6 +24,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/logs"
 )
 
@@ -33,6 +34,9 @@ type Config struct {
 	// Authenticate says who made a request whose whole body is given. Its
 	// errors are *[alcove.Error].
 	Authenticate func(r *http.Request, body []byte) (alcove.Caller, error)
+	// Authorize says whether a caller may do something, and what of tenants it
+	// sees then.
+	Authorize func(caller alcove.Caller, o auth.Operation) (*auth.Scope, error)
 	// Place is what ARNs say, and which of them are ours.
 	Place alcove.Place
 	// Log gets what is the platform's fault; nil is silent.
@@ -78,7 +82,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		a.writeError(w, r, requestID, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 	}()
-	out, err := a.answer(w, r)
+	out, err := a.answer(w, r, requestID)
 	if err != nil {
 		a.writeError(w, r, requestID, err)
 		return
@@ -94,7 +98,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer authenticates a request and runs its operation.
-func (a *API) answer(w http.ResponseWriter, r *http.Request) (any, error) {
+func (a *API) answer(w http.ResponseWriter, r *http.Request, requestID string) (any, error) {
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
 	if !ok || r.Method != http.MethodPost {
 		return nil, unknownOperation("")
@@ -115,7 +119,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request) (any, error) {
 	if !ok {
 		return nil, unknownOperation(name)
 	}
-	return op(a, r.Context(), caller, body)
+	return op.run(a, &call{request: r, requestID: requestID, caller: caller, name: name, body: body})
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
@@ -133,39 +137,78 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, nil
 }
 
-// operation is an operation as the table has it.
-type operation func(a *API, ctx context.Context, caller alcove.Caller, body []byte) (any, error)
+// call is one request that was authenticated, on its way to an operation.
+type call struct {
+	request   *http.Request
+	requestID string
+	caller    alcove.Caller
+	name      string // of the operation
+	body      []byte
+	scope     *auth.Scope // what the caller sees, once it is authorised
+}
 
-// with makes an operation of a function that takes its input decoded. What it
-// answers is marshalled; nil is an empty body.
-func with[In any](f func(a *API, ctx context.Context, caller alcove.Caller, in *In) (any, error)) operation {
-	return func(a *API, ctx context.Context, caller alcove.Caller, body []byte) (any, error) {
+// operation is an operation as the table has it.
+type operation struct {
+	run  func(a *API, c *call) (any, error)
+	kind kind
+}
+
+// kind says whose records an operation is about.
+type kind int
+
+const (
+	// ofTenants answers with records, of those tenants alone that the caller sees.
+	ofTenants kind = iota + 1
+	// ofAll tells or does something about the records of all tenants at once.
+	ofAll
+)
+
+// subject is an input that names what it is about, as the end of an ARN that
+// begins as a group's does.
+type subject interface {
+	about(p alcove.Place) string
+}
+
+// with makes an operation of a function that takes its input decoded, once the
+// caller is known to be allowed it. What it answers is marshalled; nil is an empty
+// body.
+func with[In any, P interface {
+	*In
+	subject
+}](kind kind, f func(a *API, ctx context.Context, c *call, in *In) (any, error)) operation {
+	return operation{kind: kind, run: func(a *API, c *call) (any, error) {
 		in := new(In)
-		if err := json.Unmarshal(body, in); err != nil {
+		if err := json.Unmarshal(c.body, in); err != nil {
 			if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 				return nil, alcove.ClientError(codeSerialization, "A member of the request has the wrong type.")
 			}
 			return nil, alcove.ClientError(codeSerialization, "The request is not a JSON object.")
 		}
-		out, err := f(a, ctx, caller, in)
+		var err error
+		c.scope, err = a.Authorize(c.caller, auth.Operation{Action: "logs:" + c.name, Resource: P(in).about(a.Place),
+			PerTenant: kind == ofTenants, Whole: kind == ofAll, Request: c.request, RequestID: c.requestID})
+		if err != nil {
+			return nil, err
+		}
+		out, err := f(a, c.request.Context(), c, in)
 		return out, storeError(err)
-	}
+	}}
 }
 
 // operations is the table of what this API answers.
 func operations() map[string]operation {
 	return map[string]operation{
-		"CreateLogGroup":        with((*API).createLogGroup),
-		"CreateLogStream":       with((*API).createLogStream),
-		"DeleteLogGroup":        with((*API).deleteLogGroup),
-		"DeleteLogStream":       with((*API).deleteLogStream),
-		"DeleteRetentionPolicy": with((*API).deleteRetentionPolicy),
-		"DescribeLogGroups":     with((*API).describeLogGroups),
-		"DescribeLogStreams":    with((*API).describeLogStreams),
-		"FilterLogEvents":       with((*API).filterLogEvents),
-		"GetLogEvents":          with((*API).getLogEvents),
-		"PutLogEvents":          with((*API).putLogEvents),
-		"PutRetentionPolicy":    with((*API).putRetentionPolicy),
+		"CreateLogGroup":        with(ofAll, (*API).createLogGroup),
+		"CreateLogStream":       with(ofAll, (*API).createLogStream),
+		"DeleteLogGroup":        with(ofAll, (*API).deleteLogGroup),
+		"DeleteLogStream":       with(ofAll, (*API).deleteLogStream),
+		"DeleteRetentionPolicy": with(ofAll, (*API).deleteRetentionPolicy),
+		"DescribeLogGroups":     with(ofAll, (*API).describeLogGroups),
+		"DescribeLogStreams":    with(ofAll, (*API).describeLogStreams),
+		"FilterLogEvents":       with(ofTenants, (*API).filterLogEvents),
+		"GetLogEvents":          with(ofTenants, (*API).getLogEvents),
+		"PutLogEvents":          with(ofAll, (*API).putLogEvents),
+		"PutRetentionPolicy":    with(ofAll, (*API).putRetentionPolicy),
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/logs"
 )
 
@@ -50,10 +51,18 @@ func start(t testing.TB) *fixture {
 				return alcove.Caller{}, alcove.ClientError("UnrecognizedClientException", "The security token included in the request is invalid.")
 			}
 			return alcove.Caller{Account: account}, nil
-		}})
+		}, Authorize: everything})
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	return &fixture{store: store, url: server.URL, Client: client(server.URL, "AKIDGOOD")}
+}
+
+// everything may everybody.
+func everything(_ alcove.Caller, o auth.Operation) (*auth.Scope, error) {
+	if !strings.HasPrefix(o.Action, "logs:") || !strings.HasPrefix(o.Resource, "arn:aws:logs:us-east-1:"+account+":log-group:") || o.PerTenant == o.Whole {
+		return nil, fmt.Errorf("not what is to be authorised: %+v", o)
+	}
+	return nil, nil
 }
 
 func client(url, key string) *cloudwatchlogs.Client {
@@ -428,7 +437,7 @@ func FuzzHandler(f *testing.F) {
 	fx := start(f)
 	fx.fill()
 	api := New(Config{Store: fx.store, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
-		Authenticate: func(*http.Request, []byte) (alcove.Caller, error) { return alcove.Caller{}, nil }})
+		Authenticate: func(*http.Request, []byte) (alcove.Caller, error) { return alcove.Caller{}, nil }, Authorize: everything})
 	f.Fuzz(func(t *testing.T, name string, body []byte) {
 		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
 		r.Header["X-Amz-Target"] = []string{targetPrefix + name}

@@ -8,7 +8,7 @@ import (
 	"github.com/alcove-run/alcove/logs"
 )
 
-func (a *API) createLogGroup(ctx context.Context, _ alcove.Caller, in *groupInput) (any, error) {
+func (a *API) createLogGroup(ctx context.Context, _ *call, in *groupInput) (any, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}

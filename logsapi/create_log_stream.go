@@ -8,7 +8,7 @@ import (
 	"github.com/alcove-run/alcove/logs"
 )
 
-func (a *API) createLogStream(ctx context.Context, _ alcove.Caller, in *streamInput) (any, error) {
+func (a *API) createLogStream(ctx context.Context, _ *call, in *streamInput) (any, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}

@@ -2,11 +2,9 @@ package logsapi
 
 import (
 	"context"
-
-	"github.com/alcove-run/alcove"
 )
 
-func (a *API) deleteLogStream(ctx context.Context, _ alcove.Caller, in *streamInput) (any, error) {
+func (a *API) deleteLogStream(ctx context.Context, _ *call, in *streamInput) (any, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 
-	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/logs"
 )
 
@@ -36,7 +35,7 @@ type describeLogGroupsOutput struct {
 
 const standardClass = "STANDARD"
 
-func (a *API) describeLogGroups(ctx context.Context, _ alcove.Caller, in *describeLogGroupsInput) (any, error) {
+func (a *API) describeLogGroups(ctx context.Context, _ *call, in *describeLogGroupsInput) (any, error) {
 	var c checks
 	c.optional(in.LogGroupNamePrefix, "logGroupNamePrefix", c.group)
 	c.limit(in.Limit, "limit", 50)

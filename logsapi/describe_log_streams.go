@@ -3,7 +3,6 @@ package logsapi
 import (
 	"context"
 
-	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/logs"
 )
 
@@ -35,7 +34,7 @@ type describeLogStreamsOutput struct {
 // sequenceToken is what AWS still answers with and no longer looks at.
 const sequenceToken = "49039859627188593259520393595949253895935935926098433954"
 
-func (a *API) describeLogStreams(ctx context.Context, _ alcove.Caller, in *describeLogStreamsInput) (any, error) {
+func (a *API) describeLogStreams(ctx context.Context, _ *call, in *describeLogStreamsInput) (any, error) {
 	var c checks
 	c.optional(in.LogStreamNamePrefix, "logStreamNamePrefix", c.stream)
 	c.limit(in.Limit, "limit", 50)

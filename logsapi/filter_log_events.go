@@ -44,7 +44,7 @@ const (
 // startFromHead false.
 var newestFirstSince = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func (a *API) filterLogEvents(ctx context.Context, _ alcove.Caller, in *filterLogEventsInput) (any, error) {
+func (a *API) filterLogEvents(ctx context.Context, c *call, in *filterLogEventsInput) (any, error) {
 	q, err := a.filterQuery(in)
 	if err != nil {
 		return nil, err
@@ -57,6 +57,7 @@ func (a *API) filterLogEvents(ctx context.Context, _ alcove.Caller, in *filterLo
 		q.Match = p.match
 		q.Among = among(p)
 	}
+	q.Visible = c.visible()
 	page, err := a.Store.Query(ctx, q)
 	if err != nil {
 		return nil, err

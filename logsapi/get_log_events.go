@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/logs"
 )
 
@@ -38,18 +37,18 @@ const (
 	backward = "b/"
 )
 
-func (a *API) getLogEvents(ctx context.Context, _ alcove.Caller, in *getLogEventsInput) (any, error) {
-	var c checks
-	c.required(in.LogStreamName, "logStreamName", c.stream)
-	c.moment(in.StartTime, "startTime")
-	c.moment(in.EndTime, "endTime")
-	c.limit(in.Limit, "limit", logs.DefaultLimit)
-	group, err := in.resolve(a.Place, &c)
+func (a *API) getLogEvents(ctx context.Context, c *call, in *getLogEventsInput) (any, error) {
+	var check checks
+	check.required(in.LogStreamName, "logStreamName", check.stream)
+	check.moment(in.StartTime, "startTime")
+	check.moment(in.EndTime, "endTime")
+	check.limit(in.Limit, "limit", logs.DefaultLimit)
+	group, err := in.resolve(a.Place, &check)
 	if err != nil {
 		return nil, err
 	}
 	q := logs.Query{Group: group, Streams: []string{*in.LogStreamName}, Since: timeAt(in.StartTime, 0), Until: timeAt(in.EndTime, 0),
-		Limit: int(orZero(in.Limit)), NewestFirst: !orZero(in.StartFromHead)}
+		Limit: int(orZero(in.Limit)), NewestFirst: !orZero(in.StartFromHead), Visible: c.visible()}
 	if in.NextToken != nil {
 		from, ok := strings.CutPrefix(*in.NextToken, forward)
 		q.NewestFirst = !ok

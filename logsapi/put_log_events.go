@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/logs"
 )
 
@@ -36,7 +35,7 @@ const (
 	maxAhead       = 2 * time.Hour
 )
 
-func (a *API) putLogEvents(ctx context.Context, _ alcove.Caller, in *putLogEventsInput) (any, error) {
+func (a *API) putLogEvents(ctx context.Context, _ *call, in *putLogEventsInput) (any, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-
-	"github.com/alcove-run/alcove"
 )
 
 type putRetentionPolicyInput struct {
@@ -18,7 +16,7 @@ func retentions() []int64 {
 	return []int64{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 }
 
-func (a *API) putRetentionPolicy(ctx context.Context, _ alcove.Caller, in *putRetentionPolicyInput) (any, error) {
+func (a *API) putRetentionPolicy(ctx context.Context, _ *call, in *putRetentionPolicyInput) (any, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}

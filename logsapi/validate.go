@@ -181,3 +181,53 @@ func nameOf(p alcove.Place, identifier string) (name string, here bool) {
 func groupARN(p alcove.Place, name string) string {
 	return "arn:" + p.Partition + ":logs:" + p.Region + ":" + p.Account + ":log-group:" + name
 }
+
+// What inputs are about, as the Service Authorization Reference for CloudWatch
+// Logs has it: a group's ARN with :* behind it, or a stream's. A name that is not
+// there, or in a form that will be refused, stands for all.
+
+// subjectOf is the ARN of a group, or of a stream of it.
+func subjectOf(p alcove.Place, group string, stream *string) string {
+	if !groupName.MatchString(group) {
+		group = "*"
+	}
+	if stream != nil {
+		return groupARN(p, group) + ":log-stream:" + *stream
+	}
+	return groupARN(p, group) + ":*"
+}
+
+func (in *groupInput) about(p alcove.Place) string { return subjectOf(p, orZero(in.LogGroupName), nil) }
+
+func (in *streamInput) about(p alcove.Place) string {
+	return subjectOf(p, orZero(in.LogGroupName), in.LogStreamName)
+}
+
+// about is a group: a name and an identifier together are refused.
+func (g groupRef) about(p alcove.Place) string { return subjectOf(p, g.named(p), nil) }
+
+func (g groupRef) named(p alcove.Place) string {
+	if g.LogGroupIdentifier == nil {
+		return orZero(g.LogGroupName)
+	}
+	name, here := nameOf(p, *g.LogGroupIdentifier)
+	if !here || g.LogGroupName != nil {
+		return ""
+	}
+	return name
+}
+
+func (in *getLogEventsInput) about(p alcove.Place) string {
+	return subjectOf(p, in.named(p), in.LogStreamName)
+}
+
+// about is all groups, as on AWS.
+func (in *describeLogGroupsInput) about(p alcove.Place) string { return groupARN(p, "*") + ":*" }
+
+// visible says whose records are answered with; nil is everybody's.
+func (c *call) visible() func(alcove.Tenant) bool {
+	if c.scope.All() {
+		return nil
+	}
+	return c.scope.Sees
+}

@@ -1,6 +1,7 @@
 package nodeapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -32,7 +33,7 @@ func RecordOf(e logs.Event, isolated bool) Record {
 // logs answers GET logs?function=F[&tenant=T][&since=RFC3339][&follow=true] with
 // the records in the order of their times, a line each. With follow it goes on
 // with what is written from then on, until the client leaves.
-func (c Config) logs(w http.ResponseWriter, r *http.Request) error {
+func (c Config) logs(w http.ResponseWriter, r *request) error {
 	q := r.URL.Query()
 	ref, err := c.Place.ParseRef(q.Get("function"), "")
 	if err != nil {
@@ -43,6 +44,9 @@ func (c Config) logs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	query := logs.Query{Group: v.Config.Logging.Group}
+	if !r.scope.All() {
+		query.Visible = r.scope.Sees
+	}
 	if q.Has("tenant") {
 		t, err := alcove.ParseTenant(q.Get("tenant"))
 		if err != nil {
@@ -84,13 +88,24 @@ func (c Config) logs(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	_ = flush.Flush()
-	err = c.Logs.Follow(r.Context(), query, func(e logs.Event) error {
+	// What goes on ends with the key that it was begun with.
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	revoked := c.Revoked(r.caller)
+	go func() {
+		select {
+		case <-revoked:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err = c.Logs.Follow(ctx, query, func(e logs.Event) error {
 		if err := write(e); err != nil {
 			return err
 		}
 		return flush.Flush()
 	})
-	if r.Context().Err() != nil {
+	if ctx.Err() != nil {
 		return nil
 	}
 	return err

@@ -1,7 +1,10 @@
 // Package nodeapi is alcove's own API under /alcove/v1/: what AWS has no
 // operation for. It answers JSON and serves the command line and whoever else
 // wants to look at a node. All that it changes are settings of functions, which
-// the catalog keeps.
+// the catalog keeps, and access keys, which auth keeps.
+//
+// Every route of its table (routes.go) has an action of the prefix alcove: and is
+// authorised by it before it runs.
 //
 // It owns no state: environments and stocks are the pool's, log records the log
 // store's, findings the driver's.
@@ -17,6 +20,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/environment"
 	"github.com/alcove-run/alcove/logs"
 	"github.com/alcove-run/alcove/pool"
@@ -29,6 +33,11 @@ const Prefix = "/alcove/v1/"
 // Config is what the API answers from.
 type Config struct {
 	Authenticate func(r *http.Request, body []byte) (alcove.Caller, error)
+	// Authorize says whether a caller may do something, and what of tenants it
+	// sees then. Revoked is closed when its key is not accepted any more.
+	Authorize    func(caller alcove.Caller, o auth.Operation) (*auth.Scope, error)
+	Revoked      func(caller alcove.Caller) <-chan struct{}
+	Keys         Keys
 	Environments func() []environment.Status
 	Findings     func() []sandbox.Finding
 	// Stocks lists what is in stock of a function; SetStock sets its bounds, or
@@ -44,44 +53,6 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// New makes the API's handler.
-func New(cfg Config) http.Handler {
-	mux := http.NewServeMux()
-	for path, h := range map[string]func(*http.Request) (any, error){
-		"environments": cfg.environments,
-		"tenants":      cfg.tenants,
-		"findings":     cfg.findings,
-	} {
-		mux.Handle("GET "+Prefix+path, cfg.wrap(func(w http.ResponseWriter, r *http.Request) error {
-			answer, err := h(r)
-			if err != nil {
-				return err
-			}
-			w.Header().Set("Content-Type", "application/json")
-			return json.NewEncoder(w).Encode(answer)
-		}))
-	}
-	mux.Handle("GET "+Prefix+"logs", cfg.wrap(cfg.logs))
-	for method, h := range map[string]stockHandler{"GET": cfg.getStock, "PUT": cfg.putStock, "DELETE": cfg.deleteStock} {
-		mux.Handle(method+" "+Prefix+"functions/{name}/stock", cfg.stock(h))
-	}
-	mux.Handle(Prefix, cfg.wrap(func(_ http.ResponseWriter, r *http.Request) error {
-		return alcove.ClientError("UnknownOperationException", "alcove has no %s %s", r.Method, r.URL.Path)
-	}))
-	return mux
-}
-
-// wrap knows the caller before anything is answered, and gives errors their shape.
-func (c Config) wrap(h func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := c.Authenticate(r, nil)
-		if err == nil {
-			err = h(w, r)
-		}
-		c.answerError(w, r, err)
-	})
-}
-
 // answerError answers with err, if it is one.
 func (c Config) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
@@ -93,8 +64,10 @@ func (c Config) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	case e.Fault == alcove.FaultPlatform:
 		status = http.StatusInternalServerError
 		c.Log.Error("request failed", "path", r.URL.Path, "error", err)
-	case e.Code == alcove.CodeResourceNotFound, e.Code == "UnknownOperationException":
+	case e.Code == alcove.CodeResourceNotFound, e.Code == "UnknownOperationException", e.Code == auth.CodeNoSuchEntity:
 		status = http.StatusNotFound
+	case e.Code == auth.CodeEntityExists, e.Code == auth.CodeLimitExceeded:
+		status = http.StatusConflict
 	case strings.HasSuffix(e.Code, "TokenException"), strings.HasPrefix(e.Code, "AccessDenied"),
 		strings.HasPrefix(e.Code, "InvalidSignature"), e.Code == "UnrecognizedClientException":
 		status = http.StatusForbidden
@@ -129,8 +102,8 @@ type Environment struct {
 }
 
 // environments answers GET environments?function=F&tenant=T.
-func (c Config) environments(r *http.Request) (any, error) {
-	all, err := c.list(r)
+func (c Config) environments(q *request) (any, error) {
+	all, err := c.list(q)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +117,7 @@ func (c Config) environments(r *http.Request) (any, error) {
 	return map[string]any{"environments": all, "notEnforced": weak}, nil
 }
 
-func (c Config) list(r *http.Request) ([]Environment, error) {
+func (c Config) list(r *request) ([]Environment, error) {
 	q := r.URL.Query()
 	name := ""
 	if f := q.Get("function"); f != "" {
@@ -157,13 +130,13 @@ func (c Config) list(r *http.Request) ([]Environment, error) {
 	out := []Environment{}
 	for _, s := range c.Environments() {
 		if s.Version == nil { // blank: no function's
-			if name == "" && !q.Has("tenant") {
+			if name == "" && !q.Has("tenant") && r.scope.All() {
 				out = append(out, Environment{ID: s.ID, Shape: s.Shape.String(), State: s.State.String(), Frozen: s.Frozen, Isolation: s.Isolation,
 					Created: s.Created, MemoryBytes: s.Memory})
 			}
 			continue
 		}
-		if name != "" && s.Version.Name != name || q.Has("tenant") && string(s.Tenant) != q.Get("tenant") {
+		if !r.scope.Sees(s.Tenant) || name != "" && s.Version.Name != name || q.Has("tenant") && string(s.Tenant) != q.Get("tenant") {
 			continue
 		}
 		out = append(out, Environment{
@@ -192,7 +165,7 @@ type Tenant struct {
 }
 
 // tenants answers GET tenants?function=F.
-func (c Config) tenants(r *http.Request) (any, error) {
+func (c Config) tenants(r *request) (any, error) {
 	all, err := c.list(r)
 	if err != nil {
 		return nil, err
@@ -221,6 +194,6 @@ func (c Config) tenants(r *http.Request) (any, error) {
 }
 
 // findings answers GET findings.
-func (c Config) findings(*http.Request) (any, error) {
+func (c Config) findings(*request) (any, error) {
 	return map[string]any{"findings": c.Findings()}, nil
 }

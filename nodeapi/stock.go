@@ -1,17 +1,8 @@
 package nodeapi
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"io"
-	"net/http"
-
 	"github.com/alcove-run/alcove"
 )
-
-// maxSetting bounds the body of a request that sets something, in bytes.
-const maxSetting = 4 << 10
 
 // Stock is a function's stock in an answer.
 type Stock struct {
@@ -33,44 +24,13 @@ type VersionStock struct {
 	Wanted  int    `json:"wanted"`
 }
 
-// stockHandler does one method of functions/{name}/stock, for a caller who may.
-type stockHandler func(r *http.Request, caller alcove.Caller, function string, body []byte) error
-
-// stock reads a request about a function's stock, has h do what it asks for, and
-// answers with the stock as it is then.
-func (c Config) stock(h stockHandler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := func() (Stock, error) {
-			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxSetting))
-			if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-				return Stock{}, alcove.InvalidParameter("The request is longer than %d bytes.", tooLarge.Limit)
-			}
-			if err != nil {
-				return Stock{}, alcove.InvalidParameter("The request was cut short.")
-			}
-			caller, err := c.Authenticate(r, body)
-			if err != nil {
-				return Stock{}, err
-			}
-			ref, err := c.Place.ParseRef(r.PathValue("name"), "")
-			if err != nil {
-				return Stock{}, err
-			}
-			if ref.Qualifier != "" {
-				return Stock{}, alcove.InvalidParameter("A stock is set for a function, not for a version or an alias.")
-			}
-			if err := h(r, caller, ref.Name, body); err != nil {
-				return Stock{}, err
-			}
-			return c.stockOf(ref.Name)
-		}()
-		if err != nil {
-			c.answerError(w, r, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(answer) // the connection is the client's
-	})
+// stocked is the function of a path, by its name.
+func (c Config) stocked(r *request) (string, error) {
+	ref, err := c.Place.ParseRef(r.PathValue("name"), "")
+	if err == nil && ref.Qualifier != "" {
+		err = alcove.InvalidParameter("A stock is set for a function, not for a version or an alias.")
+	}
+	return ref.Name, err
 }
 
 // stockOf tells how a function's stock stands.
@@ -87,26 +47,41 @@ func (c Config) stockOf(name string) (Stock, error) {
 	return s, nil
 }
 
-// getStock answers GET functions/F/stock.
-func (c Config) getStock(*http.Request, alcove.Caller, string, []byte) error { return nil }
+// getStock answers GET functions/F/stock, as the others do, with the stock as it
+// is then.
+func (c Config) getStock(r *request) (any, error) {
+	name, err := c.stocked(r)
+	if err != nil {
+		return nil, err
+	}
+	return c.stockOf(name)
+}
 
 // putStock answers PUT functions/F/stock with {"min": N, "max": N}. A member that
 // is left out is taken back: min is 0 then, max the node's.
-func (c Config) putStock(r *http.Request, caller alcove.Caller, name string, body []byte) error {
-	in := json.NewDecoder(bytes.NewReader(body))
-	in.DisallowUnknownFields()
+func (c Config) putStock(r *request) (any, error) {
+	name, err := c.stocked(r)
+	if err != nil {
+		return nil, err
+	}
 	var s *alcove.Stock
-	err := in.Decode(&s)
-	if err == nil && in.More() {
-		err = errors.New("more than one value")
+	if err := r.read(&s); err != nil || s == nil {
+		return nil, alcove.ClientError(alcove.CodeInvalidRequestContent, `The request has to be a JSON object with "min" and "max", both whole numbers.`)
 	}
-	if err != nil || s == nil {
-		return alcove.ClientError(alcove.CodeInvalidRequestContent, `The request has to be a JSON object with "min" and "max", both whole numbers.`)
+	if err := c.SetStock(r.Context(), r.caller, name, s); err != nil {
+		return nil, err
 	}
-	return c.SetStock(r.Context(), caller, name, s)
+	return c.stockOf(name)
 }
 
 // deleteStock answers DELETE functions/F/stock: the node decides again.
-func (c Config) deleteStock(r *http.Request, caller alcove.Caller, name string, _ []byte) error {
-	return c.SetStock(r.Context(), caller, name, nil)
+func (c Config) deleteStock(r *request) (any, error) {
+	name, err := c.stocked(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.SetStock(r.Context(), r.caller, name, nil); err != nil {
+		return nil, err
+	}
+	return c.stockOf(name)
 }

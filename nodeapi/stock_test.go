@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/pool"
 )
 
@@ -24,6 +25,12 @@ func (o *oneFunction) config() Config {
 				return alcove.Caller{}, alcove.ClientError("InvalidSignatureException", "no")
 			}
 			return alcove.Caller{ARN: "me"}, nil
+		},
+		Authorize: func(caller alcove.Caller, o auth.Operation) (*auth.Scope, error) {
+			if caller.ARN != "me" || !strings.HasPrefix(o.Action, "alcove:") || (o.Resource == "") == (o.Function.Name == "") {
+				return nil, errors.New("not what is to be authorised")
+			}
+			return nil, nil
 		},
 		Function: func(name string) (*alcove.Function, error) {
 			if name != o.f.Name {
@@ -103,8 +110,8 @@ func TestStockRefusesAndChangesNothing(t *testing.T) {
 		{"PUT", "functions/f/stock", `{"min":1}{"min":2}`, "", 400, alcove.CodeInvalidRequestContent},
 		{"PUT", "functions/f/stock", `null`, "", 400, alcove.CodeInvalidRequestContent},
 		{"PUT", "functions/f/stock", ``, "", 400, alcove.CodeInvalidRequestContent},
-		{"PUT", "functions/f/stock", strings.Repeat(" ", maxSetting+1), "", 400, "longer than 4096 bytes"},
-		{"POST", "functions/f/stock", `{"min":1}`, "signed ", 404, "UnknownOperationException"},
+		{"PUT", "functions/f/stock", strings.Repeat(" ", maxBody+1), "", 400, "longer than 65536 bytes"},
+		{"POST", "functions/f/stock", `{"min":1}`, "", 404, "UnknownOperationException"},
 	} {
 		if c.signature == "" && c.code != 403 {
 			c.signature = "signed " + c.body

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
 )
 
 // Config is what an [API] is made from.
@@ -22,6 +23,9 @@ type Config struct {
 	// Authenticate says who made a request whose whole body is given. Its
 	// errors are *[alcove.Error].
 	Authenticate func(r *http.Request, body []byte) (alcove.Caller, error)
+	// Authorize keeps a record of the call. Nobody is refused, as on AWS:
+	// GetCallerIdentity needs no permission.
+	Authorize func(caller alcove.Caller, o auth.Operation) (*auth.Scope, error)
 	// Log gets what is the platform's fault.
 	Log *slog.Logger
 }
@@ -53,7 +57,7 @@ type identity struct {
 // ServeHTTP answers a request of the query protocol.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := uuid.NewString()
-	caller, err := a.answer(w, r)
+	caller, err := a.answer(w, r, requestID)
 	if err != nil {
 		a.writeError(w, requestID, err)
 		return
@@ -61,7 +65,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, http.StatusOK, requestID, identity{Namespace: namespace, ARN: caller.ARN, UserID: caller.UserID, Account: caller.Account, RequestID: requestID})
 }
 
-func (a *API) answer(w http.ResponseWriter, r *http.Request) (alcove.Caller, error) {
+func (a *API) answer(w http.ResponseWriter, r *http.Request, requestID string) (alcove.Caller, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" || r.Method != http.MethodPost {
 		return alcove.Caller{}, alcove.ClientError("MalformedQueryString", "A request is a POST of a form.")
 	}
@@ -91,7 +95,8 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request) (alcove.Caller, err
 		return alcove.Caller{}, alcove.ClientError("InvalidAction", "Could not find operation %.64q for version %.32q. Only GetCallerIdentity for version %q is here.",
 			action, form.Get("Version"), version)
 	}
-	return caller, nil
+	_, err = a.Authorize(caller, auth.Operation{Action: "sts:GetCallerIdentity", Resource: "*", Free: true, Request: r, RequestID: requestID})
+	return caller, err
 }
 
 // failure is an error of the query protocol.

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
 )
 
 // fakeAuth answers with one caller, or one error.
@@ -34,12 +35,19 @@ func (f *fakeAuth) Authenticate(_ *http.Request, body []byte) (alcove.Caller, er
 	return alcove.Caller{AccessKeyID: "AKIA", Account: "000000000000", ARN: "arn:aws:iam::000000000000:root", UserID: "000000000000"}, nil
 }
 
+func (f *fakeAuth) Authorize(caller alcove.Caller, o auth.Operation) (*auth.Scope, error) {
+	if caller.AccessKeyID != "AKIA" || o.Action != "sts:GetCallerIdentity" || !o.Free || o.RequestID == "" {
+		return nil, errors.New("not what is to be recorded")
+	}
+	return nil, nil
+}
+
 func start(t *testing.T) (*fakeAuth, *bytes.Buffer, *httptest.Server, *sts.Client) {
 	t.Helper()
-	auth, log := &fakeAuth{}, &bytes.Buffer{}
-	srv := httptest.NewServer(New(Config{Authenticate: auth.Authenticate, Log: slog.New(slog.NewTextHandler(log, nil))}))
+	fake, log := &fakeAuth{}, &bytes.Buffer{}
+	srv := httptest.NewServer(New(Config{Authenticate: fake.Authenticate, Authorize: fake.Authorize, Log: slog.New(slog.NewTextHandler(log, nil))}))
 	t.Cleanup(srv.Close)
-	return auth, log, srv, sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), Retryer: aws.NopRetryer{},
+	return fake, log, srv, sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: aws.String(srv.URL), Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider("AKIA", "secret", "")})
 }
 
@@ -124,7 +132,7 @@ func TestRefuses(t *testing.T) {
 func FuzzRequest(f *testing.F) {
 	f.Add("application/x-www-form-urlencoded; charset=utf-8", "Action=GetCallerIdentity&Version=2011-06-15")
 	f.Add("application/x-www-form-urlencoded", "Action=\x00\xff<>&Version=]]>")
-	api := New(Config{Authenticate: (&fakeAuth{}).Authenticate, Log: slog.New(slog.DiscardHandler)})
+	api := New(Config{Authenticate: (&fakeAuth{}).Authenticate, Authorize: (&fakeAuth{}).Authorize, Log: slog.New(slog.DiscardHandler)})
 	f.Fuzz(func(t *testing.T, kind, body string) {
 		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
 		r.Header.Set("Content-Type", kind)

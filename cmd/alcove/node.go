@@ -239,8 +239,33 @@ func (n *node) openCatalog(ctx context.Context) error {
 		return err
 	}
 	n.opened(closes(n.catalog))
-	n.auth, err = auth.Open(auth.Config{File: n.path(rootKeyFile), Mode: auth.Mode(n.cfg.Auth), Place: n.cfg.place()})
-	return err
+	n.auth, err = auth.Open(ctx, auth.Config{
+		File: n.path(rootKeyFile), Mode: auth.Mode(n.cfg.Auth), Place: n.cfg.place(), Keys: st.Bucket(auth.KeysBucket),
+		Tags: n.tags, ResourcePolicy: n.resourcePolicy, Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.opened(closes(n.auth))
+	return nil
+}
+
+// tags are those of a function, for conditions of policies.
+func (n *node) tags(function string) map[string]string {
+	f, err := n.catalog.Function(function)
+	if err != nil {
+		return nil
+	}
+	return f.Tags
+}
+
+// resourcePolicy is the policy that belongs to a function or a qualifier of it.
+func (n *node) resourcePolicy(ref alcove.Ref) string {
+	p, err := n.catalog.Policy(ref)
+	if err != nil { // there is none
+		return ""
+	}
+	return p.Document
 }
 
 // openPool opens what runs invocations.
@@ -369,10 +394,11 @@ func (n *node) openListener(context.Context) (err error) {
 			Auth: n.auth, Catalog: n.catalog, Artifacts: n.artifacts, Invoker: n.invoker, Provisioner: n.pool,
 			Runtimes: n.runtimes, Place: place, Concurrency: n.cfg.Concurrency, Log: n.log,
 		}),
-		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Place: place, Log: n.log}),
-		STS:  stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Log: n.log}),
+		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Place: place, Log: n.log}),
+		STS:  stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Log: n.log}),
 		Node: nodeapi.New(nodeapi.Config{
-			Authenticate: n.auth.Authenticate, Environments: n.pool.Status, Findings: n.driver.Findings,
+			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Keys: n.auth,
+			Environments: n.pool.Status, Findings: n.driver.Findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
 			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Place: place, Log: n.log,
 		}),

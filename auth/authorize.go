@@ -1,0 +1,235 @@
+package auth
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth/policy"
+)
+
+// Operation is what a caller wants to do.
+type Operation struct {
+	Action string // such as lambda:InvokeFunction
+	// Function is what it is about, or Resource is: an ARN, or "*" for what has
+	// none. One of them is set.
+	Function alcove.Ref
+	Resource string
+	Tenant   alcove.Tenant // the tenant that the request names, if it does
+
+	// PerTenant marks what answers with records that belong to tenants: the
+	// caller may if it may for some tenant, and sees what its [Scope] sees.
+	// Whole marks what would tell of all tenants at once, or do for all: a key
+	// that is bound to tenants may not, whatever its policy says of it.
+	PerTenant, Whole bool
+	// Invocation marks a run of a function: the function's own policy is looked at
+	// as well. Reported marks one that has a report if it is allowed and runs, which
+	// then is its record: the path of invocations waits for no other.
+	Invocation, Reported bool
+	// Free is for every caller.
+	Free bool
+
+	Request   *http.Request
+	RequestID string
+}
+
+// Record is what is kept of a call.
+type Record struct {
+	Time        time.Time     `json:"time"`
+	RequestID   string        `json:"requestId,omitempty"`
+	Caller      string        `json:"caller"` // an ARN
+	AccessKeyID string        `json:"accessKeyId,omitempty"`
+	Source      string        `json:"source,omitempty"` // an IP address
+	Action      string        `json:"action"`
+	Resource    string        `json:"resource"`
+	Tenant      alcove.Tenant `json:"tenant,omitempty"`
+	Allowed     bool          `json:"allowed"`
+	// Reason is why it was not allowed, or what became of an invocation.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Scope is what a caller sees of what belongs to tenants. Nil sees everything.
+type Scope struct {
+	document *policy.Document
+	request  policy.Request
+}
+
+// All says that there is nothing to leave out.
+func (s *Scope) All() bool { return s == nil }
+
+// Sees says whether the caller may see what belongs to a tenant; the empty
+// tenant's is what belongs to none.
+func (s *Scope) Sees(t alcove.Tenant) bool {
+	if s == nil {
+		return true
+	}
+	r := s.request
+	r.AnyTenant, r.Tenant = false, string(t)
+	return s.document.Covers(string(t)) && s.document.Decide(&r) == policy.Allowed
+}
+
+// Authorize says whether a caller may do something, after it has recorded the
+// call. Its errors are *[alcove.Error]: AccessDeniedException in AWS's words, or
+// that the call could not be recorded. What a caller sees of tenants is in the
+// scope.
+//
+// The root key may do everything and costs no evaluation.
+func (a *Auth) Authorize(caller alcove.Caller, o Operation) (*Scope, error) {
+	if caller.AccessKeyID == a.root.ID || a.config.Mode == ModeNone {
+		if o.Reported {
+			return nil, nil
+		}
+		if err := a.record(caller, &o, nil); err != nil {
+			// Whoever mends a node whose disk is full is not locked out of it.
+			a.config.Log.Error("call is not in the audit log", "action", o.Action, "requestId", o.RequestID, "error", err)
+		}
+		return nil, nil
+	}
+	p := a.find(caller.AccessKeyID)
+	if p == nil {
+		return nil, unrecognized() // deleted since it signed
+	}
+	r := a.request(p, caller, &o)
+	denied := a.decide(p, &r, &o)
+	if denied == nil && o.Reported {
+		return nil, nil
+	}
+	if err := a.record(caller, &o, denied); err != nil && denied == nil {
+		return nil, alcove.PlatformError(fmt.Errorf("auth: the call cannot be recorded: %w", err))
+	}
+	if denied != nil {
+		return nil, denied
+	}
+	if p.policy.Scoped() && !o.Free {
+		return &Scope{document: p.policy, request: r}, nil
+	}
+	return nil, nil
+}
+
+// request is o as policies look at it.
+func (a *Auth) request(p *principal, caller alcove.Caller, o *Operation) policy.Request {
+	r := policy.Request{
+		Action: o.Action, Resource: a.resourceOf(o), Tenant: string(o.Tenant), AnyTenant: o.PerTenant,
+		Principal: policy.Principal{ARN: caller.ARN, Account: caller.Account, UserID: caller.UserID, Name: p.key.Name},
+		Time:      a.config.Now(), Source: caller.Source, Region: a.config.Place.Region,
+	}
+	r.Secure = o.Request != nil && o.Request.TLS != nil
+	if o.Function.Name != "" {
+		r.FunctionARN = a.config.Place.FunctionARN(o.Function.Name)
+		if a.config.Tags != nil {
+			r.Tags = a.config.Tags(o.Function.Name)
+		}
+	}
+	return r
+}
+
+// resourceOf is the ARN of what o is about.
+func (a *Auth) resourceOf(o *Operation) string {
+	switch {
+	case o.Resource != "":
+		return o.Resource
+	case o.Function.Qualifier != "":
+		return a.config.Place.FunctionARN(o.Function.Name) + ":" + o.Function.Qualifier
+	}
+	return a.config.Place.FunctionARN(o.Function.Name)
+}
+
+// decide gives the reason why a request is not allowed, or nil.
+func (a *Auth) decide(p *principal, r *policy.Request, o *Operation) error {
+	if o.Free {
+		return nil
+	}
+	identity := p.policy.Decide(r)
+	if identity == policy.Denied {
+		return notAuthorized(r, "with an explicit deny in an identity-based policy")
+	}
+	if o.Whole && p.policy.Scoped() {
+		return notAuthorized(r, "because the key is bound to tenants by lambda:TenantId, and this concerns all of them")
+	}
+	if o.Invocation {
+		switch a.resourcePolicy(o.Function).Decide(r) {
+		case policy.Denied:
+			return notAuthorized(r, "with an explicit deny in a resource-based policy")
+		case policy.Allowed:
+			// A key that is bound to tenants stays bound.
+			if p.policy.Covers(string(o.Tenant)) {
+				return nil
+			}
+		}
+	}
+	if identity != policy.Allowed {
+		return notAuthorized(r, "because no identity-based policy allows the "+r.Action+" action")
+	}
+	return nil
+}
+
+func notAuthorized(r *policy.Request, why string) *alcove.Error {
+	return alcove.ClientError(CodeAccessDenied, "User: %s is not authorized to perform: %s on resource: %s %s", r.Principal.ARN, r.Action, r.Resource, why)
+}
+
+// resourcePolicy is the policy of a function or a qualifier, compiled when its
+// text changes.
+type resourcePolicy struct {
+	text     string
+	document *policy.Document
+}
+
+// denyAll stands for a policy that cannot be read.
+const denyAll = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}`
+
+func (a *Auth) resourcePolicy(ref alcove.Ref) *policy.Document {
+	if a.config.ResourcePolicy == nil {
+		return nil
+	}
+	text := a.config.ResourcePolicy(ref)
+	if text == "" {
+		return nil
+	}
+	if known, ok := a.resource.Load(ref); ok && known.(*resourcePolicy).text == text {
+		return known.(*resourcePolicy).document
+	}
+	d, err := policy.ParseResource(text)
+	if err != nil {
+		a.config.Log.Error("policy of a function cannot be read: nobody but the root key may invoke it", "function", ref.Name, "qualifier", ref.Qualifier, "error", err)
+		if d, err = policy.ParseResource(denyAll); err != nil { // a constant
+			panic(err)
+		}
+	}
+	a.resource.Store(ref, &resourcePolicy{text, d})
+	return d
+}
+
+// Failed records an invocation that was allowed and was not run: it has no
+// report.
+func (a *Auth) Failed(caller alcove.Caller, o Operation, why error) {
+	r := a.recordOf(caller, &o)
+	r.Allowed, r.Reason = true, alcove.AsError(why).Code
+	if a.config.Record == nil {
+		return
+	}
+	if err := a.config.Record(r); err != nil {
+		a.config.Log.Error("call is not in the audit log", "action", o.Action, "requestId", o.RequestID, "error", err)
+	}
+}
+
+func (a *Auth) recordOf(caller alcove.Caller, o *Operation) Record {
+	r := Record{Time: a.config.Now().UTC(), RequestID: o.RequestID, Caller: caller.ARN, AccessKeyID: caller.AccessKeyID,
+		Action: o.Action, Resource: a.resourceOf(o), Tenant: o.Tenant, Allowed: true}
+	if caller.Source.IsValid() {
+		r.Source = caller.Source.String()
+	}
+	return r
+}
+
+// record keeps the record of a call, which was denied or not.
+func (a *Auth) record(caller alcove.Caller, o *Operation, denied error) error {
+	if a.config.Record == nil {
+		return nil
+	}
+	r := a.recordOf(caller, o)
+	if denied != nil {
+		r.Allowed, r.Reason = false, alcove.AsError(denied).Message
+	}
+	return a.config.Record(r)
+}
