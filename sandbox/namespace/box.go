@@ -31,10 +31,11 @@ type box struct {
 
 	// Of a sandbox that is forked from a template; main is the program then, and
 	// proc what was to become its first process and only waits.
-	template *template // while it is needed
-	main     *os.Process
-	sync     *net.UnixConn
-	unforked string // why it was not forked although it could be
+	template   *template // while it is needed
+	main       *os.Process
+	sync       *net.UnixConn
+	unforked   string // why it was not forked although it could be
+	forkFailed error  // until it is told
 
 	done chan struct{}
 	exit sandbox.Exit // once done is closed

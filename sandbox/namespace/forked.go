@@ -23,17 +23,28 @@ const forkMax = 10 * time.Second
 // and if not although Spec.Template asked for it, why.
 func (b *box) Forked() (bool, string) { return b.main != nil, b.unforked }
 
-// forkInto has the program forked into the namespaces that the launcher has
-// prepared; the message brings the Landlock rules that it made there. If that
-// fails, the launcher executes the program after all.
+// forkAhead has the program forked while the launcher still builds the sandbox
+// that it is for.
+func (b *box) forkAhead() {
+	if b.template != nil {
+		b.forkFailed = b.fork()
+	}
+}
+
+// forkInto lets the forked program into the sandbox, which has been built; the
+// message brings the Landlock rules that the launcher has made there. If it cannot
+// be, the launcher executes the program after all.
 func (b *box) forkInto(oob []byte) error {
 	rules, err := fileFrom(oob)
 	if err != nil {
 		return fmt.Errorf("landlock: %w", err)
 	}
 	defer rules.Close()
+	if err = b.forkFailed; err == nil {
+		err = b.letIn(rules)
+	}
 	answer, why := byte(1), ""
-	if err = b.fork(rules); err != nil {
+	if err != nil {
 		why = fmt.Sprintf("forking failed: %v", err)
 		b.driver.conf.Log.Warn("a sandbox is started without its template", "sandbox", b.spec.ID, "error", err)
 		err = b.endMain()
@@ -50,9 +61,8 @@ func (b *box) forkInto(oob []byte) error {
 	return nil
 }
 
-// fork makes b.main and b.sync, and maps the ids of the new process, which waits
-// then.
-func (b *box) fork(rules *os.File) error {
+// fork makes b.main, which waits to be let in, and b.sync, which it waits at.
+func (b *box) fork() error {
 	sync, theirs, err := socketPair("fork")
 	if err != nil {
 		return err
@@ -74,31 +84,38 @@ func (b *box) fork(rules *os.File) error {
 	}
 	var pid int
 	herr := b.proc.WithHandle(func(pidfd uintptr) {
-		packet, fds := b.forkOrder(rules, groups)
-		fds[0], fds[2] = int(theirs.Fd()), int(pidfd)
+		packet, fds := b.forkOrder(groups)
+		fds[0], fds[1] = int(theirs.Fd()), int(pidfd)
 		pid, err = b.template.fork(packet, fds...)
 	})
 	if err = errors.Join(herr, err); err != nil {
 		return err
 	}
-	if b.main, err = os.FindProcess(pid); err != nil {
+	b.main, err = os.FindProcess(pid)
+	return err
+}
+
+// letIn has the forked process enter the sandbox's namespaces and a user namespace
+// of its own, and maps the ids there. It waits then.
+func (b *box) letIn(rules *os.File) error {
+	if err := b.sync.SetDeadline(time.Now().Add(forkMax)); err != nil {
 		return err
 	}
-	if err := sync.SetDeadline(time.Now().Add(forkMax)); err != nil {
-		return err
+	if _, _, err := b.sync.WriteMsgUnix([]byte{'B'}, unix.UnixRights(int(rules.Fd())), nil); err != nil {
+		return fmt.Errorf("the forked process ended: %w", err)
 	}
 	if err := b.hear('U'); err != nil {
 		return err
 	}
-	return b.mapIDs(pid)
+	return b.mapIDs(b.main.Pid)
 }
 
 // forkOrder is the packet for a template, and the descriptors that go with it:
-// synchronisation, rules, the launcher (the caller puts in the first and the
-// third), stdout, stderr, the log, the cgroup to be born in, those to enter.
-func (b *box) forkOrder(rules *os.File, groups []*os.File) ([]byte, []int) {
+// synchronisation and the launcher (which the caller puts in), stdout, stderr, the
+// log, the cgroup to be born in, those to enter.
+func (b *box) forkOrder(groups []*os.File) ([]byte, []int) {
 	spec := &b.spec
-	fds := []int{-1, int(rules.Fd()), -1, int(spec.Stdout.Fd()), int(spec.Stderr.Fd())}
+	fds := []int{-1, -1, int(spec.Stdout.Fd()), int(spec.Stderr.Fd())}
 	var log, cgroup uint64
 	if spec.Log != nil {
 		fds, log = append(fds, int(spec.Log.Fd())), 1

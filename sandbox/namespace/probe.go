@@ -41,6 +41,7 @@ func (d *Driver) probe(ctx context.Context) error {
 	add(sandbox.Finding{Name: "namespaces", State: sandbox.OK, Detail: "user, mount, pid, network, ipc, uts and cgroup namespaces for each sandbox"})
 	add(d.userFinding())
 	add(d.lateFinding())
+	add(d.templateFinding())
 	add(sandbox.Finding{Name: "seccomp", State: sandbox.OK, Detail: "a list of allowed system calls, all others refused"})
 	add(landlockFinding())
 	add(tmp)
@@ -81,6 +82,17 @@ func (d *Driver) lateFinding() sandbox.Finding {
 		Detail: "sandboxes are made for one function each, from the start: entering their mount namespaces afterwards needs root's rights",
 		Fix:    "run as root",
 	}
+}
+
+func (d *Driver) templateFinding() sandbox.Finding {
+	if why := d.templates.none; why != "" {
+		return sandbox.Finding{
+			Name: "templates", State: sandbox.Degraded,
+			Detail: "every Python environment starts an interpreter of its own: " + why,
+			Fix:    "run as root, on a kernel with Landlock switched on",
+		}
+	}
+	return sandbox.Finding{Name: "templates", State: sandbox.OK, Detail: "Python environments are forked from an interpreter that is up, where that can be forked"}
 }
 
 func landlockFinding() sandbox.Finding {

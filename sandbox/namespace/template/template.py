@@ -5,8 +5,9 @@
 #
 # An order is words of 64 bits, a header and then the calls that confine a program
 # (package launch, Tape). With it come descriptors, which have to arrive with the
-# numbers from 4 on: SYNC, RULES, HOME, stdout, stderr, then as the header says the
-# log, the cgroup to be born in, and files of cgroups to enter.
+# numbers from 4 on: SYNC, HOME, stdout, stderr, then as the header says the log, the
+# cgroup to be born in, and files of cgroups to enter. The sandbox may still be in the
+# making then: the child is told through SYNC when it may go into it.
 
 def _fork_sandboxes():
     import _socket
@@ -15,7 +16,7 @@ def _fork_sandboxes():
     import os
     import sys
 
-    CONTROL, SYNC, RULES, HOME, FIRST = 3, 4, 5, 6, 4
+    CONTROL, SYNC, HOME, RULES, FIRST = 3, 4, 5, 5, 4
     PARENT, CHILD_CLEARTID, CHILD_SETTID, INTO_CGROUP = 0x8000, 0x200000, 0x1000000, 0x200000000
     NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
         0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
@@ -56,14 +57,14 @@ def _fork_sandboxes():
     def forked(order, fds):
         """0 in the child, its number in the template."""
         log, cgroup, tasks, get_robust, set_robust = order[:5]
-        if fds != list(range(FIRST, FIRST + 5 + log + cgroup + tasks)):
+        if fds != list(range(FIRST, FIRST + 4 + log + cgroup + tasks)):
             raise OSError(0, "descriptors %r" % fds)
         args = (ctypes.c_uint64 * 11)()
         args[0] = PARENT | CHILD_SETTID | CHILD_CLEARTID
         args[2] = tid.value
         if cgroup:
             args[0] |= INTO_CGROUP
-            args[10] = fds[5 + log]
+            args[10] = fds[4 + log]
         robust = (ctypes.c_uint64 * 2)()
         kernel(get_robust, 0, ctypes.addressof(robust), ctypes.addressof(robust) + 8)
         check(libc.setns(HOME, NEWPID))
@@ -86,18 +87,25 @@ def _fork_sandboxes():
 
     def confine(order, fds):
         log, cgroup = order[:2]
-        for fd in fds[5 + log + cgroup:]:
+        for fd in fds[4 + log + cgroup:]:
             os.write(fd, b"0")
+        sync = _socket.socket(fileno=SYNC)
+        built, notes, _, _ = sync.recvmsg(1, _socket.CMSG_SPACE(4))
+        sync.detach()
+        if built != b"B":
+            os._exit(127)
+        rules = memoryview(notes[0][2]).cast("i")[0]
         check(libc.setns(HOME, NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWNET))
         check(libc.unshare(NEWUSER))
         control.detach()
-        os.dup2(fds[3], 1)
-        os.dup2(fds[4], 2)
+        os.dup2(rules, RULES)
+        os.dup2(fds[2], 1)
+        os.dup2(fds[3], 2)
         if log:
-            os.dup2(fds[5], 3)
+            os.dup2(fds[4], 3)
         else:
             os.close(3)
-        kernel(CLOSE_RANGE, HOME, 0xffffffff)
+        kernel(CLOSE_RANGE, RULES + 1, 0xffffffff)
         os.write(SYNC, b"U")
         if os.read(SYNC, 1) != b"G":
             os._exit(127)
