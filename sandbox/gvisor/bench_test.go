@@ -158,6 +158,8 @@ func benchmarkCreate(b *testing.B, tcp bool) {
 	report(b, "cpu", cpu) // says more than times do on a machine that has other work
 	for name, get := range map[string]func(Trace) time.Duration{
 		"prepare": func(t Trace) time.Duration { return t.Prepare },
+		"launch":  func(t Trace) time.Duration { return t.Launch },
+		"finish":  func(t Trace) time.Duration { return t.Finish },
 		"cgroup":  func(t Trace) time.Duration { return t.Cgroup },
 		"create":  func(t Trace) time.Duration { return t.Create },
 		"start":   func(t Trace) time.Duration { return t.Start },

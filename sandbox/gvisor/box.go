@@ -51,9 +51,11 @@ type box struct {
 	done        chan struct{} // closed after exit is set
 	exit        sandbox.Exit
 	killed      atomic.Bool   // by Destroy
-	frozen      atomic.Bool   // by Freeze
 	outOfMemory atomic.Bool   // by watchMemory
 	reaped      chan struct{} // closed when no process is left to wait for
+
+	freezer sync.Mutex // held by whoever needs it frozen, or running
+	frozen  bool       // by Freeze
 
 	mu      sync.Mutex // held while removing
 	removed bool
@@ -79,13 +81,17 @@ func (b *box) Exit() sandbox.Exit {
 
 // Freeze implements sandbox.Sandbox.
 func (b *box) Freeze() error {
-	b.frozen.Store(true)
+	b.freezer.Lock()
+	defer b.freezer.Unlock()
+	b.frozen = true
 	return b.group.StopRunning()
 }
 
 // Thaw implements sandbox.Sandbox.
 func (b *box) Thaw() error {
-	b.frozen.Store(false)
+	b.freezer.Lock()
+	defer b.freezer.Unlock()
+	b.frozen = false
 	return b.group.Thaw()
 }
 

@@ -48,6 +48,8 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 		return nil, errors.Join(fmt.Errorf("gvisor: sandbox %s: %w", spec.ID, err), b.remove())
 	}
 	b.trace.Total = time.Since(began)
+	t := b.trace
+	b.trace.Finish = t.Total - t.Prepare - t.Launch - t.Cgroup - t.Create - t.Start
 	b.watch()
 	return made, nil
 }
@@ -108,13 +110,14 @@ func (b *box) create(ctx context.Context, spec sandbox.Spec) error {
 			b.driver.conf.Log.Warn("a sandbox that is out of memory may lose single processes", "err", err)
 		})
 	}
-	prepared := time.Since(began)
+	prepared, launched := time.Since(began), monotonic()
 	ans, err := b.runStarter(ctx, spec)
 	if err != nil {
 		return err
 	}
 	b.trace = ans.Trace
 	b.trace.Prepare = prepared
+	b.trace.Launch = ans.Received - launched
 	return b.adopt(ans)
 }
 

@@ -242,15 +242,13 @@ func (b *blank) specialise(mounts []sandbox.Mount, limits sandbox.Limits) error 
 	if err := b.group.Set(cgroup.Limits{Memory: limits.Memory + memoryOverhead, CPU: limits.CPU}); err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
-	if b.frozen.Load() {
+	b.freezer.Lock()
+	defer b.freezer.Unlock()
+	if b.frozen {
 		if err := b.group.Thaw(); err != nil {
 			return err
 		}
-		defer func() {
-			if b.frozen.Load() {
-				_ = b.group.Freeze() // or it runs, which costs a little
-			}
-		}()
+		defer func() { _ = b.group.StopRunning() }() // or it runs, which costs a little
 	}
 	if err := b.tell(o, fds); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -60,6 +61,8 @@ type answer struct {
 	Sentry int    `json:"sentry"` // process ids
 	Gofer  int    `json:"gofer"`
 	Trace  Trace  `json:"trace"`
+	// Received is when the request came, by monotonic.
+	Received time.Duration `json:"received"`
 }
 
 // starterMain is the life of a starter; it returns its exit code.
@@ -68,12 +71,14 @@ func starterMain() int {
 		return answerProbe(os.Args[2])
 	}
 	silence()
-	began := time.Now()
+	debug.SetGCPercent(-1) // it has ended before that would pay
 	req, files, err := receive(starterSocket)
 	if err != nil {
 		return fatal("request: %v", err)
 	}
-	ans, err := start(req, files, began)
+	received := monotonic()
+	ans, err := start(req, files)
+	ans.Received = received
 	if err != nil {
 		ans.Error = err.Error()
 	}
@@ -141,10 +146,9 @@ func receive(socket int) (request, []*os.File, error) {
 }
 
 // start makes the sandbox that req describes.
-func start(req request, files []*os.File, began time.Time) (answer, error) {
+func start(req request, files []*os.File) (answer, error) {
 	var ans answer
-	ans.Trace.Helper = time.Since(began)
-	began = time.Now()
+	began := time.Now()
 	if err := enterV1(req.V1); err != nil {
 		return ans, err
 	}
