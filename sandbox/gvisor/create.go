@@ -154,7 +154,7 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 		return ans, err
 	}
 	defer ours.Close()
-	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil, Init: spec.TCP || held(spec), Held: held(spec)}
+	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil, Init: spec.TCP || held(spec), Held: held(spec), Late: len(spec.Late) > 0}
 	var said bounded
 	cmd, err := b.launch(theirs, &said, &req)
 	_ = theirs.Close()

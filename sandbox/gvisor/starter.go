@@ -44,6 +44,7 @@ type request struct {
 	Log  bool     `json:"log"`  // fdLog is there
 	Init bool     `json:"init"` // fdInit is there
 	Held bool     `json:"held"` // fdOrder is there
+	Late bool     `json:"late"` // what is in its directories may come later
 }
 
 // Descriptors of a request, by position; fdLog, fdInit and fdOrder, in this order,
@@ -239,6 +240,12 @@ func forget(dir layout, id string) error {
 func runscConfig(req request, netns *os.File) (*config.Config, error) {
 	flags := flag.NewFlagSet("runsc", flag.ContinueOnError)
 	config.RegisterFlags(flags)
+	// The sentry need not look at the host again for what it has seen once, unless
+	// that changes: the trees of code and layers do not, and the socket is there.
+	access := "exclusive"
+	if req.Late {
+		access = "shared"
+	}
 	for name, value := range map[string]string{
 		"root":                    layout(req.Dir).path(stateName),
 		"panic-log":               layout(req.Dir).path(panicName),
@@ -249,6 +256,7 @@ func runscConfig(req request, netns *os.File) (*config.Config, error) {
 		"host-settings":           "ignore",
 		"overlay2":                "none",
 		"oci-seccomp":             "true",
+		"file-access-mounts":      access,
 		"gofer-network-namespace": fmt.Sprintf("/proc/self/fd/%d", netns.Fd()),
 	} {
 		if err := flags.Set(name, value); err != nil {
