@@ -27,6 +27,11 @@ class Api {
     return { host, port: Number(port) };
   }
 
+  close() {
+    this.socket.removeAllListeners('close');
+    this.socket.destroy();
+  }
+
   // Asks for nothing.
   ping(onPong) {
     this.waiting.push(onPong);

@@ -19,6 +19,9 @@ class _Api:
         self._rest = b""
         self._answer = b""  # goes out with the next question
 
+    def close(self):
+        self._sock.close()
+
     def function(self):
         """Waits until there is a function, and gives what is to be known of it."""
         self._sock.sendall(b"GET /alcove/function HTTP/1.1\r\nHost: runtime\r\n\r\n")

@@ -20,7 +20,11 @@ def _wait_for_function(path):
     _fork_if_asked()
     ready = set(sys.modules) - known
     api = _Api(path)
-    _become(api.function()["environment"])
+    # The node reads a connection quickly for as long as nothing is said on it but
+    # invocations, so the question has one of its own.
+    asking = _Api(path)
+    _become(asking.function()["environment"])
+    asking.close()
     if _shadows(ready):
         for name in ready:
             del sys.modules[name]
