@@ -44,7 +44,8 @@ const (
 )
 
 // Programs that tell everything of their sandbox and process that a function can
-// see, and that must not depend on how it was made.
+// see, and that must not depend on how it was made. The numbers of processes do:
+// those before them are threads of a sandbox's first.
 const (
 	pythonSees = `
 import os, sys, time, socket
@@ -76,13 +77,13 @@ def handler(event, context):
     status = dict(l.split(":", 1) for l in text("/proc/self/status").splitlines() if ":" in l)
     return {
         "env": dict(os.environ), "argv": sys.argv, "orig": sys.orig_argv, "cmdline": text("/proc/self/cmdline"), "path": sys.path, "cwd": os.getcwd(),
-        "flags": str(sys.flags), "comm": text("/proc/self/comm"), "fds": fds(), "ids": [os.getresuid(), os.getresgid(), os.getgroups(), os.getpid(), os.getpgid(0), os.getsid(0)],
+        "flags": str(sys.flags), "comm": text("/proc/self/comm"), "fds": fds(), "ids": [os.getresuid(), os.getresgid(), os.getgroups(), os.getpgid(0) == os.getpid(), os.getsid(0) == os.getpid()],
         "status": {k: status.get(k, "").strip() for k in ("Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")},
         "limits": text("/proc/self/limits"), "umask": os.umask(0o22), "nice": os.nice(0), "host": socket.gethostname(), "tz": [time.tzname, time.timezone],
         "mounts": sorted(set(" ".join((m.split()[4], m.split()[5], m.split(" - ")[1].split()[0])) for m in text("/proc/self/mountinfo").splitlines())),
         "sizes": [size("/tmp"), size("/dev/shm")], "task": [sorted(os.listdir("/var/task")), write("/var/task/new"), oct(os.stat("/var/task").st_mode), os.stat("/var/task/main.py").st_uid],
         "writes": [write("/opt/new"), write("/new"), write("/var/runtime/new"), write("/tmp/new")], "root": sorted(os.listdir("/")), "opt": os.listdir("/opt"), "tmp": sorted(os.listdir("/tmp")),
-        "run": sorted(os.listdir("/run/alcove")), "processes": sorted(p for p in os.listdir("/proc") if p.isdigit()), "cpus": os.cpu_count(), "affinity": len(os.sched_getaffinity(0)),
+        "run": sorted(os.listdir("/run/alcove")), "processes": len([p for p in os.listdir("/proc") if p.isdigit()]), "cpus": os.cpu_count(), "affinity": len(os.sched_getaffinity(0)),
     }
 `
 	nodeSees = `
@@ -96,7 +97,7 @@ exports.handler = async () => {
     env: process.env, argv: process.argv, execArgv: process.execArgv, title: process.title, cmdline: text('/proc/self/cmdline'), cwd: process.cwd(),
     fds: fs.readdirSync('/proc/self/fd').map(Number).sort((a, b) => a - b).map((fd) => { try { return fd + ' ' + fs.readlinkSync('/proc/self/fd/' + fd).split(':')[0]; } catch { return ''; } }),
     status: ['Uid', 'Gid', 'CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs', 'Seccomp'].map((k) => [k, status[k]]),
-    ids: [process.getuid(), process.getgid(), process.getgroups(), process.pid, process.ppid], limits: text('/proc/self/limits'), host: os.hostname(), heap: v8.getHeapStatistics().heap_size_limit,
+    ids: [process.getuid(), process.getgid(), process.getgroups()], limits: text('/proc/self/limits'), host: os.hostname(), heap: v8.getHeapStatistics().heap_size_limit,
     mounts: [...new Set(text('/proc/self/mountinfo').trim().split('\n').map((m) => [m.split(' ')[4], m.split(' ')[5], m.split(' - ')[1].split(' ')[0]].join(' ')))].sort(),
     sizes: [size('/tmp'), size('/dev/shm')], task: [fs.readdirSync('/var/task').sort(), write('/var/task/new')], globalPaths: require('module').globalPaths, paths: module.paths,
     writes: ['/opt/new', '/new', '/var/runtime/new', '/tmp/new'].map(write), opt: fs.readdirSync('/opt'), tz: new Date(0).toString(), globals: Object.getOwnPropertyNames(globalThis).sort(),
