@@ -98,6 +98,14 @@ func NotFound(arn string) *Error {
 	return ClientError(CodeResourceNotFound, "Function not found: %s", arn)
 }
 
+// Throttled is Lambda's answer to an invocation that meets a limit, with the text
+// that was recorded from the service. reason is AWS's, limit alcove's own name of
+// it; callers may come again in a second.
+func Throttled(reason string, limit Limit) *Error {
+	return &Error{Fault: FaultClient, Code: CodeTooManyRequests, Message: "Rate Exceeded.",
+		Reason: reason, Limit: limit, RetryAfter: time.Second, Err: fmt.Errorf("the limit is %s", limit)}
+}
+
 // PlatformError is the answer for a failure that the caller cannot mend; err is
 // for the operator and never shown.
 func PlatformError(err error) *Error {

@@ -149,19 +149,14 @@ const (
 	DefaultEphemeral  = 512
 )
 
-// Limits of Lambda (developer guide, "Lambda quotas").
+// Limits of Lambda (developer guide, "Lambda quotas") that its API's model does not
+// state; those that it does are in lambdaapi/constraints.go.
 const (
-	MaxTimeout       = 900   // seconds
-	MinMemorySize    = 128   // MB
-	MaxMemorySize    = 10240 // MB
-	MinEphemeral     = 512   // MB
-	MaxEphemeral     = 10240 // MB
 	MaxNameLength    = 64
 	MaxEnvironment   = 4 << 10   // bytes of names and values together
 	MaxZipped        = 52428800  // bytes of a zip file sent directly
 	MaxUnzipped      = 262144000 // bytes of a deployment package unpacked
 	MaxPayload       = 6<<20 + 100
-	MaxAsyncPayload  = 1 << 20
 	MaxClientContext = 3583 // bytes of its base64 form
 	MaxTags          = 50
 	// InitTimeoutSeconds bounds the Init phase.

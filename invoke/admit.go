@@ -2,7 +2,6 @@ package invoke
 
 import (
 	"sync"
-	"time"
 
 	"github.com/alcove-run/alcove"
 )
@@ -28,14 +27,14 @@ func (i *Invoker) admit(v *alcove.Version) (release func(), err error) {
 	defer g.mu.Unlock()
 	if f.Reserved == nil {
 		if g.unreserved >= i.cfg.Catalog.Unreserved() {
-			return nil, throttled(alcove.ReasonConcurrency, alcove.LimitConcurrency)
+			return nil, alcove.Throttled(alcove.ReasonConcurrency, alcove.LimitConcurrency)
 		}
 		g.unreserved++
 		return g.releaseUnreserved, nil
 	}
 	id := v.FunctionID
 	if g.reserved[id] >= *f.Reserved {
-		return nil, throttled(alcove.ReasonReservedConcurrency, alcove.LimitReservedConcurrency)
+		return nil, alcove.Throttled(alcove.ReasonReservedConcurrency, alcove.LimitReservedConcurrency)
 	}
 	g.reserved[id]++
 	return func() { g.releaseReserved(id) }, nil
@@ -53,11 +52,4 @@ func (g *gauge) releaseReserved(id string) {
 		delete(g.reserved, id)
 	}
 	g.mu.Unlock()
-}
-
-// throttled is Lambda's answer when a concurrency limit is reached, with the
-// text recorded from the service.
-func throttled(reason string, limit alcove.Limit) error {
-	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
-		Message: "Rate Exceeded.", Reason: reason, Limit: limit, RetryAfter: time.Second}
 }

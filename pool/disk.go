@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"errors"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -35,9 +34,7 @@ const (
 
 // outOfDisk is the answer while the disk is short of its reserve.
 func outOfDisk() error {
-	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests, Message: "Rate Exceeded.",
-		Reason: alcove.ReasonConcurrency, Limit: alcove.LimitDisk, RetryAfter: time.Second,
-		Err: errors.New("pool: the disk is short of its reserve")}
+	return alcove.Throttled(alcove.ReasonConcurrency, alcove.LimitDisk)
 }
 
 // diskLoop looks at the disk.

@@ -75,25 +75,24 @@ func (p *Pool) withinShare(g *group, own int) bool {
 // tooManyTenants is Lambda's answer at the cap of tenant environments. AWS
 // documents the exception and the words "Rate exceeded", and no reason of its own.
 func tooManyTenants() error {
-	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests, Message: "Rate exceeded",
-		Reason: alcove.ReasonConcurrency, Limit: alcove.LimitTenantEnvironments, RetryAfter: time.Second}
+	e := alcove.Throttled(alcove.ReasonConcurrency, alcove.LimitTenantEnvironments)
+	e.Message = "Rate exceeded"
+	return e
 }
 
 // tooManyOfTenant is the answer to a tenant that has its share of the cap. AWS
 // documents no such limit; the reason is alcove's own.
 func tooManyOfTenant(own int) error {
-	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests,
-		Message: fmt.Sprintf("Rate exceeded. One tenant may have %d execution environments of this function.", own),
-		Reason:  alcove.ReasonTenantEnvironments, Limit: alcove.LimitTenantShare, RetryAfter: time.Second}
+	e := alcove.Throttled(alcove.ReasonTenantEnvironments, alcove.LimitTenantShare)
+	e.Message = fmt.Sprintf("Rate exceeded. One tenant may have %d execution environments of this function.", own)
+	return e
 }
 
 // outOfMemory is the answer when the node's budget is used up by environments
 // that all are at work. No account of AWS's ends like that, so no reason fits
 // exactly.
 func outOfMemory() error {
-	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests, Message: "Rate Exceeded.",
-		Reason: alcove.ReasonConcurrency, Limit: alcove.LimitMemory, RetryAfter: time.Second,
-		Err: errors.New("pool: the memory budget for environments is used up")}
+	return alcove.Throttled(alcove.ReasonConcurrency, alcove.LimitMemory)
 }
 
 // evictOldest ends n of f's idle environments, of those that may go for another

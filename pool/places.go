@@ -1,8 +1,6 @@
 package pool
 
 import (
-	"time"
-
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/pool/policy"
 )
@@ -59,6 +57,5 @@ func (p *Pool) placeForStock() bool {
 // tooManyEnvironments is the answer when the node has as many environments as it
 // has file descriptors for, all at work.
 func tooManyEnvironments() error {
-	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeTooManyRequests, Message: "Rate Exceeded.",
-		Reason: alcove.ReasonConcurrency, Limit: alcove.LimitEnvironments, RetryAfter: time.Second}
+	return alcove.Throttled(alcove.ReasonConcurrency, alcove.LimitEnvironments)
 }

@@ -10,13 +10,9 @@ import (
 	"time"
 )
 
-// TenantEnvironmentsPerConcurrency is how many tenant environments, active or
-// idle, a function may have for each unit of its concurrency: AWS allows 2,500
-// for every 1,000 (developer guide, "Tenant isolation", limits).
-const TenantEnvironmentsPerConcurrency = 2.5
-
-// Cap is how many tenant environments a function may have: 2.5 times its
-// reserved concurrency, or the account's if it has none, rounded down.
+// Cap is how many tenant environments, active or idle, a function may have: 2.5
+// times its reserved concurrency, or the account's if it has none, rounded down.
+// AWS allows 2,500 for every 1,000 (developer guide, "Tenant isolation", limits).
 func Cap(reserved *int, account int) int {
 	n := account
 	if reserved != nil {
