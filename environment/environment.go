@@ -53,6 +53,8 @@ type Config struct {
 	RuntimeVersionARN string
 
 	Driver sandbox.Driver
+	// Spare is where Runtime API connections beyond the first few have places.
+	Spare *runtimeapi.Spare
 	// Spec is the sandbox's, but for the socket and the pipes, which are made here.
 	Spec sandbox.Spec
 	// Tell, if it is not nil, are the variables that the runtime asks for when it

@@ -12,6 +12,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/artifact"
+	"github.com/alcove-run/alcove/runtimeapi"
 	"github.com/alcove-run/alcove/runtimes"
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/rootfs"
@@ -26,6 +27,8 @@ type Factory struct {
 	Place     alcove.Place
 	// Dir is where environments have their directories.
 	Dir string
+	// Spare is Config.Spare of every environment.
+	Spare *runtimeapi.Spare
 	// Stream opens a log stream.
 	Stream func(group, stream string) LogStream
 	// FreezeAfter is Config.FreezeAfter of every environment.
@@ -142,7 +145,7 @@ func (f *Factory) config(v *alcove.Version, r runtimes.Runtime, spec sandbox.Spe
 		fmt.Sprintf("_LAMBDA_TELEMETRY_LOG_FD=%d", sandbox.LogFD))
 	return Config{
 		ID: id, Version: v, RuntimeVersion: runtimeVersion(r), RuntimeVersionARN: runtimeARN(r, f.Place),
-		Driver: f.Driver, Spec: spec, Dir: filepath.Join(f.Dir, id),
+		Driver: f.Driver, Spare: f.Spare, Spec: spec, Dir: filepath.Join(f.Dir, id),
 		Stream: f.Stream(v.Config.Logging.Group, stream), StreamName: stream,
 		InvalidEntrypoint: missing, FreezeAfter: f.FreezeAfter, Log: f.Log,
 	}

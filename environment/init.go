@@ -77,7 +77,7 @@ func (e *Environment) prepare() (sandbox.Spec, error) {
 	if err != nil {
 		return sandbox.Spec{}, fmt.Errorf("listen on the Runtime API socket: %w", err)
 	}
-	e.server = runtimeapi.NewServer(runtimeSide{e}, e.cfg.Log)
+	e.server = runtimeapi.NewServer(runtimeSide{e}, e.cfg.Spare, e.cfg.Log)
 	e.serve(l)
 	e.output, err = newOutput(e)
 	if err != nil {

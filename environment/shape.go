@@ -75,7 +75,7 @@ func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config
 	}
 	id := newID()
 	return Config{
-		ID: id, Shape: shape, Driver: f.Driver, Dir: filepath.Join(f.Dir, id), Log: f.Log,
+		ID: id, Shape: shape, Driver: f.Driver, Spare: f.Spare, Dir: filepath.Join(f.Dir, id), Log: f.Log,
 		Spec: sandbox.Spec{
 			Root: root.Dir,
 			Late: []string{taskRoot, layerRoot},

@@ -29,13 +29,28 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.s.conns <- struct{}{}:
-			return &conn{Conn: c, s: l.s}, nil
-		default:
-			_ = c.Close()
+		if made := l.s.admit(c); made != nil {
+			return made, nil
 		}
+		_ = c.Close()
 	}
+}
+
+// admit gives a connection its place, or nil if there is none for it: neither in
+// this server nor, beyond what every environment has of its own, in what all
+// share.
+func (s *Server) admit(c net.Conn) *conn {
+	select {
+	case s.conns <- struct{}{}:
+	default:
+		return nil
+	}
+	shared := len(s.conns) > OwnConns
+	if shared && !s.spare.take() {
+		<-s.conns
+		return nil
+	}
+	return &conn{Conn: c, s: s, shared: shared}
 }
 
 // conn counts the bytes and the lines of a request's header as they arrive.
@@ -50,6 +65,7 @@ type conn struct {
 	read   atomic.Int64 // bytes of the header so far, and what came with them
 	holds  atomic.Bool
 	close  sync.Once
+	shared bool // holds a place of Server.spare
 
 	event  atomic.Pointer[Event] // the last that went out, until a request follows
 	unread atomic.Bool           // the client has ended without reading all that was sent
@@ -171,6 +187,9 @@ func (c *conn) Close() error {
 		}
 		c.s.forget(c)
 		<-c.s.conns
+		if c.shared {
+			c.s.spare.give()
+		}
 	})
 	return err
 }

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alcove-run/alcove/runtimeapi"
+	"github.com/alcove-run/alcove/runtimeapi/runtimeapitest"
 )
 
 // TestConnectionLimit: beyond the limit a connection is closed at once, and a
@@ -40,6 +43,53 @@ func TestConnectionLimit(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestSpareConnections: what is beyond every environment's own connections is
+// shared, and given back when it ends; the own ones are there whatever others do.
+func TestSpareConnections(t *testing.T) {
+	spare := runtimeapi.NewSpare(1)
+	sharing := func() *served {
+		env := runtimeapitest.New()
+		return serveSharing(t, spare, env, env)
+	}
+	greedy, modest := sharing(), sharing()
+	dial := func(s *served) net.Conn {
+		c, err := net.Dial("unix", s.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	isServed := func(c net.Conn) bool {
+		_ = c.SetDeadline(time.Now().Add(patience))
+		_, _ = io.WriteString(c, "GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+		n, err := c.Read(make([]byte, 256))
+		return err == nil && n > 0
+	}
+	var third net.Conn
+	for i := range runtimeapi.OwnConns + 2 {
+		c := dial(greedy)
+		if got, want := isServed(c), i <= runtimeapi.OwnConns; got != want {
+			t.Errorf("connection %d is served: %v", i+1, got)
+		}
+		if i == runtimeapi.OwnConns {
+			third = c
+		}
+	}
+	for i := range runtimeapi.OwnConns + 1 {
+		if got, want := isServed(dial(modest)), i < runtimeapi.OwnConns; got != want {
+			t.Errorf("connection %d of another environment is served: %v", i+1, got)
+		}
+	}
+	_ = third.Close()
+	deadline := time.Now().Add(patience)
+	for !isServed(dial(modest)) {
+		if time.Now().After(deadline) {
+			t.Fatal("the place is not given back")
 		}
 	}
 }

@@ -42,8 +42,14 @@ func serve(t testing.TB) *served {
 // serveFor is serve with something between the server and the environment.
 func serveFor(t testing.TB, env *runtimeapitest.Environment, front runtimeapi.Environment, more ...func(*runtimeapi.Server)) *served {
 	t.Helper()
+	return serveSharing(t, nil, env, front, more...)
+}
+
+// serveSharing is serveFor with places for connections that servers share.
+func serveSharing(t testing.TB, spare *runtimeapi.Spare, env *runtimeapitest.Environment, front runtimeapi.Environment, more ...func(*runtimeapi.Server)) *served {
+	t.Helper()
 	s := &served{t: t, env: env, socket: filepath.Join(t.TempDir(), "runtime.sock")}
-	s.server = runtimeapi.NewServer(front, slog.New(slog.DiscardHandler))
+	s.server = runtimeapi.NewServer(front, spare, slog.New(slog.DiscardHandler))
 	for _, change := range more {
 		change(s.server)
 	}

@@ -8,14 +8,15 @@ import (
 	"github.com/alcove-run/alcove/sandbox"
 )
 
-// What a node needs file descriptors for. An environment holds some ten in the
-// node while it is idle, 16 connections of its runtime at most, and a few more
-// while it is made.
+// What a node needs file descriptors for. An idle environment holds some ten in
+// the node, with the one or two connections that a runtime needs
+// (runtimeapi.OwnConns). More connections of runtimes share places.
 const (
-	descriptorsOfNode        = 256 // stores, logs, journal, trees being read
-	descriptorsOfEnvironment = 32
-	// Connections of callers may hold one in so many of all descriptors.
-	connectionShare = 4
+	descriptorsOfNode        = 512 // stores, logs, journal, trees being read, environments being made
+	descriptorsOfEnvironment = 14
+	// Connections of callers, and what connections of runtimes share, may each
+	// hold one in so many of all descriptors.
+	connectionShare = 8
 )
 
 // descriptors is how a process's limit of open files is shared out.
@@ -23,6 +24,9 @@ type descriptors struct {
 	limit uint64
 	// connections is how many callers may have; others wait to be accepted.
 	connections int
+	// spare is how many connections of runtimes there may be beyond what each
+	// environment has of its own.
+	spare int
 	// environments is how many may exist; what would be one more is refused.
 	environments int
 }
@@ -47,8 +51,8 @@ func openFiles() (descriptors, error) {
 
 func shareDescriptors(limit uint64) descriptors {
 	n := int(min(limit, 1<<30))
-	d := descriptors{limit: limit, connections: n / connectionShare}
-	d.environments = max(0, n-descriptorsOfNode-d.connections) / descriptorsOfEnvironment
+	d := descriptors{limit: limit, connections: n / connectionShare, spare: n / connectionShare}
+	d.environments = max(0, n-descriptorsOfNode-d.connections-d.spare) / descriptorsOfEnvironment
 	return d
 }
 

@@ -17,7 +17,7 @@ func TestDescriptorsAreNeverOverdrawn(t *testing.T) {
 		if d.check() != nil {
 			return
 		}
-		if used := uint64(descriptorsOfNode + d.connections + d.environments*descriptorsOfEnvironment); used > limit {
+		if used := uint64(descriptorsOfNode + d.connections + d.spare + d.environments*descriptorsOfEnvironment); used > limit {
 			t.Fatalf("of %d descriptors %d are handed out: %+v", limit, used, d)
 		}
 		if d.connections < 1 {
@@ -29,8 +29,8 @@ func TestDescriptorsAreNeverOverdrawn(t *testing.T) {
 			t.Errorf("the doctor's finding for %d: %+v", limit, f)
 		}
 	}
-	if err := shareDescriptors(300).check(); err == nil {
-		t.Error("300 open files are taken for enough")
+	if err := shareDescriptors(600).check(); err == nil {
+		t.Error("600 open files are taken for enough")
 	}
 	if d, err := openFiles(); err != nil || d.check() != nil {
 		t.Errorf("this process: %+v, %v", d, err)

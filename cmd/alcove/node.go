@@ -32,6 +32,7 @@ import (
 	"github.com/alcove-run/alcove/nodeapi"
 	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/pool/policy"
+	"github.com/alcove-run/alcove/runtimeapi"
 	"github.com/alcove-run/alcove/runtimes"
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/cgroup"
@@ -203,7 +204,7 @@ func (n *node) openSandboxes(ctx context.Context) error {
 	}
 	n.runtimes = runtimes.Discover(n.log)
 	n.factory = &environment.Factory{
-		Driver: n.driver, Roots: roots, Artifacts: n.artifacts, Runtimes: n.runtimes,
+		Driver: n.driver, Spare: runtimeapi.NewSpare(n.files.spare), Roots: roots, Artifacts: n.artifacts, Runtimes: n.runtimes,
 		Place: n.cfg.place(), Dir: n.path(runDir), FreezeAfter: freezeAfter, Log: n.log,
 		Stream: func(group, stream string) environment.LogStream { return n.logs.Stream(group, stream) },
 	}
