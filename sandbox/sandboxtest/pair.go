@@ -41,6 +41,14 @@ import signal
 for n in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP): signal.signal(n, lambda n, f: got.append(n))
 r = left`
 
+// leaveInput leaves a trace where all programs might have got the same from the
+// node: a lock, and the flags that go with an open file.
+const leaveInput = `
+import fcntl
+fcntl.flock(0, fcntl.LOCK_EX | fcntl.LOCK_NB)
+fcntl.fcntl(0, fcntl.F_SETFL, os.O_NONBLOCK | os.O_APPEND)
+`
+
 // lookForTraces tries to find what leaveTraces made.
 const lookForTraces = `
 import ctypes
@@ -73,6 +81,13 @@ for n in ('unix', 'tcp', 'udp'):
         if mark in text: seen('/proc/net/' + n, 'listed')
 for n in ('shm', 'sem', 'msg'):
     if attempt(open, '/proc/sysvipc/' + n) is None and len(open('/proc/sysvipc/' + n).read().splitlines()) > 1: seen('/proc/sysvipc/' + n, 'listed')
+import fcntl
+flags = fcntl.fcntl(0, fcntl.F_GETFL)
+if flags & (os.O_NONBLOCK | os.O_APPEND): seen('standard input', 'flags %%o' %% flags)
+if 'lock:' in open('/proc/self/fdinfo/0').read(): seen('standard input', 'a lock is held')
+elif os.stat('/dev/null').st_dev == os.stat('/dev').st_dev: # else none can be made, and it is the host's
+    how = attempt(fcntl.flock, 0, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if how is not None: seen('standard input', 'locked')
 del u
 `
 
@@ -94,6 +109,7 @@ func (s *suite) traces(t *T, gone bool) {
 	a, pa := s.agent(t)
 	var left []string
 	pa.eval(t, fmt.Sprintf(leaveTraces, mark, port, port, port, port, port), &left)
+	pa.eval(t, leaveInput, nil)
 	t.Logf("left: %q", left)
 	if len(left) < 6 {
 		t.Errorf("it could leave nothing but %q", left)

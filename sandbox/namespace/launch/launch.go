@@ -22,6 +22,7 @@
 package launch
 
 import (
+	"errors"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -115,6 +116,9 @@ func run() error {
 		return err
 	}
 	at.Built = Now()
+	if err := ownInput(); err != nil {
+		return err
+	}
 	if err := limit(o); err != nil {
 		return err
 	}
@@ -199,6 +203,16 @@ func enter(o *Order) error {
 	// A keyring that is not the node's. Without the call there are no keyrings.
 	_, _, _ = unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
 	return fail("host name", unix.Sethostname([]byte("sandbox")))
+}
+
+// ownInput puts the sandbox's own /dev/null in place of the node's, which is one
+// file for all: locks on it would be seen by others.
+func ownInput() error {
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fail("standard input", err)
+	}
+	return fail("standard input", errors.Join(unix.Dup3(fd, 0, 0), unix.Close(fd)))
 }
 
 type resourceLimit struct {

@@ -99,6 +99,7 @@ def _fork_sandboxes():
         check(libc.unshare(NEWUSER))
         control.detach()
         os.dup2(rules, RULES)
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)  # the template's is everybody's
         os.dup2(fds[2], 1)
         os.dup2(fds[3], 2)
         if log:
