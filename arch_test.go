@@ -32,6 +32,7 @@ var layers = []struct {
 	{packages: []string{"invoke"}},
 	{packages: []string{"auth/policy"}},
 	{packages: []string{"auth"}},
+	{packages: []string{"audit"}},
 	{packages: []string{"lambdaapi", "logsapi", "stsapi", "nodeapi"}}, // APIs never import each other
 	{packages: []string{"gateway"}},
 	{packages: []string{"cmd/...", "test/...", "examples/..."}, peers: true},

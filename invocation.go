@@ -76,6 +76,13 @@ type Report struct {
 	MaxMemoryUsed int           `json:"maxMemoryUsed"` // MB
 	BytesIn       int           `json:"bytesIn"`
 	BytesOut      int           `json:"bytesOut"`
+	// Caller, AccessKey and Source are who asked for it, by ARN, key id and IP
+	// address: the report is the record of an invocation that was allowed.
+	Caller    string     `json:"caller,omitempty"`
+	AccessKey string     `json:"accessKeyId,omitempty"`
+	Source    netip.Addr `json:"source,omitzero"`
+	// InvokedARN is the function's ARN with the qualifier that the caller named.
+	InvokedARN string `json:"invokedArn,omitempty"`
 	// Bound says that the environment was given to its tenant by this
 	// invocation: the event that AWS charges a tenant environment's fee for.
 	Bound bool `json:"bound,omitempty"`

@@ -114,7 +114,9 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 	if err != nil {
 		return nil, alcove.AsError(err)
 	}
-	if err := i.cfg.Journal.Append(&res.Report); err != nil {
+	r := &res.Report
+	r.Caller, r.AccessKey, r.Source, r.InvokedARN = caller.ARN, caller.AccessKeyID, caller.Source, inv.InvokedARN
+	if err := i.cfg.Journal.Append(r); err != nil {
 		// The function has run and its caller gets the answer; what is lost is
 		// said where the operator looks.
 		i.cfg.Log.Error("report cannot be written", "request_id", inv.RequestID, "error", err)

@@ -24,11 +24,16 @@ type batch struct {
 // journal; the invocation it is about may go on.
 func (j *Journal) Append(r *alcove.Report) error {
 	payload, err := json.Marshal(r)
-	if err == nil && len(payload) > maxPayload {
-		err = fmt.Errorf("%d bytes are too many", len(payload))
-	}
 	if err != nil {
 		return fmt.Errorf("journal: encode report: %w", err)
+	}
+	return j.AppendFrame(payload)
+}
+
+// AppendFrame is Append for a journal of anything else.
+func (j *Journal) AppendFrame(payload []byte) error {
+	if len(payload) == 0 || len(payload) > maxPayload {
+		return fmt.Errorf("journal: a frame of %d bytes: it has one byte at least and %d at most", len(payload), maxPayload)
 	}
 	j.mu.Lock()
 	if j.closed {

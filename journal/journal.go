@@ -1,6 +1,7 @@
 // Package journal keeps the reports of this node's invocations in append-only
 // files: one frame a report, written before the invocation's answer goes out,
-// read back by whatever is made of reports (ledger, metrics).
+// read back by whatever is made of reports (ledger, metrics). The same files
+// serve others who keep records of their own as bytes (package audit).
 //
 // It owns one directory and touches nothing else. What it promises:
 //

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"time"
 
 	"github.com/alcove-run/alcove"
 )
@@ -36,8 +38,43 @@ func ParsePosition(s string) (Position, error) {
 // called, oldest first, with the position behind that report. Segments deleted
 // meanwhile are passed over. An error of fn ends it and is returned.
 func (j *Journal) Read(from Position, fn func(Position, *alcove.Report) error) error {
-	_, err := j.read(from, fn)
+	_, err := j.read(from, decoded(fn))
 	return err
+}
+
+// ReadFrames is Read for a journal of anything else. fn must not keep a frame.
+func (j *Journal) ReadFrames(from Position, fn func(Position, []byte) error) error {
+	_, err := j.read(from, func(p Position, payload []byte) error { return fn(p, payload) })
+	return err
+}
+
+// Since gives a position that no frame which was appended at t or later is
+// before: that of the first segment that was written to since. The system's clock
+// is believed.
+func (j *Journal) Since(t time.Time) Position {
+	j.mu.Lock()
+	segments := slices.Clone(j.segments)
+	j.mu.Unlock()
+	for _, s := range segments {
+		if info, err := os.Stat(j.path(s.number)); err != nil || !info.ModTime().Before(t) {
+			return Position{Segment: s.number}
+		}
+	}
+	return Position{Segment: segments[len(segments)-1].number}
+}
+
+// errUndecoded is a frame that is whole, and no report.
+type errUndecoded struct{ error }
+
+// decoded is a function of reports as one of frames.
+func decoded(fn func(Position, *alcove.Report) error) func(Position, []byte) error {
+	return func(p Position, payload []byte) error {
+		var report alcove.Report
+		if err := json.Unmarshal(payload, &report); err != nil {
+			return errUndecoded{err}
+		}
+		return fn(p, &report)
+	}
 }
 
 // Follow is Read, and then goes on with each report that is appended until ctx
@@ -54,12 +91,12 @@ func (j *Journal) Follow(ctx context.Context, from Position, fn func(Position, *
 	}()
 	for closing := false; ; {
 		var err error
-		from, err = j.read(from, func(p Position, r *alcove.Report) error {
+		from, err = j.read(from, decoded(func(p Position, r *alcove.Report) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			return fn(p, r)
-		})
+		}))
 		if err != nil {
 			return err
 		}
@@ -76,8 +113,8 @@ func (j *Journal) Follow(ctx context.Context, from Position, fn func(Position, *
 	}
 }
 
-// read is Read, and gives the position that was reached.
-func (j *Journal) read(from Position, fn func(Position, *alcove.Report) error) (Position, error) {
+// read is ReadFrames, and gives the position that was reached.
+func (j *Journal) read(from Position, fn func(Position, []byte) error) (Position, error) {
 	j.mu.Lock()
 	segments := make([]segment, 0, len(j.segments))
 	for _, s := range j.segments {
@@ -102,7 +139,7 @@ func (j *Journal) read(from Position, fn func(Position, *alcove.Report) error) (
 }
 
 // readSegment reads one segment up to its end as it was known.
-func (j *Journal) readSegment(s segment, from Position, fn func(Position, *alcove.Report) error) (Position, error) {
+func (j *Journal) readSegment(s segment, from Position, fn func(Position, []byte) error) (Position, error) {
 	f, err := os.Open(j.path(s.number))
 	if errors.Is(err, os.ErrNotExist) {
 		return from, nil
@@ -119,22 +156,29 @@ func (j *Journal) readSegment(s segment, from Position, fn func(Position, *alcov
 		if err == io.EOF {
 			return from, nil
 		}
-		var report alcove.Report
-		if err == nil {
-			err = json.Unmarshal(payload, &report)
-		}
 		if err != nil {
-			j.mu.Lock()
-			j.stats.Corrupt++
-			j.mu.Unlock()
-			j.log.Error("journal: rest of a segment cannot be read", "segment", s.number, "offset", from.Offset, "error", err)
-			from.Offset = s.end
-			return from, nil
+			return j.corrupt(s, from, err), nil
 		}
 		buf = payload
-		from.Offset += frameHeader + int64(len(payload))
-		if err := fn(from, &report); err != nil {
+		next := Position{from.Segment, from.Offset + frameHeader + int64(len(payload))}
+		err = fn(next, payload)
+		if _, ok := errors.AsType[errUndecoded](err); ok {
+			return j.corrupt(s, from, err), nil
+		}
+		from = next
+		if err != nil {
 			return from, err
 		}
 	}
+}
+
+// corrupt notes that a segment cannot be read on from a position, and gives its
+// end.
+func (j *Journal) corrupt(s segment, from Position, err error) Position {
+	j.mu.Lock()
+	j.stats.Corrupt++
+	j.mu.Unlock()
+	j.log.Error("journal: rest of a segment cannot be read", "segment", s.number, "offset", from.Offset, "error", err)
+	from.Offset = s.end
+	return from
 }

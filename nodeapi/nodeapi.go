@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/audit"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/environment"
 	"github.com/alcove-run/alcove/logs"
@@ -38,6 +39,7 @@ type Config struct {
 	Authorize    func(caller alcove.Caller, o auth.Operation) (*auth.Scope, error)
 	Revoked      func(caller alcove.Caller) <-chan struct{}
 	Keys         Keys
+	Audit        func(audit.Query) ([]auth.Record, error)
 	Environments func() []environment.Status
 	Findings     func() []sandbox.Finding
 	// Stocks lists what is in stock of a function; SetStock sets its bounds, or

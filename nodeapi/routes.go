@@ -57,6 +57,7 @@ func routes() []route {
 		{"POST", "keys", "alcove:CreateKey", everybodys, key, Config.createKey, nil},
 		{"GET", "keys/{key}", "alcove:GetKey", everybodys, key, Config.getKey, nil},
 		{"PUT", "keys/{key}", "alcove:UpdateKey", everybodys, key, Config.updateKey, nil},
+		{"GET", "audit", "alcove:GetAudit", everybodys, thing("audit"), nil, Config.audit},
 		{"DELETE", "keys/{key}", "alcove:DeleteKey", everybodys, key, Config.deleteKey, nil},
 	}
 }

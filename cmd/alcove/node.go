@@ -20,6 +20,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/artifact"
+	"github.com/alcove-run/alcove/audit"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/environment"
@@ -51,12 +52,14 @@ const (
 	artifactDir  = "artifact"
 	rootsDir     = "roots"
 	journalDir   = "journal"
+	auditDir     = "audit"
 	logsDir      = "logs"
 	sandboxDir   = "sandbox"
 	runDir       = "run"
 	spaceReserve = 256 << 20 // bytes kept free for what must not fail
 	logBudget    = 4 << 30   // bytes of log records
 	journalBytes = 512 << 20 // bytes of reports
+	auditBytes   = 128 << 20 // bytes of records of changes, and of other calls
 )
 
 // Times that are the node's own choice.
@@ -78,6 +81,7 @@ type node struct {
 	artifacts *artifact.Store
 	logs      *logs.Store
 	journal   *journal.Journal
+	audit     *audit.Log
 	factory   *environment.Factory
 	catalog   *catalog.Catalog
 	pool      *pool.Pool
@@ -221,6 +225,10 @@ func (n *node) openRecords(context.Context) (err error) {
 		return err
 	}
 	n.opened(closes(n.journal))
+	if n.audit, err = audit.Open(audit.Config{Dir: n.path(auditDir), Budget: auditBytes, Reports: n.journal, Log: n.log}); err != nil {
+		return err
+	}
+	n.opened(closes(n.audit))
 	return nil
 }
 
@@ -242,7 +250,7 @@ func (n *node) openCatalog(ctx context.Context) error {
 	n.opened(closes(n.catalog))
 	n.auth, err = auth.Open(ctx, auth.Config{
 		File: n.path(rootKeyFile), Mode: auth.Mode(n.cfg.Auth), Place: n.cfg.place(), Keys: st.Bucket(auth.KeysBucket),
-		Tags: n.tags, ResourcePolicy: n.resourcePolicy, Log: n.log,
+		Tags: n.tags, ResourcePolicy: n.resourcePolicy, Record: n.audit.Append, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -398,7 +406,7 @@ func (n *node) openListener(context.Context) (err error) {
 		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Place: place, Log: n.log}),
 		STS:  stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Log: n.log}),
 		Node: nodeapi.New(nodeapi.Config{
-			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Keys: n.auth,
+			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Keys: n.auth, Audit: n.audit.Query,
 			Environments: n.pool.Status, Findings: n.driver.Findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
 			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Place: place, Log: n.log,

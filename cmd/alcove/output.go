@@ -60,8 +60,11 @@ func writeRecord(w io.Writer, r nodeapi.Record, severalTenants bool) error {
 // writeRecordJSON writes one log record for a program: a line of JSON, of the
 // members of [nodeapi.Record]. Nothing is taken out; what printable would take
 // out is escaped, so that the line is harmless on a terminal as well.
-func writeRecordJSON(w io.Writer, r nodeapi.Record) error {
-	b, err := json.Marshal(r)
+func writeRecordJSON(w io.Writer, r nodeapi.Record) error { return writeJSON(w, r) }
+
+// writeJSON writes a value for a program, escaped as writeRecordJSON says.
+func writeJSON(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
