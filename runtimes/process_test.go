@@ -97,7 +97,7 @@ func start(t testing.TB, f function) *process {
 		t.Fatal(err)
 	}
 
-	server := runtimeapi.NewServer(p.env, slog.New(slog.DiscardHandler))
+	server := runtimeapi.NewServer(p.env, nil, slog.New(slog.DiscardHandler))
 	network, address := "unix", filepath.Join(dir, "runtime.sock")
 	_ = os.Remove(address) // of another process in f.dir
 	if f.tcp {
