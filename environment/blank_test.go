@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/runtimes"
 	"github.com/alcove-run/alcove/sandbox"
 )
 
@@ -30,7 +31,7 @@ func startBlank(t *testing.T, run script, change func(*Config)) *bench {
 	ready := make(chan struct{})
 	b := start(t, run, func(c *Config) {
 		c.Version, c.Stream, c.StreamName, c.OnFree = nil, nil, "", nil
-		c.Spec.Late = []string{taskRoot}
+		c.Spec.Late = []string{runtimes.TaskDir}
 		c.OnBlank = func() { close(ready) }
 		if change != nil {
 			change(c)
@@ -47,7 +48,7 @@ func (b *bench) specialise(t *testing.T, change func(*Config)) error {
 	t.Helper()
 	cfg := b.config()
 	cfg.Spec.Env = []string{"A=1", "_HANDLER=f.h", `Z=ü "=x`}
-	cfg.Spec.Mounts = []sandbox.Mount{{Source: "/code", Target: taskRoot}}
+	cfg.Spec.Mounts = []sandbox.Mount{{Source: "/code", Target: runtimes.TaskDir}}
 	cfg.Spec.Limits.Memory = 128 << 20
 	if change != nil {
 		change(&cfg)
@@ -73,7 +74,7 @@ func TestABlankEnvironmentBecomesOneFunctions(t *testing.T) {
 	if body := <-got; body != `{"environment":{"A":"1","_HANDLER":"f.h","Z":"ü \"=x"}}` {
 		t.Errorf("the runtime was told %s", body)
 	}
-	if !slices.Equal(mounts, []sandbox.Mount{{Source: "/code", Target: taskRoot}}) || limits.Memory != 128<<20 {
+	if !slices.Equal(mounts, []sandbox.Mount{{Source: "/code", Target: runtimes.TaskDir}}) || limits.Memory != 128<<20 {
 		t.Errorf("the driver was told %v %+v", mounts, limits)
 	}
 	res := b.mustInvoke(t, "blue", "1")

@@ -62,7 +62,7 @@ func (f *Factory) trees(ctx context.Context, v *alcove.Version) (runtimes.Runtim
 		Mounts: mounts,
 		TCP:    r.TCP,
 		Args:   r.Args,
-		Dir:    taskRoot,
+		Dir:    runtimes.TaskDir,
 		Limits: limits(v.Config),
 	}, nil
 }
@@ -73,22 +73,16 @@ func (f *Factory) mounts(ctx context.Context, v *alcove.Version) ([]sandbox.Moun
 	if err != nil {
 		return nil, fmt.Errorf("code of %s: %w", v.QualifiedARN(), err)
 	}
-	mounts := []sandbox.Mount{{Source: code, Target: taskRoot}}
+	mounts := []sandbox.Mount{{Source: code, Target: runtimes.TaskDir}}
 	layers, err := f.Artifacts.Layers(ctx, v.Config.Layers)
 	if err != nil {
 		return nil, fmt.Errorf("layers of %s: %w", v.QualifiedARN(), err)
 	}
 	if layers != "" {
-		mounts = append(mounts, sandbox.Mount{Source: layers, Target: layerRoot})
+		mounts = append(mounts, sandbox.Mount{Source: layers, Target: runtimes.LayerDir})
 	}
 	return mounts, nil
 }
-
-// Where a function finds its code and its layers.
-const (
-	taskRoot  = "/var/task"
-	layerRoot = "/opt"
-)
 
 // shmSize is /dev/shm's; AWS gives none, ordinary programs expect some.
 const shmSize = 64 << 20

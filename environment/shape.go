@@ -78,8 +78,8 @@ func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config
 		ID: id, Shape: shape, Driver: f.Driver, Spare: f.Spare, Dir: filepath.Join(f.Dir, id), Log: f.Log,
 		Spec: sandbox.Spec{
 			Root: root.Dir,
-			Late: []string{taskRoot, layerRoot},
-			TCP:  r.TCP, Args: r.Args, Dir: taskRoot,
+			Late: []string{runtimes.TaskDir, runtimes.LayerDir},
+			TCP:  r.TCP, Args: r.Args, Dir: runtimes.TaskDir,
 			Env:    runtimes.BlankEnviron(r, f.Place),
 			Limits: limits(nobody),
 			// Its bootstrap can be forked; a driver that forks saves its start.
