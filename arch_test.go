@@ -47,7 +47,7 @@ var only = map[string][]string{
 	"gvisor.dev/":         {"sandbox/gvisor/..."},                                  // one place knows the sandbox
 	"modernc.org/sqlite":  {"logs"},                                                // one place knows the database
 	"github.com/aws/":     {"cmd/...", "test/...", "examples/...", "runtimes/..."}, // a client of ours, or a test's
-	module + "/store":     {"catalog", "auth", "invoke/async", "cmd/alcove"},       // cmd opens it
+	module + "/store":     {"catalog", "auth", "cmd/alcove"},                       // cmd opens it
 }
 
 func TestImportsPointDown(t *testing.T) {

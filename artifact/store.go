@@ -16,9 +16,9 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/singleflight"
-	"golang.org/x/sys/unix"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/disk"
 )
 
 // DefaultReserve is how many bytes have to stay free on the file system. It is
@@ -275,12 +275,11 @@ func (s *Store) discard(work string) {
 
 // room says whether n more bytes leave the reserve alone.
 func (s *Store) room(n int64) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(s.dir, &st); err != nil {
-		return fmt.Errorf("artifact: free space of %s: %w", s.dir, err)
+	_, free, err := disk.Space(s.dir)
+	if err != nil {
+		return fmt.Errorf("artifact: %w", err)
 	}
-	free, reserve := int64(min(st.Bavail, 1<<40))*st.Bsize, s.reserve.Load()
-	if free-n < reserve {
+	if reserve := s.reserve.Load(); free-n < reserve {
 		return fmt.Errorf("%w: %d bytes are free, %d are wanted, %d are kept in reserve", ErrNoSpace, free, n, reserve)
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"github.com/alcove-run/alcove/internal/disk"
 )
 
 // Everything here runs in the writing goroutine.
@@ -57,7 +57,7 @@ func (s *Store) excess(grown int64) (int64, error) {
 	if s.cfg.Reserve > 0 {
 		free, err := s.cfg.free(s.cfg.Dir)
 		if err != nil {
-			return 0, fmt.Errorf("logs: look at the disk: %w", err)
+			return 0, fmt.Errorf("logs: %w", err)
 		}
 		if free < s.cfg.Reserve {
 			need = grown
@@ -95,11 +95,8 @@ func (s *Store) used() (int64, error) {
 
 // freeBytes is how much room the file system of a directory has for its owner.
 func freeBytes(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
-	}
-	return int64(st.Bavail) * st.Bsize, nil
+	_, free, err := disk.Space(dir)
+	return free, err
 }
 
 // makeRoom makes some after the disk turned out to be full: it trims, and if the

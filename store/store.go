@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove/internal/disk"
 )
 
 // Errors that callers tell apart. All others mean that the outcome is unknown.
@@ -209,11 +211,10 @@ func (s *Store) replace() bool {
 // room says whether n bytes may be written. The question costs a system call of
 // about a microsecond; a put costs a sync.
 func (s *Store) room(n int, reserve int64) error {
-	var st unix.Statfs_t
-	if err := unix.Statfs(s.cfg.Dir, &st); err != nil {
-		return fmt.Errorf("store: free space of %s: %w", s.cfg.Dir, err)
+	_, free, err := disk.Space(s.cfg.Dir)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
 	}
-	free := int64(min(st.Bavail, 1<<40)) * st.Bsize
 	if free-int64(n) < reserve {
 		return fmt.Errorf("%w: %d bytes are free, %d are kept in reserve", ErrNoSpace, free, reserve)
 	}

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/alcove-run/alcove/internal/disk"
 	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/sandbox"
 )
@@ -18,19 +18,14 @@ func diskReserve(size int64) int64 { return max(2*spaceReserve, min(size/20, 1<<
 
 // diskOf measures the file system of dir, or of what of it there is.
 func diskOf(dir string) (size, free int64, err error) {
-	var st unix.Statfs_t
 	for {
-		err = unix.Statfs(dir, &st)
+		size, free, err = disk.Space(dir)
 		up := filepath.Dir(dir)
-		if !os.IsNotExist(err) || up == dir {
-			break
+		if !errors.Is(err, fs.ErrNotExist) || up == dir {
+			return size, free, err
 		}
 		dir = up
 	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("measure the disk of %s: %w", dir, err)
-	}
-	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize, nil
 }
 
 // watchDisk is how the pool learns of the disk below dir, where driver keeps
