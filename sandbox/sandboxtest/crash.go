@@ -9,9 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/alcove-run/alcove/sandbox"
 )
@@ -116,11 +121,12 @@ func unattended(d sandbox.Driver, plan crashPlan, id string) (sandbox.Sandbox, n
 // crash kills such a process at several moments and makes a new driver in the
 // same directory, which must find and remove everything.
 func (s *suite) crash(t *T) {
+	collectOrphans(t)
 	for i := range 6 {
 		ids := s.killNode(t, i)
 		d := s.o.New(t.T, s.dir)
 		for _, id := range ids {
-			reap(hostProcesses(id))
+			reap(id)
 			for _, left := range s.leftovers(id) {
 				t.Errorf("killed %d ms into a Create; after New: %s", i*8, left)
 			}
@@ -139,6 +145,32 @@ func (s *suite) crash(t *T) {
 		}
 	}
 	s.emptyDir(t)
+}
+
+// collectOrphans makes this process the one to whom the children of a killed node
+// fall, for as long as the test runs. At a real node, that is the machine's
+// process 1; in a container process 1 may be one that never collects anybody.
+func collectOrphans(t *T) {
+	t.Helper()
+	var was int32
+	err := unix.Prctl(unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&was)), 0, 0, 0)
+	if err == nil {
+		err = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := children()
+	t.Cleanup(func() {
+		for _, pid := range children() {
+			if !slices.Contains(before, pid) {
+				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+			}
+		}
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(was), 0, 0, 0); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // killNode runs a doomed process up to a moment i and kills it. It returns the

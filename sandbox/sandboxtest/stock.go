@@ -211,13 +211,17 @@ func hostProcesses(id string) []int {
 	return out
 }
 
-// reap waits for those of the processes that have ended and have become
-// children of this process, because it is the one to whom the children of a
-// killed node fall. At a real node, that is the machine's process 1.
-func reap(pids []int) {
-	for _, pid := range zombies(pids) {
-		_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
-	}
+// reap waits for processes of a sandbox that have ended and have become children
+// of this process, as those of a killed node do (see collectOrphans). What is
+// about to end is given a moment; what runs on is left to be found.
+func reap(id string) {
+	eventually(2*time.Second, func() bool {
+		left := hostProcesses(id)
+		for _, pid := range zombies(left) {
+			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+		}
+		return len(left) == 0
+	})
 }
 
 // zombies are those of the processes that have ended and wait to be waited
