@@ -296,6 +296,22 @@ func onEach(t *testing.T, test func(t *testing.T, n *node)) {
 // get asks alcove's own API.
 func (n *node) get(t *testing.T, path string) []byte {
 	t.Helper()
+	status, body := n.ask(t, path)
+	if status != http.StatusOK {
+		t.Fatalf("GET %s: %d %s", path, status, body)
+	}
+	return body
+}
+
+// status is what alcove's own API answers with.
+func (n *node) status(t *testing.T, path string) int {
+	t.Helper()
+	status, _ := n.ask(t, path)
+	return status
+}
+
+func (n *node) ask(t *testing.T, path string) (int, []byte) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.url+path, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -310,10 +326,10 @@ func (n *node) get(t *testing.T, path string) []byte {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("GET %s: %s %s %v", path, resp.Status, body, err)
+	if err != nil {
+		t.Fatalf("GET %s: %v", path, err)
 	}
-	return body
+	return resp.StatusCode, body
 }
 
 // environment is what the node tells of an execution environment.
