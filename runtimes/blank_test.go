@@ -26,12 +26,13 @@ def handler(event, context):
                 pass
     def limits():
         return open("/proc/self/limits").read()
+    opened = list(fds())  # before anything below opens some
     status = dict(line.split(":\t", 1) for line in open("/proc/self/status"))
     return {
         "environ": list(os.environ.items()), "posix": [[os.fsdecode(k), os.fsdecode(v)] for k, v in posix.environ.items()],
         "c environ": os.popen("env").read().splitlines(),
         "argv": sys.argv, "orig_argv": sys.orig_argv, "cmdline": open("/proc/self/cmdline").read(), "comm": open("/proc/self/comm").read(),
-        "path": sys.path, "cwd": os.getcwd(), "fds": list(fds()), "flags": str(sys.flags), "executable": sys.executable, "prefix": [sys.prefix, sys.exec_prefix],
+        "path": sys.path, "cwd": os.getcwd(), "fds": opened, "flags": str(sys.flags), "executable": sys.executable, "prefix": [sys.prefix, sys.exec_prefix],
         "modules": seen, "meta_path": [str(getattr(f, "__name__", type(f).__name__)) for f in sys.meta_path], "hooks": len(sys.path_hooks),
         "cache": list(sys.path_importer_cache), "tz": [time.tzname, time.timezone, time.altzone, time.daylight],
         "builtins": sorted(dir(builtins)), "main": sorted(vars(sys.modules["__main__"])), "gc": [gc.get_threshold(), gc.isenabled(), gc.get_freeze_count()],
