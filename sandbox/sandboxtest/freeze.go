@@ -1,11 +1,15 @@
 package sandboxtest
 
 import (
+	"fmt"
 	"io"
+	"maps"
 	"os"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/alcove-run/alcove/sandbox"
 )
 
 // counting makes two processes send bytes for ever, each through a connection
@@ -61,22 +65,25 @@ func (s *suite) freezeStops(t *T) {
 		if err := b.Freeze(); err != nil {
 			t.Errorf("Freeze, again: %v", err)
 		}
-		// What was sent before may still be on its way to us.
-		settled := make(map[string]int64)
-		time.Sleep(20 * time.Millisecond)
-		for name, c := range counters {
-			settled[name] = c.n.Load()
-		}
-		one, err := b.Usage()
-		if err != nil {
-			t.Error(err)
-		}
-		time.Sleep(100 * time.Millisecond) // a hundred turns of each counter
-		for name, c := range counters {
-			if n := c.n.Load(); n != settled[name] {
-				t.Errorf("round %d: %s sent %d bytes while frozen", round, name, n-settled[name])
+		// What was sent before may still be on its way to us, the longer the
+		// busier this machine is; who is frozen sends no more at some point.
+		var one sandbox.Usage
+		stood := func() map[string]int64 {
+			now := make(map[string]int64)
+			for name, c := range counters {
+				now[name] = c.n.Load()
 			}
+			return now
 		}
+		await(t, fmt.Sprintf("round %d: everybody to stand still", round), func() bool {
+			was := stood()
+			var err error
+			if one, err = b.Usage(); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(100 * time.Millisecond) // a hundred turns of each counter
+			return maps.Equal(was, stood())
+		})
 		if two, err := b.Usage(); err != nil || two.CPU-one.CPU > int64(10*time.Millisecond) {
 			t.Errorf("round %d: frozen, it used %v, %v", round, time.Duration(two.CPU-one.CPU), err)
 		}
