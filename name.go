@@ -17,6 +17,11 @@ func (p Place) FunctionARN(name string) string {
 	return "arn:" + p.Partition + ":lambda:" + p.Region + ":" + p.Account + ":function:" + name
 }
 
+// UserARN is the ARN of the IAM user to whom an access key of this place belongs.
+func (p Place) UserARN(name string) string {
+	return "arn:" + p.Partition + ":iam::" + p.Account + ":user/" + name
+}
+
 // LayerARN is the ARN of a layer of this place, without a version.
 func (p Place) LayerARN(name string) string {
 	return "arn:" + p.Partition + ":lambda:" + p.Region + ":" + p.Account + ":layer:" + name

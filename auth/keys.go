@@ -162,11 +162,7 @@ func (k *keys) put(e store.Entry) {
 	}
 	place := k.a.config.Place
 	k.set(e.Key, &principal{key: r.AccessKey, secret: r.Secret, policy: doc, revision: e.Revision, revoked: make(chan struct{}),
-		caller: alcove.Caller{AccessKeyID: r.AccessKeyID, Account: place.Account, ARN: userARN(place, r.Name), UserID: r.UserID}})
-}
-
-func userARN(p alcove.Place, name string) string {
-	return "arn:" + p.Partition + ":iam::" + p.Account + ":user/" + name
+		caller: alcove.Caller{AccessKeyID: r.AccessKeyID, Account: place.Account, ARN: place.UserARN(r.Name), UserID: r.UserID}})
 }
 
 // set makes p the principal of a name; nil is none. Preconditions: k.mu is held.

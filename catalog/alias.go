@@ -183,9 +183,9 @@ func (c *Catalog) DeleteAlias(ctx context.Context, caller alcove.Caller, functio
 
 // Alias gives an alias. It is shared: it must not be changed.
 func (c *Catalog) Alias(function, name string) (*alcove.Alias, error) {
-	e := c.view.Load().functions[function]
-	if e == nil {
-		return nil, c.notFound(alcove.Ref{Name: function})
+	e, err := c.entryOf(function)
+	if err != nil {
+		return nil, err
 	}
 	if t, ok := e.aliases[name]; ok {
 		return t.alias, nil
@@ -200,9 +200,9 @@ func (c *Catalog) Aliases(function, version, marker string, max int) ([]*alcove.
 	if err != nil {
 		return nil, "", err
 	}
-	e := c.view.Load().functions[function]
-	if e == nil {
-		return nil, "", c.notFound(alcove.Ref{Name: function})
+	e, err := c.entryOf(function)
+	if err != nil {
+		return nil, "", err
 	}
 	var list []*alcove.Alias
 	for _, name := range slices.Sorted(maps.Keys(e.aliases)) {

@@ -173,6 +173,14 @@ func fault(doing string, err error) error {
 
 // notFound is the answer for a function that is not there, in the form that the
 // caller named it.
+// entryOf gives what there is of a function now, or the answer that there is none.
+func (c *Catalog) entryOf(name string) (*entry, error) {
+	if e := c.view.Load().functions[name]; e != nil {
+		return e, nil
+	}
+	return nil, c.notFound(alcove.Ref{Name: name})
+}
+
 func (c *Catalog) notFound(ref alcove.Ref) error {
 	arn := c.cfg.Place.FunctionARN(ref.Name)
 	if ref.Qualifier != "" {

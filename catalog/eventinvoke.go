@@ -96,9 +96,9 @@ func (c *Catalog) qualifiers(function, marker string, max int, has func(qualifie
 	if err != nil {
 		return nil, "", err
 	}
-	e := c.view.Load().functions[function]
-	if e == nil {
-		return nil, "", c.notFound(alcove.Ref{Name: function})
+	e, err := c.entryOf(function)
+	if err != nil {
+		return nil, "", err
 	}
 	var keys []string
 	for _, key := range slices.Sorted(maps.Keys(e.record.Qualified)) {

@@ -107,9 +107,9 @@ func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.R
 		return alcove.InvalidParameter("Deletion of aliases is not currently supported.")
 	}
 	defer c.lock(ref.Name)()
-	e := c.view.Load().functions[ref.Name]
-	if e == nil {
-		return c.notFound(alcove.Ref{Name: ref.Name})
+	e, err := c.entryOf(ref.Name)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := c.writing(ctx)
 	defer cancel()
@@ -141,7 +141,7 @@ func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.R
 			return err
 		}
 	}
-	err := c.waiting.wait(ctx, c, func() bool {
+	err = c.waiting.wait(ctx, c, func() bool {
 		now := c.view.Load().functions[ref.Name]
 		if now == nil || now.function.ID != e.function.ID {
 			return true

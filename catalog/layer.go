@@ -170,18 +170,9 @@ func (c *Catalog) Layers(arns []string) ([]alcove.Layer, error) {
 func (c *Catalog) AddLayerPermission(ctx context.Context, caller alcove.Caller, name string, number int, in PermissionInput) (json.RawMessage, string, error) {
 	var added json.RawMessage
 	id, err := c.editLayerPolicy(ctx, name, number, in.RevisionID, func(arn string, now *document) (*document, error) {
-		if now == nil {
-			now = &document{Version: "2012-10-17", ID: "default"}
-		}
-		if now.find(in.Sid) >= 0 {
-			return nil, statementTaken(in.Sid)
-		}
-		var err error
-		if added, err = in.Statement(arn); err != nil {
-			return nil, err
-		}
-		now.Statement = append(now.Statement, added)
-		return now, nil
+		now, statement, err := in.addTo(now, arn)
+		added = statement
+		return now, err
 	})
 	if err == nil {
 		c.log.Info("layer permission added", "layer", name, "version", number, "caller", caller.ARN)

@@ -69,9 +69,9 @@ func (c *Catalog) ListVersions(name, marker string, max int) ([]*alcove.Version,
 	if err != nil {
 		return nil, "", err
 	}
-	e := c.view.Load().functions[name]
-	if e == nil {
-		return nil, "", c.notFound(alcove.Ref{Name: name})
+	e, err := c.entryOf(name)
+	if err != nil {
+		return nil, "", err
 	}
 	p := page{max: max}
 	p.add(e.latest, 0, number)

@@ -58,6 +58,23 @@ type PermissionInput struct {
 	RevisionID string
 }
 
+// addTo gives the policy of arn with the new statement in it, and the statement;
+// now is nil if there is no policy yet.
+func (in PermissionInput) addTo(now *document, arn string) (*document, json.RawMessage, error) {
+	if now == nil {
+		now = &document{Version: "2012-10-17", ID: "default"}
+	}
+	if now.find(in.Sid) >= 0 {
+		return nil, nil, statementTaken(in.Sid)
+	}
+	added, err := in.Statement(arn)
+	if err != nil {
+		return nil, nil, err
+	}
+	now.Statement = append(now.Statement, added)
+	return now, added, nil
+}
+
 // AddPermission adds a statement to a resource policy and answers it.
 func (c *Catalog) AddPermission(ctx context.Context, caller alcove.Caller, ref alcove.Ref, in PermissionInput) (json.RawMessage, error) {
 	var added json.RawMessage
@@ -65,18 +82,9 @@ func (c *Catalog) AddPermission(ctx context.Context, caller alcove.Caller, ref a
 		if in.RevisionID != "" && in.RevisionID != e.revisionOf(key) {
 			return nil, errPolicyRevision()
 		}
-		if now == nil {
-			now = &document{Version: "2012-10-17", ID: "default"}
-		}
-		if now.find(in.Sid) >= 0 {
-			return nil, statementTaken(in.Sid)
-		}
-		var err error
-		if added, err = in.Statement(arn); err != nil {
-			return nil, err
-		}
-		now.Statement = append(now.Statement, added)
-		return now, nil
+		now, statement, err := in.addTo(now, arn)
+		added = statement
+		return now, err
 	})
 	return added, err
 }

@@ -21,9 +21,9 @@ func (c *Catalog) SetRuntimeManagement(ctx context.Context, caller alcove.Caller
 
 // RuntimeManagement gives what was set, or Auto.
 func (c *Catalog) RuntimeManagement(ref alcove.Ref) (alcove.RuntimeManagement, error) {
-	e := c.view.Load().functions[ref.Name]
-	if e == nil {
-		return alcove.RuntimeManagement{}, c.notFound(alcove.Ref{Name: ref.Name})
+	e, err := c.entryOf(ref.Name)
+	if err != nil {
+		return alcove.RuntimeManagement{}, err
 	}
 	if set := e.record.Qualified[keyOf(ref)].RuntimeManagement; set.UpdateOn != "" {
 		return set, nil

@@ -28,9 +28,9 @@ func (c *Catalog) UpdateCode(ctx context.Context, caller alcove.Caller, name str
 		return r.checkRevision(in.RevisionID)
 	}
 	// Before the package is unpacked, which takes long, and again after it.
-	e := c.view.Load().functions[name]
-	if e == nil {
-		return nil, c.notFound(alcove.Ref{Name: name})
+	e, err := c.entryOf(name)
+	if err != nil {
+		return nil, err
 	}
 	if err := ready(e.record); err != nil {
 		return nil, err

@@ -111,10 +111,11 @@ func (c *Catalog) Describe(ref alcove.Ref) (*alcove.Version, error) {
 // Function gives what belongs to the function as a whole. It is shared: it must
 // not be changed.
 func (c *Catalog) Function(name string) (*alcove.Function, error) {
-	if e := c.view.Load().functions[name]; e != nil {
-		return e.function, nil
+	e, err := c.entryOf(name)
+	if err != nil {
+		return nil, err
 	}
-	return nil, c.notFound(alcove.Ref{Name: name})
+	return e.function, nil
 }
 
 // Totals gives the bytes of all versions' packages, each counted for every

@@ -21,9 +21,9 @@ func (c *Catalog) edit(ctx context.Context, name string, fn func(e *entry, r *re
 	ctx, cancel := c.writing(ctx)
 	defer cancel()
 	for try := 0; ; try++ {
-		e := c.view.Load().functions[name]
-		if e == nil {
-			return c.notFound(alcove.Ref{Name: name})
+		e, err := c.entryOf(name)
+		if err != nil {
+			return err
 		}
 		next := *e.record
 		if err := fn(e, &next); err != nil {

@@ -36,7 +36,7 @@ type AccessKey struct {
 
 func (c Config) accessKey(k auth.AccessKey) AccessKey {
 	return AccessKey{Name: k.Name, AccessKeyID: k.AccessKeyID, UserID: k.UserID, Created: k.Created, Enabled: !k.Disabled,
-		ARN: "arn:" + c.Place.Partition + ":iam::" + c.Place.Account + ":user/" + k.Name, Policy: json.RawMessage(k.Policy)}
+		ARN: c.Place.UserARN(k.Name), Policy: json.RawMessage(k.Policy)}
 }
 
 // listKeys answers GET keys.
