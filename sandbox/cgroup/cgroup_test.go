@@ -1,6 +1,8 @@
 package cgroup
 
 import (
+	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -194,6 +196,53 @@ func TestBornInGroup(t *testing.T) {
 		t.Errorf("in the group: %v, %v; want %d", pids, err, p.Process.Pid)
 	}
 	if err := g.Kill(); err != nil {
+		t.Error(err)
+	}
+	p.end(t)
+}
+
+// Of a part of the tree that has been given no controllers, or not all, a node
+// takes what there is; its sandboxes can be frozen in any case.
+func TestSomeControllersAreMissing(t *testing.T) {
+	lay, err := readLayout("/proc/self/mountinfo", "/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lay.v2 == nil {
+		return // version 1: each controller is on its own there
+	}
+	above := filepath.Join(lay.v2.mount, groupPrefix+uniqueName())
+	top := filepath.Join(above, "top")
+	t.Cleanup(func() {
+		if err := errors.Join(removeDir(top), removeDir(above)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.MkdirAll(top, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	given := write(above, "cgroup.subtree_control", "+pids") == nil // pure version 2
+	r := &Root{name: uniqueName(), log: slog.New(slog.DiscardHandler), v1: map[string]string{}, v2has: map[string]bool{}, problems: map[string]string{},
+		layout: layout{v2: &hierarchy{mount: top, root: "/", path: "/"}}}
+	if err := r.openV2(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if r.Mode() != V2 || !r.Freezes() || r.has(pidsController) != given || r.has(memoryController) || r.Limits() {
+		t.Errorf("layout %s, freezes %v, pids %v, memory %v", r.Mode(), r.Freezes(), r.has(pidsController), r.has(memoryController))
+	}
+	for _, f := range r.Findings() {
+		if missing := f.State == sandbox.Missing; missing != (f.Name == "memory limit" || f.Name == "cpu share" || f.Name == "process limit" && !given) {
+			t.Errorf("%+v", f)
+		}
+	}
+	g := newGroup(t, r, Limits{Memory: 64 << 20, CPU: 1, Processes: 50})
+	p := start(t, "sleep", &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: g.FD()})
+	if err := errors.Join(g.Freeze(), g.Kill()); err != nil {
 		t.Error(err)
 	}
 	p.end(t)

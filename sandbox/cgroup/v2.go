@@ -28,30 +28,44 @@ func (r *Root) openV2() error {
 			want = append(want, "+"+c)
 		}
 	}
+	// Where all of them can be had is best, somewhere else as many as can; a
+	// group without any still freezes and kills.
 	var refused error
-	for _, base := range []string{own, h.mount} {
-		if len(want) > 0 {
-			if err := enable(h.mount, base, want); err != nil {
-				refused = errors.Join(refused, err)
-				continue
+	for _, all := range []bool{true, false} {
+		refused = nil
+		for _, base := range []string{own, h.mount} {
+			err := enable(h.mount, base, want)
+			if err == nil || !all {
+				err = errors.Join(err, r.makeV2(base, want, err))
 			}
-		}
-		dir := filepath.Join(base, groupPrefix+r.name)
-		if err := makeWritable(dir); err != nil {
+			if r.v2 != "" {
+				return nil
+			}
 			refused = errors.Join(refused, err)
-			continue
 		}
-		for _, c := range want {
-			if err := write(dir, "cgroup.subtree_control", c); err != nil {
-				r.problems[c[1:]] = err.Error()
-				continue
-			}
-			r.v2has[c[1:]] = true
-		}
-		r.v2 = dir
-		return nil
 	}
 	return refused
+}
+
+// makeV2 makes the node's group below base. Of the wanted controllers it gives the
+// groups below that those that base has; unable is why base has not all.
+func (r *Root) makeV2(base string, want []string, unable error) error {
+	dir := filepath.Join(base, groupPrefix+r.name)
+	if err := makeWritable(dir); err != nil {
+		return err
+	}
+	for _, c := range want {
+		if err := write(dir, "cgroup.subtree_control", c); err != nil {
+			if unable != nil {
+				err = unable
+			}
+			r.problems[c[1:]] = err.Error()
+			continue
+		}
+		r.v2has[c[1:]] = true
+	}
+	r.v2 = dir
+	return nil
 }
 
 // enable gives the children of base the wanted controllers, making the way free
