@@ -112,6 +112,7 @@ type InitError struct {
 	LogStream string
 }
 
+// Error gives the type, for logs.
 func (e *InitError) Error() string { return "environment: init failed: " + e.Type }
 
 // Environment is one execution environment.

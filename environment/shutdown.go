@@ -127,6 +127,7 @@ func (e *Environment) Kill() {
 	})
 }
 
+// String is for logs: "environment ID of ARN (state)".
 func (e *Environment) String() string {
 	of := "no function yet"
 	if v := e.Version(); v != nil {

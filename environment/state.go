@@ -25,6 +25,7 @@ const (
 
 var stateNames = [...]string{"creating", "initialising", "blank", "idle", "busy", "settling", "ended"}
 
+// String is s in lower case, as listings have it.
 func (s State) String() string { return stateNames[s] }
 
 // transitions lists every change of state that is legal. Ended has no successor:

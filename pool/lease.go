@@ -188,7 +188,7 @@ func (p *Pool) freed(env Environment) {
 		return
 	}
 	if e.stock != nil {
-		stale = !p.shelve(e)
+		stale = !p.stockReady(e)
 		p.mu.Unlock()
 		if stale {
 			go env.Close()

@@ -42,20 +42,6 @@ const shapeStay = time.Minute
 // measured.
 const blankEnvironmentMemory = 16 << 20
 
-// Why a call found nothing quicker.
-const (
-	whyFirstOfTenant   = "first call of the tenant"
-	whyTenantBusy      = "the tenant's environments were busy"
-	whyFirstOfVersion  = "first call of the version"
-	whyStockEmpty      = "stock was empty"
-	whyStockOff        = "stock is off"
-	whyNoTenants       = "no idle environment" // and stock is for tenants
-	whyInitFailed      = "Init failed before"
-	whyRuntimeEmpty    = "runtime stock was empty"
-	whyRuntimeStockOff = "runtime stock is off"
-	whyNotSpecialised  = "an environment of the runtime stock failed"
-)
-
 // shelf is the blank environments of one shape. What is taken never comes back.
 type shelf struct {
 	shape environment.Shape
@@ -67,31 +53,6 @@ type shelf struct {
 	demand   policy.Demand
 	failures int       // to make one, in a row
 	retry    time.Time // not before
-}
-
-// whyNotStock tells why a call for g gets nothing from st.
-//
-// Preconditions: p.mu is held.
-func whyNotStock(g *group, st *stock, o StartOptions) string {
-	switch {
-	case o.Suppressed:
-		return whyInitFailed
-	case !g.version.Isolated():
-		return whyNoTenants
-	case st == nil:
-		return whyStockOff
-	case st.demand.Last.IsZero():
-		return whyFirstOfVersion
-	}
-	return whyStockEmpty
-}
-
-// whyNotIdle tells why a call for g does not find one of its tenant's.
-func whyNotIdle(g *group) string {
-	if g.entries == 0 {
-		return whyFirstOfTenant
-	}
-	return whyTenantBusy
 }
 
 // shape asks which blank environments can become v's.
@@ -308,15 +269,8 @@ func (p *Pool) blankEnded(e *entry) {
 	p.makeMore()
 }
 
-func (p *Pool) takeOffShelf(e *entry) {
-	s := e.shelf
-	for i, other := range s.waiting {
-		if other == e {
-			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
-			return
-		}
-	}
-}
+// takeOffShelf removes e from its shelf, if it is there.
+func (p *Pool) takeOffShelf(e *entry) { e.shelf.waiting, _ = without(e.shelf.waiting, e) }
 
 // discardBlank ends a blank environment; its memory counts no more from here on.
 func (p *Pool) discardBlank(e *entry) {

@@ -153,16 +153,21 @@ func (p *Pool) bind(e *entry, g *group) {
 	g.holder.memory += e.memory
 }
 
-// takeOut removes e from its stock's list.
+// takeOut removes e from its stock, if it is there.
 func (p *Pool) takeOut(e *entry) {
-	st := e.stock
-	for i, other := range st.waiting {
-		if other == e {
-			st.waiting = append(st.waiting[:i], st.waiting[i+1:]...)
-			p.stocked--
-			return
-		}
+	list, was := without(e.stock.waiting, e)
+	if e.stock.waiting = list; was {
+		p.stocked--
 	}
+}
+
+// without is list without e, and whether e was in it.
+func without(list []*entry, e *entry) ([]*entry, bool) {
+	i := slices.Index(list, e)
+	if i < 0 {
+		return list, false
+	}
+	return slices.Delete(list, i, i+1), true
 }
 
 // lack is how many environments st should have and neither has nor is making.
@@ -257,8 +262,9 @@ func (p *Pool) createStock(e *entry) {
 	}
 }
 
-// shelve puts e, whose Init is done, on its shelf. It tells whether e is wanted.
-func (p *Pool) shelve(e *entry) bool {
+// stockReady puts e, whose Init is done, into its stock. It tells whether e is
+// wanted.
+func (p *Pool) stockReady(e *entry) bool {
 	st := e.stock
 	if st.version == e.version {
 		st.fn.took(time.Since(e.began))

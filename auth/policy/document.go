@@ -17,6 +17,7 @@ const MaxDocument = 6144
 // are known.
 type MalformedError struct{ Text string }
 
+// Error gives the text.
 func (e *MalformedError) Error() string { return e.Text }
 
 func malformed(format string, args ...any) *MalformedError {
