@@ -269,7 +269,7 @@ func (s *Store) publish(work, sha string) error {
 // discard removes a working directory. What resists is removed by the next Open.
 func (s *Store) discard(work string) {
 	if err := os.RemoveAll(work); err != nil {
-		s.log.Warn("temporary files of a package are left until the next start", "dir", work, "err", err)
+		s.log.Warn("temporary files of a package are left until the next start", "dir", work, "error", err)
 	}
 }
 

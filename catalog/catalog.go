@@ -107,7 +107,7 @@ func open(ctx context.Context, cfg Config, delay time.Duration) (*Catalog, error
 
 	c.wg.Go(func() {
 		if err := c.bucket.Watch(c.ctx, c.follower.event); c.ctx.Err() == nil {
-			c.log.Error("catalog no longer follows its records", "err", err)
+			c.log.Error("catalog no longer follows its records", "error", err)
 		}
 	})
 	select {

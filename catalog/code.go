@@ -167,7 +167,7 @@ func (c *Catalog) compact() {
 	}
 	c.deletions.Store(0)
 	if err := c.bucket.Compact(c.ctx, time.Hour); err != nil && c.ctx.Err() == nil {
-		c.log.Warn("catalog could not be compacted", "err", err)
+		c.log.Warn("catalog could not be compacted", "error", err)
 	}
 }
 
@@ -189,6 +189,6 @@ func (c *Catalog) sweep(kept func(sha string) bool) {
 		return refs[sha] || kept(sha)
 	})
 	if err != nil && c.ctx.Err() == nil {
-		c.log.Warn("packages that nobody refers to could not be removed", "err", err)
+		c.log.Warn("packages that nobody refers to could not be removed", "error", err)
 	}
 }

@@ -179,7 +179,7 @@ func (c *Catalog) removeOrphans(orphans []store.Entry) {
 		}
 		err := c.bucket.Delete(c.ctx, o.Key, o.Revision)
 		if err != nil && !errors.Is(err, store.ErrConflict) && c.ctx.Err() == nil {
-			c.log.Warn("record that nobody refers to could not be removed", "key", o.Key, "err", err)
+			c.log.Warn("record that nobody refers to could not be removed", "key", o.Key, "error", err)
 		}
 	}
 }

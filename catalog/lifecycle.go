@@ -132,7 +132,7 @@ func (c *Catalog) settle(j job, v *alcove.Version, prepareErr error, write func(
 		if err == nil || c.ctx.Err() != nil {
 			return
 		}
-		c.log.Error("state of a function could not be recorded", "function", j.name, "version", v.Number, "err", err, "retry", wait)
+		c.log.Error("state of a function could not be recorded", "function", j.name, "version", v.Number, "error", err, "retryIn", wait)
 		select {
 		case <-time.After(wait):
 		case <-c.ctx.Done():
@@ -151,7 +151,7 @@ func (c *Catalog) outcome(j job, v *alcove.Version, err error) outcome {
 	if err == nil {
 		return outcome{ok: true}
 	}
-	c.log.Warn("function cannot run", "function", j.name, "id", j.id, "version", v.Number, "err", err)
+	c.log.Warn("function cannot run", "function", j.name, "id", j.id, "version", v.Number, "error", err)
 	if e, ok := errors.AsType[*alcove.Error](err); ok && e.Fault == alcove.FaultClient {
 		return outcome{reason: e.Message, code: "InvalidConfiguration"}
 	}

@@ -269,7 +269,7 @@ func (f *follower) put(e store.Entry) {
 // removed for being nobody's.
 func (f *follower) unreadable(key string, err error) {
 	f.c.unreadable.Store(true)
-	f.c.log.Error("record cannot be read, and nothing will be cleaned up", "key", key, "err", err)
+	f.c.log.Error("record cannot be read, and nothing will be cleaned up", "key", key, "error", err)
 }
 
 func (f *follower) remove(key string) {

@@ -84,7 +84,7 @@ func (e *Environment) remove() {
 		if err == nil {
 			break
 		}
-		e.cfg.Log.Error("sandbox cannot be removed yet", "environment", e.cfg.ID, "error", err, "retry_in", wait)
+		e.cfg.Log.Error("sandbox cannot be removed yet", "environment", e.cfg.ID, "error", err, "retryIn", wait)
 		time.Sleep(wait)
 	}
 	if e.server != nil {
@@ -99,7 +99,7 @@ func (e *Environment) remove() {
 		if err == nil {
 			return
 		}
-		e.cfg.Log.Error("environment's directory cannot be removed yet", "environment", e.cfg.ID, "error", err, "retry_in", wait)
+		e.cfg.Log.Error("environment's directory cannot be removed yet", "environment", e.cfg.ID, "error", err, "retryIn", wait)
 		time.Sleep(wait)
 	}
 }

@@ -119,7 +119,7 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 	if err := i.cfg.Journal.Append(r); err != nil {
 		// The function has run and its caller gets the answer; what is lost is
 		// said where the operator looks.
-		i.cfg.Log.Error("report cannot be written", "request_id", inv.RequestID, "error", err)
+		i.cfg.Log.Error("report cannot be written", "requestId", inv.RequestID, "error", err)
 	}
 	return res, nil
 }

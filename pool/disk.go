@@ -49,7 +49,7 @@ func (p *Pool) diskLoop() {
 		if now := time.Now(); lack > 0 && !now.Before(next) {
 			ended := p.relieveDisk(lack)
 			if !short || ended > 0 {
-				p.cfg.Log.Warn("the disk is short of its reserve: no new environments", "bytes missing", lack, "environments ended", ended)
+				p.cfg.Log.Warn("the disk is short of its reserve: no new environments", "bytes", lack, "ended", ended)
 			}
 			next = now.Add(diskSettle)
 		}

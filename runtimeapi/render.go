@@ -75,7 +75,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error, state
 		renderError(w, http.StatusForbidden, "InvalidStateTransition",
 			"State transition to "+state+" failed for runtime. Error: State transition is not allowed")
 	default:
-		s.log.Error("runtime API call failed", "state", state, "err", err)
+		s.log.Error("runtime API call failed", "state", state, "error", err)
 		renderError(w, http.StatusInternalServerError, "InternalServerError", "Internal Server Error")
 	}
 }

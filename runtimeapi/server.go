@@ -242,6 +242,6 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 type debugWriter struct{ log *slog.Logger }
 
 func (d debugWriter) Write(p []byte) (int, error) {
-	d.log.Debug("runtime API", "msg", string(p))
+	d.log.Debug("runtime API", "text", string(p))
 	return len(p), nil
 }

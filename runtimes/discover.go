@@ -53,7 +53,7 @@ func discover(bin string, log *slog.Logger) *Set {
 	add := func(file string) {
 		path, err := program(filepath.Join(bin, file))
 		if err != nil {
-			log.Debug("no interpreter", "file", file, "err", err)
+			log.Debug("no interpreter", "file", file, "error", err)
 			return
 		}
 		if slices.ContainsFunc(s.pythons, func(in *interpreter) bool { return in.path == path }) {
@@ -78,7 +78,7 @@ func discover(bin string, log *slog.Logger) *Set {
 			s.node = &interpreter{path: path, ask: askNode}
 			break
 		} else {
-			log.Debug("no interpreter", "file", file, "err", err)
+			log.Debug("no interpreter", "file", file, "error", err)
 		}
 	}
 	return s

@@ -196,7 +196,7 @@ func (s *Store) supervise() {
 func (s *Store) replace() bool {
 	eng, err := startEngine(s.ctx, s.cfg.Dir, s.log)
 	if err != nil {
-		s.log.Error("storage engine did not start", "err", err)
+		s.log.Error("storage engine did not start", "error", err)
 		return false
 	}
 	s.mu.Lock()

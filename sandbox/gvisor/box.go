@@ -139,7 +139,7 @@ func (b *box) watchSentry() {
 		return
 	}
 	if err := b.sentry.wait(0); err != nil {
-		b.driver.conf.Log.Error("sentry not reaped", "sandbox", b.id, "err", err)
+		b.driver.conf.Log.Error("sentry not reaped", "sandbox", b.id, "error", err)
 	}
 }
 
@@ -148,7 +148,7 @@ func (b *box) watchSentry() {
 // more files, the sentry notices and kills the function.
 func (b *box) watchGofer() {
 	if err := b.gofer.wait(0); err != nil {
-		b.driver.conf.Log.Error("gofer not reaped", "sandbox", b.id, "err", err)
+		b.driver.conf.Log.Error("gofer not reaped", "sandbox", b.id, "error", err)
 	}
 	select {
 	case <-b.done:
@@ -161,7 +161,7 @@ func (b *box) watchGofer() {
 func (b *box) verdict(said []byte, readErr error) sandbox.Exit {
 	kills, err := b.group.OOMKills()
 	if err != nil {
-		b.driver.conf.Log.Warn("out-of-memory kills not known", "sandbox", b.id, "err", err)
+		b.driver.conf.Log.Warn("out-of-memory kills not known", "sandbox", b.id, "error", err)
 	}
 	oom := kills > 0 || b.outOfMemory.Load()
 	if len(said) == 4 {

@@ -107,7 +107,7 @@ func (b *box) create(ctx context.Context, spec sandbox.Spec) error {
 	}
 	if b.memoryEvent, err = endTogether(b.group.Paths()); err != nil {
 		b.driver.noMemoryEvents.Do(func() {
-			b.driver.conf.Log.Warn("a sandbox that is out of memory may lose single processes", "err", err)
+			b.driver.conf.Log.Warn("a sandbox that is out of memory may lose single processes", "error", err)
 		})
 	}
 	prepared, launched := time.Since(began), monotonic()

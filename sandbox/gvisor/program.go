@@ -72,7 +72,7 @@ func choosePrograms(ctx context.Context, conf Config) (programs, []sandbox.Findi
 				return p, findings
 			}
 		}
-		conf.Log.Warn("the node's own program is started as the parts of sandboxes, which is slower", "err", err)
+		conf.Log.Warn("the node's own program is started as the parts of sandboxes, which is slower", "error", err)
 	}
 	return programs{argSelf, argSelf}, Probe(ctx, argSelf)
 }

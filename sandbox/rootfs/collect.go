@@ -147,7 +147,7 @@ func (p *planner) sonames(names []string) {
 		for _, name := range names {
 			if lib, ok := p.ld.find(name, sh, nil); ok {
 				if err := p.library(lib, name, sh, nil, false); err != nil {
-					p.log.Debug("left out a library", "library", name, "err", err)
+					p.log.Debug("left out a library", "library", name, "error", err)
 				}
 			}
 		}
