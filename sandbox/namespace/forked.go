@@ -127,7 +127,7 @@ func (b *box) forkOrder(groups []*os.File) ([]byte, []int) {
 		fds = append(fds, int(f.Fd()))
 	}
 	var packet []byte
-	for _, n := range []uint64{log, cgroup, uint64(len(groups)), unix.SYS_GET_ROBUST_LIST, unix.SYS_SET_ROBUST_LIST} {
+	for _, n := range []uint64{log, cgroup, uint64(len(groups)), unix.SYS_GET_ROBUST_LIST, unix.SYS_SET_ROBUST_LIST, uint64(b.user)} {
 		packet = binary.NativeEndian.AppendUint64(packet, n)
 	}
 	return append(packet, launch.ForkedTape(b.driver.order(b)).Encode()...), fds

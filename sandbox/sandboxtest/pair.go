@@ -98,6 +98,7 @@ func (s *suite) pair(t *testing.T) {
 	s.run(t, "traces_after_destroy", func(t *T) { s.traces(t, true) })
 	s.run(t, "traces_of_the_host", s.hostTraces)
 	s.run(t, "signals", s.strayOnes)
+	s.run(t, "counted", s.counted)
 	s.run(t, "same_addresses", s.sameAddresses)
 }
 
@@ -209,6 +210,28 @@ attempt(os.killpg, 0, 10)`, nil)
 	case <-a.Done():
 		t.Errorf("ended by another sandbox: %+v", a.Exit())
 	default:
+	}
+}
+
+// counted: what the kernel counts by user is not used up by another sandbox.
+func (s *suite) counted(t *T) {
+	const take = `
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+class Event(ctypes.Structure): _fields_ = [('value', ctypes.c_long), ('signal', ctypes.c_int), ('notify', ctypes.c_int), ('rest', ctypes.c_char * 48)]
+def timer(): return libc.timer_create(1, ctypes.byref(Event(0, 34, 0)), ctypes.byref(ctypes.c_int()))
+r = [0, 0]
+for i, f in enumerate((libc.inotify_init, timer)):
+    while r[i] < %d and f() >= 0: r[i] += 1`
+	_, pa := s.agent(t)
+	var took [2]int
+	pa.eval(t, fmt.Sprintf(take, 8192), &took)
+	t.Logf("one takes %d inotify instances, %d timers", took[0], took[1])
+	_, pb := s.agent(t)
+	var left [2]int
+	pb.eval(t, fmt.Sprintf(take, 8), &left)
+	if left != [2]int{8, 8} {
+		t.Errorf("the other gets %d inotify instances, %d timers", left[0], left[1])
 	}
 }
 

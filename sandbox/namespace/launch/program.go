@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -48,7 +49,11 @@ func start(o *Order, logFD int) (pid int, err error) {
 		return 0, fail("pipe", err)
 	}
 	p.syncFD, p.errFD = sync[0], failed[1]
-	if pid, err = forkProgram(p); err != nil {
+	err = asUser(o.HostUID, func() error {
+		pid, err = forkProgram(p)
+		return err
+	})
+	if err != nil {
 		return 0, fail("user namespace", err)
 	}
 	unix.Close(failed[1])
@@ -96,6 +101,36 @@ func writeFile(path, text string) error {
 	unix.Close(fd)
 	return err
 }
+
+// asUser has f done as the sandbox's user on the host, with all rights. Who makes
+// a user namespace is charged for what is counted in it (ucounts: inotify
+// instances, pending signals, …), up to that user's limits: as root, all sandboxes
+// and the host would share them.
+func asUser(uid uint64, f func() error) error {
+	if uid == 0 { // an ordinary user, who has no others
+		return f()
+	}
+	bits, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_SECUREBITS, uintptr(bits)|secbitNoSetuidFixup, 0, 0, 0); err != nil {
+		return err
+	}
+	// Of this thread alone, unlike unix.Setresuid.
+	const keep = ^uintptr(0)
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(uid), keep); errno != 0 {
+		return errno
+	}
+	err = f()
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, keep, 0, keep); errno != 0 {
+		return errors.Join(err, errno)
+	}
+	return errors.Join(err, unix.Prctl(unix.PR_SET_SECUREBITS, uintptr(bits), 0, 0, 0))
+}
+
+// secbitNoSetuidFixup is SECBIT_NO_SETUID_FIXUP, see capabilities(7).
+const secbitNoSetuidFixup = 1 << 2
 
 // forkProgram forks. The child has a copy of this process's memory and its one
 // thread; it runs child, which makes system calls and nothing else.

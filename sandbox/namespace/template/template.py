@@ -21,7 +21,7 @@ def _fork_sandboxes():
     NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = (
         0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
     CLONE3, CLOSE_RANGE, PIDFD_OPEN, F_DUPFD = 435, 436, 434, 0
-    GET_TID_ADDRESS = 40
+    GET_TID_ADDRESS, SET_SECUREBITS, NO_SETUID_FIXUP = 40, 28, 4
 
     control = _socket.socket(fileno=CONTROL)
     # The lock on the interpreter stays held: a child has to have it.
@@ -87,6 +87,7 @@ def _fork_sandboxes():
 
     def confine(order, fds):
         log, cgroup = order[:2]
+        user = order[5]
         for fd in fds[4 + log + cgroup:]:
             os.write(fd, b"0")
         sync = _socket.socket(fileno=SYNC)
@@ -96,6 +97,10 @@ def _fork_sandboxes():
             os._exit(127)
         rules = memoryview(notes[0][2]).cast("i")[0]
         check(libc.setns(HOME, NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWNET))
+        # Whoever makes a user namespace is charged for what is counted in it, up to
+        # the limits of that user on the host.
+        check(libc.prctl(SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0))
+        check(libc.seteuid(user))
         check(libc.unshare(NEWUSER))
         control.detach()
         os.dup2(rules, RULES)
@@ -110,7 +115,7 @@ def _fork_sandboxes():
         os.write(SYNC, b"U")
         if os.read(SYNC, 1) != b"G":
             os._exit(127)
-        play(order[5:])
+        play(order[6:])
         os.close(RULES)
         threading = sys.modules.get("threading")
         if threading is not None:  # some versions keep the template's number
