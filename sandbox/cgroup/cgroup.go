@@ -22,8 +22,8 @@
 // The first write to cgroup.procs after a pause waits for an RCU grace period of
 // the whole kernel, 5 to 15 ms. Nothing here does that on behalf of a caller
 // except EnterPaths. On version 2 a sandbox is born in its group (FD,
-// CLONE_INTO_CGROUP); on version 1 a single thread moves itself (EnterThread),
-// which needs no such wait since Linux 6.0.
+// CLONE_INTO_CGROUP); on version 1 the drivers have each thread move itself
+// (V1Paths), which needs no such wait since Linux 6.0.
 package cgroup
 
 import (

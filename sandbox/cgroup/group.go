@@ -169,8 +169,9 @@ func (g *Group) Paths() []string {
 	return paths
 }
 
-// V1Paths lists the directories of the group in version 1 hierarchies, for
-// EnterThread: what a process born into FD still has to enter.
+// V1Paths lists the directories of the group in version 1 hierarchies: what a
+// process born into FD still has to enter. Each of its threads writes itself into
+// their "tasks".
 func (g *Group) V1Paths() []string {
 	var paths []string
 	for _, dir := range g.v1 {
@@ -198,20 +199,6 @@ func (g *Group) FD() int {
 func EnterPaths(paths []string) error {
 	for _, dir := range paths {
 		if err := write(dir, "cgroup.procs", "0"); err != nil {
-			return fmt.Errorf("cgroup: enter: %w", err)
-		}
-	}
-	return nil
-}
-
-// EnterThread moves the calling thread alone into version 1 groups; the other
-// threads of the process stay where they are. The caller has locked its
-// goroutine to the thread. Processes that are forked from the thread, and the
-// process itself once the thread has called execve, are in the groups. Moving
-// only oneself needs no RCU grace period since Linux 6.0.
-func EnterThread(v1paths []string) error {
-	for _, dir := range v1paths {
-		if err := write(dir, "tasks", "0"); err != nil {
 			return fmt.Errorf("cgroup: enter: %w", err)
 		}
 	}

@@ -76,20 +76,6 @@ var roles = map[string]func(){
 		}
 		fmt.Println("made", n)
 	},
-	"thread": func() { // enters with one thread, which starts a process
-		runtime.LockOSThread()
-		if err := EnterThread(strings.Split(os.Getenv("ALCOVE_TEST_THREAD"), ":")); err != nil {
-			fmt.Println(err)
-			os.Exit(9)
-		}
-		c := exec.Command("/bin/sleep", "1000")
-		if err := c.Start(); err != nil {
-			fmt.Println(err)
-			os.Exit(9)
-		}
-		fmt.Println(c.Process.Pid)
-		block()
-	},
 	"node": func() { // makes a group with a process in it and waits to be killed
 		r, err := Open(os.Getenv("ALCOVE_TEST_NAME"), slog.New(slog.DiscardHandler))
 		if err != nil {

@@ -186,7 +186,7 @@ func send(packet string) {
 func enter(o *Order) error {
 	for _, dir := range o.V1Groups {
 		// This thread alone: the program is forked from it, and the others end
-		// when it executes the reaper. See cgroup.EnterThread.
+		// when it executes the reaper. See cgroup.Group.V1Paths.
 		fd, err := unix.Open(dir+"/tasks", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return fail("open "+dir, err)
