@@ -16,42 +16,28 @@ import (
 	"github.com/google/uuid"
 )
 
-// Config names the handlers. A nil one is a service that is not there.
+// Config names the handlers.
 type Config struct {
-	Lambda  http.Handler // dated paths, such as /2015-03-31/functions, and /code/
-	Logs    http.Handler // CloudWatch Logs
-	Metrics http.Handler // CloudWatch
-	STS     http.Handler
-	Node    http.Handler // /alcove/v1/: our own API
-	Console http.Handler // /console/
-	Scrape  http.Handler // /metrics, for Prometheus
-	// Healthy answers /healthz (the process lives) and Ready /readyz (it can
-	// take invocations); nil ones answer yes, because a node listens only when
-	// it is ready.
-	Healthy, Ready http.Handler
+	Lambda http.Handler // dated paths, such as /2015-03-31/functions, and /code/
+	Logs   http.Handler // CloudWatch Logs
+	STS    http.Handler
+	Node   http.Handler // /alcove/v1/: our own API
 	// Log gets, at level debug, what is wrong with connections.
 	Log *slog.Logger
 }
 
-// Prefixes of X-Amz-Target, which the JSON services are told apart by.
-const (
-	logsTarget    = "Logs_20140328."
-	metricsTarget = "GraniteServiceVersion20100801."
-)
+// logsTarget is the prefix of X-Amz-Target, which the JSON services are told
+// apart by.
+const logsTarget = "Logs_20140328."
 
 type gateway struct{ Config }
 
 // New makes the handler.
-func New(c Config) http.Handler {
-	yes := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	if c.Healthy == nil {
-		c.Healthy = yes
-	}
-	if c.Ready == nil {
-		c.Ready = yes
-	}
-	return &gateway{c}
-}
+func New(c Config) http.Handler { return &gateway{c} }
+
+// health answers /healthz (the process lives) and /readyz (it can take
+// invocations): a node listens only when it is ready.
+func health(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }
 
 // Limits of the server. Bodies have theirs in the APIs; answers have none,
 // because an invocation may take a quarter of an hour.
@@ -76,68 +62,49 @@ func NewServer(c Config) *http.Server {
 // ServeHTTP hands r on.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	service := signedFor(r.Header.Get("Authorization"))
-	h, ok := g.choose(r, service)
-	switch {
+	switch h := g.choose(r, service); {
 	case h != nil:
 		h.ServeHTTP(w, r)
-	case ok:
-		refuse(w, r, service, "This service is not enabled on this node.")
 	case service != "":
 		refuse(w, r, service, "The request is signed for the service '"+service+"', and is none of its requests that are answered here. "+
-			"This endpoint offers Lambda, and parts of CloudWatch Logs, CloudWatch and STS.")
+			"This endpoint offers Lambda, and parts of CloudWatch Logs and STS.")
 	default:
 		refuse(w, r, service, "There is nothing at this path.")
 	}
 }
 
-// choose gives the handler of a request; ok says that the request is for one
-// that there could be.
-func (g *gateway) choose(r *http.Request, service string) (h http.Handler, ok bool) {
+// choose gives the handler of a request, or nil.
+func (g *gateway) choose(r *http.Request, service string) http.Handler {
 	path := r.URL.Path
 	switch {
 	case dated(path):
 		// Other services have dated paths too.
 		if service == "" || service == "lambda" {
-			return g.Lambda, true
+			return g.Lambda
 		}
-		return nil, false
 	case path == "/" || path == "":
 		return g.chooseByHeader(r, service)
 	case strings.HasPrefix(path, "/alcove/v1/"):
-		return g.Node, true
+		return g.Node
 	case strings.HasPrefix(path, "/code/"):
-		return g.Lambda, true
-	case path == "/console" || strings.HasPrefix(path, "/console/"):
-		return g.Console, true
-	case strings.HasPrefix(path, "/service/"+strings.TrimSuffix(metricsTarget, ".")+"/operation/"):
-		return g.Metrics, true // the CBOR protocol
-	case path == "/healthz":
-		return g.Healthy, true
-	case path == "/readyz":
-		return g.Ready, true
-	case path == "/metrics":
-		return g.Scrape, true
+		return g.Lambda
+	case path == "/healthz", path == "/readyz":
+		return http.HandlerFunc(health)
 	}
-	return nil, false
+	return nil
 }
 
 // chooseByHeader tells the services apart whose requests all go to "/".
-func (g *gateway) chooseByHeader(r *http.Request, service string) (h http.Handler, ok bool) {
+func (g *gateway) chooseByHeader(r *http.Request, service string) http.Handler {
 	target := r.Header.Get("X-Amz-Target")
 	form := strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
 	switch {
 	case strings.HasPrefix(target, logsTarget):
-		return g.Logs, true
-	case strings.HasPrefix(target, metricsTarget):
-		return g.Metrics, true
-	case target != "" || r.Method != http.MethodPost || !form:
-		return nil, false
-	case service == "monitoring": // the query protocol, as older SDKs speak it
-		return g.Metrics, true
-	case service == "sts" || service == "":
-		return g.STS, true
+		return g.Logs
+	case target == "" && r.Method == http.MethodPost && form && (service == "sts" || service == ""):
+		return g.STS
 	}
-	return nil, false
+	return nil
 }
 
 // dated says whether a path begins as Lambda's do: /2015-03-31/.
