@@ -33,7 +33,10 @@ func (j *Journal) retain() {
 		if s.number >= passed && !over {
 			break
 		}
-		if s.number >= passed {
+		switch {
+		case len(j.cfg.Consumers) == 0: // nobody was to read it
+			j.log.Info("journal: deleted the oldest segment for space", "segment", s.number, "bytes", s.end)
+		case s.number >= passed:
 			j.stats.Discarded++
 			j.log.Warn("journal: deleted unread reports for space", "segment", s.number, "bytes", s.end)
 		}
