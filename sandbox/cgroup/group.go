@@ -105,6 +105,10 @@ func (g *Group) Set(limits Limits) error {
 	return err
 }
 
+// socketShare: sockets may buffer one in so many bytes of the memory limit, on top
+// of it, where they are counted apart.
+const socketShare = 4
+
 // setMemory sets the limit and forbids swap. On version 1 the second limit,
 // memory with swap, may never be below the first, so the order depends on the
 // direction.
@@ -119,7 +123,13 @@ func (g *Group) setMemory(limit int64) error {
 		if errors.Is(err, syscall.EINVAL) {
 			err = write(dir, "memory.limit_in_bytes", n)
 		}
-		return errors.Join(err, swap)
+		// On version 1 what sockets buffer is no part of the memory, and counts
+		// against the machine's limit alone unless it has one of its own.
+		sockets := write(dir, "memory.kmem.tcp.limit_in_bytes", strconv.FormatInt(limit/socketShare, 10))
+		if errors.Is(sockets, fs.ErrNotExist) || errors.Is(sockets, syscall.EBUSY) { // another kernel, or more in use
+			sockets = nil
+		}
+		return errors.Join(err, swap, sockets)
 	}
 	if !g.has[memoryController] {
 		return nil

@@ -20,6 +20,7 @@ import (
 func (s *suite) limits(t *testing.T) {
 	s.run(t, "memory", s.memory)
 	s.run(t, "memory_of_children", s.memoryOfChildren)
+	s.run(t, "memory_of_sockets", s.memoryOfSockets)
 	s.run(t, "memory_usable", s.memoryUsable)
 	s.run(t, "tmp", func(t *T) { s.fileSystem(t, "/tmp", 24<<20) })
 	s.run(t, "shm", func(t *T) { s.fileSystem(t, "/dev/shm", 12<<20) })
@@ -31,6 +32,32 @@ func (s *suite) limits(t *testing.T) {
 	s.run(t, "fork_bomb", s.forkBomb)
 	s.run(t, "open_files", s.openFiles)
 	s.run(t, "cpu", s.cpuShare)
+}
+
+// memoryOfSockets: what is sent and not read counts as memory.
+func (s *suite) memoryOfSockets(t *T) {
+	const memory = 128 << 20
+	const most = 4 * memory // a sandbox may need something itself
+	b := s.start(t, py(fmt.Sprintf(`
+import os, socket
+l = socket.socket()
+l.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 30)
+l.bind(('127.0.0.1', 0))
+l.listen()
+keep, sent = [], 0
+for i in range(100):
+    s = socket.create_connection(l.getsockname())
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+    s.setblocking(False)
+    keep.append((s, l.accept()))
+    try:
+        while sent < %d: sent += s.send(bytes(65536))
+    except BlockingIOError: pass
+os._exit(3 if sent >= %d else 0)
+`, most, most)), limit(func(l *sandbox.Limits) { l.Memory = memory }))
+	if e := b.exit(t); e.Code == 3 {
+		t.Errorf("with %d bytes of memory it has sent %d that nobody reads", memory, most)
+	}
 }
 
 // eat takes memory until it is ended, with pages that are really there.
