@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // leaveTraces makes one of everything that another sandbox might see.
@@ -220,18 +222,19 @@ import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 class Event(ctypes.Structure): _fields_ = [('value', ctypes.c_long), ('signal', ctypes.c_int), ('notify', ctypes.c_int), ('rest', ctypes.c_char * 48)]
 def timer(): return libc.timer_create(1, ctypes.byref(Event(0, 34, 0)), ctypes.byref(ctypes.c_int()))
-r = [0, 0]
-for i, f in enumerate((libc.inotify_init, timer)):
-    while r[i] < %d and f() >= 0: r[i] += 1`
+def aio(): return libc.syscall(%d, 8192, ctypes.byref(ctypes.c_ulong(0)))
+r = [0, 0, 0]
+for i, (f, n) in enumerate(((libc.inotify_init, %d), (timer, %d), (aio, 64))):
+    while r[i] < n and f() >= 0: r[i] += 1`
 	_, pa := s.agent(t)
-	var took [2]int
-	pa.eval(t, fmt.Sprintf(take, 8192), &took)
-	t.Logf("one takes %d inotify instances, %d timers", took[0], took[1])
+	var took [3]int
+	pa.eval(t, fmt.Sprintf(take, unix.SYS_IO_SETUP, 8192, 8192), &took)
+	t.Logf("one takes %d inotify instances, %d timers, %d contexts of asynchronous I/O", took[0], took[1], took[2])
 	_, pb := s.agent(t)
-	var left [2]int
-	pb.eval(t, fmt.Sprintf(take, 8), &left)
-	if left != [2]int{8, 8} {
-		t.Errorf("the other gets %d inotify instances, %d timers", left[0], left[1])
+	var left [3]int
+	pb.eval(t, fmt.Sprintf(take, unix.SYS_IO_SETUP, 8, 8), &left)
+	if left[0] != 8 || left[1] != 8 || left[2] == 0 && took[2] > 0 {
+		t.Errorf("the other gets %d inotify instances, %d timers, %d contexts of asynchronous I/O", left[0], left[1], left[2])
 	}
 }
 
