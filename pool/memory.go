@@ -63,8 +63,12 @@ func (p *Pool) madeAhead(e *entry) {
 	e.ahead = 0
 }
 
-// crowdedOut says that there is no room for what was made for nobody yet.
-func (p *Pool) crowdedOut() bool { return p.cfg.Memory > 0 && p.memory+p.promised > p.cfg.Memory }
+// crowdedOut says that there is no room, or no place, for what was made for nobody
+// yet.
+func (p *Pool) crowdedOut() bool {
+	return p.cfg.Memory > 0 && p.memory+p.promised > p.cfg.Memory ||
+		p.cfg.Environments > 0 && p.staying+p.queue.waiting > p.cfg.Environments
+}
 
 // roomForStock says whether a stock may have another environment.
 func (p *Pool) roomForStock(need int64) bool {

@@ -20,7 +20,9 @@ func (p *Pool) placeNow() bool {
 // makePlace has an idle environment end if there are as many as may be, and tells
 // whether there may be one more. Stock goes before anything that is somebody's.
 func (p *Pool) makePlace() bool {
-	over := p.staying + p.queue.waiting + 1 - p.cfg.Environments
+	// What is made ahead goes when it is made, if there is no place for it then: no
+	// call is refused for its sake.
+	over := p.staying - p.stocking + p.queue.waiting + 1 - p.cfg.Environments
 	if p.cfg.Environments <= 0 || over <= 0 {
 		return true
 	}
