@@ -186,7 +186,8 @@ func TestKilledWhileCreating(t *testing.T) {
 // without its kernel).
 func TestKilledSandbox(t *testing.T) {
 	ownEach(t, func(t *testing.T, n *node) {
-		f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+		f := n.deploy(t, python, files{"main.py": strings.Replace(whoAmI,
+			"    time.sleep", "    if event: print('began', flush=True)\n    time.sleep", 1)}, isolated)
 		n.run(t, f, call{tenant: "other"}, nil)
 		n.run(t, f, call{tenant: "a"}, nil)
 		answered := make(chan *invocation, 1)
@@ -197,6 +198,7 @@ func TestKilledSandbox(t *testing.T) {
 			}
 			answered <- inv
 		}()
+		n.wrote(t, f, "began")
 		id := ""
 		eventually(t, "the invocation runs", func() bool {
 			for _, e := range n.environments(t, f) {

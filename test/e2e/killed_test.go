@@ -73,12 +73,7 @@ def handler(event, context):
 				}
 				return id != ""
 			})
-			// One that has not read its event yet would begin again elsewhere.
-			eventually(t, "the function runs", func() bool {
-				out, err := n.logs.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{
-					LogGroupName: aws.String("/aws/lambda/" + f), FilterPattern: aws.String(`"began ` + tenant + `"`)})
-				return err == nil && len(out.Events) > 0
-			})
+			n.wrote(t, f, "began "+tenant)
 			pids := n.inside(t, id)
 			slices.Sort(pids)
 			if len(hit) >= len(pids) {
@@ -111,5 +106,16 @@ def handler(event, context):
 			}
 			hit[tenant] = true
 		}
+	})
+}
+
+// wrote waits until a function has written text to its log. One that has been
+// given its event and has not read it yet would, killed, begin again elsewhere.
+func (n *node) wrote(t *testing.T, function, text string) {
+	t.Helper()
+	eventually(t, "the function runs", func() bool {
+		out, err := n.logs.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{
+			LogGroupName: aws.String("/aws/lambda/" + function), FilterPattern: aws.String(`"` + text + `"`)})
+		return err == nil && len(out.Events) > 0
 	})
 }
