@@ -58,3 +58,30 @@ func TestNoMoreEnvironmentsThanPlaces(t *testing.T) {
 		})
 	}
 }
+
+// What is being made for nobody yet takes no call's place: it ends when it is
+// made, if calls need all there are.
+func TestWhatIsMadeAheadTakesNoCallsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const places = 4
+		fs := &fakes{t: t, initTook: 100 * time.Millisecond}
+		p := newPool(fs, 1000, func(c *Config) { c.Environments, c.Creators, c.Stock = places, 4, upTo(4) })
+		v := isolated("f")
+		lease(t, p, v, "first") // has stock made
+		time.Sleep(2 * refillDelay)
+		if n := len(p.Status()); n < 2 {
+			t.Fatalf("%d environments: nothing is made ahead", n)
+		}
+		var calls sync.WaitGroup
+		for i := range places - 1 {
+			calls.Go(func() { lease(t, p, v, alcove.Tenant(fmt.Sprint("t", i))) })
+		}
+		calls.Wait()
+		time.Sleep(time.Second)
+		if most := fs.most(); most > places {
+			t.Errorf("%d environments existed at once, %d may", most, places)
+		}
+		closePool(t, p)
+		checkEmpty(t, p)
+	})
+}
