@@ -57,7 +57,7 @@ type Stats struct {
 	Appended  int64 // reports written
 	Failed    int64 // reports whose Append returned an error
 	Corrupt   int64 // segments that Read left early because a frame was damaged
-	Discarded int64 // segments deleted for Budget before every consumer had acknowledged them
+	Discarded int64 // segments deleted for Budget that not every consumer had acknowledged
 	Segments  int
 	Bytes     int64
 	// Err is the failure that lasts at this moment, nil if none does.

@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"slices"
 )
@@ -33,12 +35,13 @@ func (j *Journal) retain() {
 		if s.number >= passed && !over {
 			break
 		}
-		switch {
-		case len(j.cfg.Consumers) == 0: // nobody was to read it
-			j.log.Info("journal: deleted the oldest segment for space", "segment", s.number, "bytes", s.end)
-		case s.number >= passed:
+		if s.number >= passed {
 			j.stats.Discarded++
-			j.log.Warn("journal: deleted unread reports for space", "segment", s.number, "bytes", s.end)
+			level, text := slog.LevelWarn, "journal: deleted unread reports for space"
+			if len(j.cfg.Consumers) == 0 { // nobody was to read them
+				level, text = slog.LevelInfo, "journal: deleted the oldest segment for space"
+			}
+			j.log.Log(context.Background(), level, text, "segment", s.number, "bytes", s.end)
 		}
 		total -= s.end
 		gone = append(gone, s)
