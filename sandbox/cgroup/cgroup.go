@@ -117,6 +117,9 @@ func Open(name string, log *slog.Logger) (*Root, error) {
 		}
 		r.v1[controller] = dir
 	}
+	if err := r.limitTogether(); err != nil {
+		log.Warn("the processes of all sandboxes together are not bounded", "error", err)
+	}
 	return r, nil
 }
 
