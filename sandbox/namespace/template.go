@@ -71,12 +71,12 @@ type templates struct {
 	mu       sync.Mutex
 	ready    map[string][]*template
 	starting map[string]bool
-	refused  map[string]string // why there is none of that kind
+	refused  map[string]refusal
 	closed   bool
 }
 
 func newTemplates(d *Driver) *templates {
-	ts := &templates{d: d, ready: map[string][]*template{}, starting: map[string]bool{}, refused: map[string]string{}}
+	ts := &templates{d: d, ready: map[string][]*template{}, starting: map[string]bool{}, refused: map[string]refusal{}}
 	switch {
 	case !d.root:
 		ts.none = "forking into a sandbox needs root's rights"
@@ -93,6 +93,38 @@ func templateKey(spec *sandbox.Spec) string {
 	return strings.Join([]string{spec.Root, strings.Join(spec.Args, "\x00"), strings.Join(spec.Env, "\x00"), spec.Dir}, "\x00\x00")
 }
 
+// A refusal is that there is no template of a kind for some time: what hindered it
+// may have been short of memory or descriptors, or be so for good.
+type refusal struct {
+	why   string
+	times int // in a row
+	until time.Time
+}
+
+// How long a refusal lasts: twice as long each time.
+const (
+	minRefusal = 10 * time.Second
+	maxRefusal = time.Hour
+)
+
+// refuse has no template of a kind started for a while. Callers hold ts.mu.
+func (ts *templates) refuse(key, why string) {
+	r := ts.refused[key]
+	r.why = why
+	r.until = time.Now().Add(min(minRefusal<<min(r.times, 10), maxRefusal))
+	r.times++
+	ts.refused[key] = r
+}
+
+// refusedNow is why there is no template of a kind at present, or empty. Callers
+// hold ts.mu.
+func (ts *templates) refusedNow(key string) string {
+	if r := ts.refused[key]; time.Now().Before(r.until) {
+		return r.why
+	}
+	return ""
+}
+
 // take returns a template to fork this sandbox from, which is to be given back,
 // or why there is none; no reason if none was asked for. It never waits: a
 // template is started in the background for those who come next.
@@ -106,7 +138,7 @@ func (ts *templates) take(spec *sandbox.Spec) (*template, string) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	key := templateKey(spec)
-	if why := ts.refused[key]; why != "" {
+	if why := ts.refusedNow(key); why != "" {
 		return nil, why
 	}
 	list := ts.ready[key]
@@ -139,7 +171,7 @@ func (d *Driver) Forks(spec sandbox.Spec) bool {
 	if len(ts.ready[key]) > 0 {
 		return true
 	}
-	if ts.refused[key] == "" {
+	if ts.refusedNow(key) == "" {
 		ts.start(key, &spec)
 	}
 	return false
@@ -152,9 +184,10 @@ func (ts *templates) give(t *template, why string) {
 	t.users--
 	if why == "" {
 		t.made++
+		delete(ts.refused, t.key)
 	} else {
 		if t.made == 0 {
-			ts.refused[t.key] = why
+			ts.refuse(t.key, why)
 		}
 		ts.withdraw(t)
 	}
@@ -202,7 +235,7 @@ func (ts *templates) start(key string, spec *sandbox.Spec) {
 		defer ts.mu.Unlock()
 		delete(ts.starting, key)
 		if err != nil {
-			ts.refused[key] = err.Error()
+			ts.refuse(key, err.Error())
 			ts.d.conf.Log.Warn("no template: sandboxes are started without", "error", err)
 			return
 		}
