@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/alcove-run/alcove/runtimeapi"
+	"github.com/alcove-run/alcove/runtimeapi/runtimeapitest"
 )
 
 // fate tells what became of an event.
@@ -27,10 +28,12 @@ func TestFateOfAnEvent(t *testing.T) {
 			for _, size := range []int{10, 40 << 10, 4 << 20} {
 				for _, reads := range []string{"nothing", "some", "all"} {
 					t.Run(fmt.Sprint(network, onlyHTTP, size, reads), func(t *testing.T) {
-						s := serve(t)
+						var change []func(*runtimeapi.Server)
 						if onlyHTTP {
-							s.server.OnlyHTTP()
+							change = append(change, (*runtimeapi.Server).OnlyHTTP)
 						}
+						env := runtimeapitest.New()
+						s := serveFor(t, env, env, change...)
 						address := s.socket
 						if network == "tcp" {
 							l, err := net.Listen("tcp", "127.0.0.1:0")
