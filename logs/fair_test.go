@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,7 +70,10 @@ func TestFloodCostsTheFlooder(tt *testing.T) {
 	rapid.Check(tt, func(t *rapid.T) {
 		const budget = 2 << 20
 		clock := base
-		s, err := Open(Config{Dir: tt.TempDir(), Budget: budget, BatchEvery: time.Microsecond, Now: func() time.Time { return clock }})
+		var shown atomic.Pointer[time.Time] // clock, for the store's goroutines
+		show := func(now time.Time) { clock = now; shown.Store(&now) }
+		show(base)
+		s, err := Open(Config{Dir: tt.TempDir(), Budget: budget, BatchEvery: time.Microsecond, Now: func() time.Time { return *shown.Load() }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,9 +95,9 @@ func TestFloodCostsTheFlooder(tt *testing.T) {
 				if err := s.Flush(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				clock = clock.Add(time.Second)
+				show(clock.Add(time.Second))
 			}
-			clock = clock.AddDate(0, 0, 1)
+			show(clock.AddDate(0, 0, 1))
 		}
 		for _, who := range tenants {
 			got := all(tt, s, Query{Group: "g", Tenant: &who})
@@ -101,8 +105,9 @@ func TestFloodCostsTheFlooder(tt *testing.T) {
 			if len(got) > len(want) || strings.Join(got, "\n") != strings.Join(want[len(want)-len(got):], "\n") {
 				t.Errorf("%q: what is left is not the newest of what was written (%d of %d)", who, len(got), len(want))
 			}
-			// A fourth of the budget, less what room is made ahead, is nobody's to take.
-			if held[who] < budget/5 && len(got) != len(want) {
+			// A fourth of the budget, less what room is made ahead and what keeping
+			// records costs beside their text, is nobody's to take.
+			if held[who] < budget/8 && len(got) != len(want) {
 				t.Errorf("%q wrote %d bytes and lost %d events of %d to others", who, held[who], len(want)-len(got), len(want))
 			}
 		}
