@@ -22,7 +22,7 @@ var layers = []struct {
 	{packages: []string{"."}},
 	{packages: []string{"internal/..."}},
 	{packages: []string{"telemetry", "store", "sandbox"}},
-	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin"}},
+	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin", "sandbox/egress/..."}},
 	{packages: []string{"sandbox/sandboxtest", "sandbox/gvisor/...", "sandbox/namespace/..."}, peers: true},
 	{packages: []string{"runtimeapi/...", "runtimes/...", "artifact", "journal"}, peers: true},
 	{packages: []string{"environment"}},
@@ -39,7 +39,7 @@ var layers = []struct {
 }
 
 // standardOnly import nothing but the standard library.
-var standardOnly = []string{".", "auth/policy", "pool/policy", "telemetry"}
+var standardOnly = []string{".", "auth/policy", "pool/policy", "sandbox/egress/policy", "telemetry"}
 
 // only lists modules that few packages may import, each for its reason.
 var only = map[string][]string{
