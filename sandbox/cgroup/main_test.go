@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/alcove-run/alcove/internal/slow"
 )
 
 // TestMain turns the test binary into the processes that the tests put into
@@ -203,7 +205,7 @@ func (p *process) end(t *testing.T) (string, syscall.WaitStatus) {
 // eventually polls a condition that another process brings about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); runtime.Gosched() {
+	for deadline := time.Now().Add(slow.Patience(10 * time.Second)); !ok(); runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not reached: %s", what)
 		}

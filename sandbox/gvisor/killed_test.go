@@ -16,11 +16,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/sandbox"
 )
 
 // patience bounds what happens by itself.
-const patience = 30 * time.Second
+var patience = slow.Patience(30 * time.Second)
 
 // await polls until cond is true.
 func await(t *testing.T, what string, cond func() bool) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/sandbox"
 )
 
@@ -44,7 +45,7 @@ func (s *site) talker(change ...func(*sandbox.Spec)) *talker {
 			s.Error(err)
 		}
 	})
-	if err := l.(*net.UnixListener).SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := l.(*net.UnixListener).SetDeadline(time.Now().Add(slow.Patience(time.Minute))); err != nil {
 		s.Fatal(err)
 	}
 	c, err := l.Accept()

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/sandbox"
 )
 
@@ -228,7 +229,7 @@ s = socket.socket(socket.AF_UNIX); s.connect("/run/alcove/runtime.sock"); s.send
 	}
 	cmd.Wait()
 	for _, c := range conns { // the connection ends with the last who has it
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.SetReadDeadline(time.Now().Add(slow.Patience(10 * time.Second)))
 		if rest, err := io.ReadAll(c); err != nil {
 			t.Errorf("a program goes on after its node: %q, %v", rest, err)
 		}
@@ -284,7 +285,7 @@ s = socket.socket(socket.AF_UNIX); s.connect("/run/alcove/runtime.sock"); s.send
 	}
 	l.Close()
 	for c := range conns {
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.SetReadDeadline(time.Now().Add(slow.Patience(10 * time.Second)))
 		if rest, err := io.ReadAll(c); err != nil {
 			t.Errorf("a program goes on after its node: %q, %v", rest, err)
 		}
@@ -324,7 +325,7 @@ func TestNoTemplate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			why := ""
-			err := eventually(t.Context(), time.Minute, func() (bool, error) {
+			err := eventually(t.Context(), slow.Patience(time.Minute), func() (bool, error) {
 				spec, l := s.spec("/usr/bin/python3", "-S", "-c", c.program+pythonClient)
 				defer l.Close()
 				spec.Template = true

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/sandbox"
 )
 
@@ -108,7 +109,7 @@ func unattended(d sandbox.Driver, plan crashPlan, id string) (sandbox.Sandbox, n
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := l.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := l.SetDeadline(time.Now().Add(slow.Patience(shortest))); err != nil {
 		return nil, nil, err
 	}
 	c, err := l.Accept()
@@ -197,7 +198,7 @@ func (s *suite) killNode(t *T, i int) []string {
 			t.Errorf("kill: %v", err)
 		}
 	}
-	hung := time.AfterFunc(2*patience, kill)
+	hung := time.AfterFunc(2*slow.Patience(shortest), kill)
 	defer hung.Stop()
 	var ids []string
 	settled, killed := false, false

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/alcove-run/alcove/internal/slow"
 )
 
 // stock is what this process holds at one time.
@@ -77,7 +79,7 @@ func mountPoints() []string {
 // since lists what has been added and does not go by itself.
 func (was stock) since() []string {
 	var left []string
-	eventually(2*time.Second, func() bool {
+	eventually(slow.Patience(2*time.Second), func() bool {
 		left = left[:0]
 		now := takeStock(was.suite)
 		for _, target := range slices.Sorted(maps.Keys(now.fds)) {
@@ -169,7 +171,7 @@ func (s *suite) leftovers(id string) []string {
 	if len(id) < 16 {
 		return nil // a name that a driver must refuse: nothing could be told by it
 	}
-	eventually(2*time.Second, func() bool { return len(zombies(hostProcesses(id))) == 0 })
+	eventually(slow.Patience(2*time.Second), func() bool { return len(zombies(hostProcesses(id))) == 0 })
 	for _, pid := range hostProcesses(id) {
 		raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		add("process %d %.200q", pid, raw)
@@ -215,7 +217,7 @@ func hostProcesses(id string) []int {
 // of this process, as those of a killed node do (see collectOrphans). What is
 // about to end is given a moment; what runs on is left to be found.
 func reap(id string) {
-	eventually(2*time.Second, func() bool {
+	eventually(slow.Patience(2*time.Second), func() bool {
 		left := hostProcesses(id)
 		for _, pid := range zombies(left) {
 			_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)

@@ -27,6 +27,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/rootfs"
 )
@@ -34,10 +35,10 @@ import (
 //go:embed probe
 var probes embed.FS
 
-// patience is how long the suite waits for something that happens by itself,
+// shortest is how long the suite waits for something that happens by itself,
 // unless Options say otherwise. No test passes or fails by being quicker or
 // slower within it.
-const patience = 30 * time.Second
+const shortest = 30 * time.Second
 
 // Options says which driver is tested and in what it may differ.
 type Options struct {
@@ -142,7 +143,7 @@ func (s *suite) run(parent *testing.T, name string, body func(t *T)) {
 		if i := strings.Index(full, "/"); i >= 0 {
 			full = full[i+1:]
 		}
-		t := &T{T: tt, s: s, allowed: s.allowance(full), patience: cmp.Or(s.o.Patience, patience)}
+		t := &T{T: tt, s: s, allowed: s.allowance(full), patience: slow.Patience(cmp.Or(s.o.Patience, shortest))}
 		s.mu.Lock()
 		s.hit[full] = true
 		s.mu.Unlock()

@@ -24,13 +24,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"github.com/alcove-run/alcove/internal/slow"
 )
 
 // drivers are the values of --isolation; what runs functions is tested on each.
 var drivers = []string{"gvisor", "namespace"}
 
 // patience bounds every wait for something that another process does.
-const patience = 60 * time.Second
+var patience = slow.Patience(60 * time.Second)
 
 // program is the alcove that is tested.
 var program string

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alcove-run/alcove/internal/slow"
 )
 
 // traces is what a node has made on the machine at some moment, as the machine
@@ -128,7 +130,7 @@ func (n *node) mounts() []string {
 // it had, anything that names its directory, and every cgroup and mount. What a
 // dying process holds goes with it, so this waits for a moment.
 func (n *node) left(before traces) []string {
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(slow.Patience(5 * time.Second)); ; time.Sleep(10 * time.Millisecond) {
 		left := n.leftNow(before)
 		if len(left) == 0 || time.Now().After(deadline) {
 			return left
