@@ -23,8 +23,8 @@ RUN ?= .
 RACE := . ./auth ./artifact ./catalog ./environment ./invoke ./journal ./logs ./logsapi ./lambdaapi \
 	./pool/... ./runtimeapi/... ./store ./telemetry
 
-# Tests that may be skipped; any other skipped test fails the run. The native
-# client of AWS for Node.js is compiled at install, which needs a toolchain.
+# Tests that may be skipped, where AWS's client for Node.js cannot be compiled;
+# any other skipped test fails the run.
 MAY_SKIP := test/e2e\.TestOfficialNodeRuntimeClient|runtimeapi\.TestNodeClient
 
 .PHONY: help
@@ -64,6 +64,7 @@ conformance: ## count what is compared with AWS's API: operations, the SDK's fix
 
 .PHONY: test
 test: build check test/e2e/testdata/js/node_modules ## every test, as root, from nothing (PKG=./pool RUN=TestX for some)
+	$(if $(filter ./... ./test/... ./test/e2e ./runtimeapi ./runtimeapi/...,$(PKG)),export ALCOVE_AWS_LAMBDA_RIC="$$(scripts/install-ric)"; echo "aws-lambda-ric: $$ALCOVE_AWS_LAMBDA_RIC";) \
 	ALCOVE_BIN=$(abspath $(BIN)) go test -vet=off -json -count=1 -p 2 -timeout 15m -run '$(RUN)' $(PKG) \
 		| go run ./test/tally -may-skip '$(MAY_SKIP)'
 
@@ -86,4 +87,4 @@ bench: build ## measure, as docs/benchmarks.md has it
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin test/e2e/testdata/js/node_modules
+	rm -rf bin test/e2e/testdata/js/node_modules test/e2e/testdata/ric/node_modules
