@@ -24,7 +24,7 @@ var layers = []struct {
 	{packages: []string{"telemetry", "store", "sandbox"}},
 	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin", "sandbox/egress/..."}},
 	{packages: []string{"sandbox/sandboxtest", "sandbox/gvisor/...", "sandbox/namespace/..."}, peers: true},
-	{packages: []string{"runtimeapi/...", "runtimes/...", "artifact", "journal"}, peers: true},
+	{packages: []string{"runtimeapi/...", "runtimes/...", "artifact/...", "journal"}, peers: true},
 	{packages: []string{"environment"}},
 	{packages: []string{"pool/policy"}},
 	{packages: []string{"pool"}},
