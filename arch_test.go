@@ -25,6 +25,7 @@ var layers = []struct {
 	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin", "sandbox/egress/..."}},
 	{packages: []string{"sandbox/sandboxtest", "sandbox/gvisor/...", "sandbox/namespace/..."}, peers: true},
 	{packages: []string{"runtimeapi/...", "runtimes/...", "artifact/...", "journal"}, peers: true},
+	{packages: []string{"registry"}},
 	{packages: []string{"environment"}},
 	{packages: []string{"pool/policy"}},
 	{packages: []string{"pool"}},
@@ -43,11 +44,12 @@ var standardOnly = []string{".", "auth/policy", "pool/policy", "sandbox/egress/p
 
 // only lists modules that few packages may import, each for its reason.
 var only = map[string][]string{
-	"github.com/nats-io/": {"store"},                                               // one place knows the engine
-	"gvisor.dev/":         {"sandbox/gvisor/..."},                                  // one place knows the sandbox
-	"modernc.org/sqlite":  {"logs"},                                                // one place knows the database
-	"github.com/aws/":     {"cmd/...", "test/...", "examples/...", "runtimes/..."}, // a client of ours, or a test's
-	module + "/store":     {"catalog", "auth", "cmd/alcove"},                       // cmd opens it
+	"github.com/nats-io/":                    {"store"},                                               // one place knows the engine
+	"gvisor.dev/":                            {"sandbox/gvisor/..."},                                  // one place knows the sandbox
+	"github.com/google/go-containerregistry": {"registry", "test/..."},                                // one place knows the protocol
+	"modernc.org/sqlite":                     {"logs"},                                                // one place knows the database
+	"github.com/aws/":                        {"cmd/...", "test/...", "examples/...", "runtimes/..."}, // a client of ours, or a test's
+	module + "/store":                        {"catalog", "auth", "cmd/alcove"},                       // cmd opens it
 }
 
 func TestImportsPointDown(t *testing.T) {

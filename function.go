@@ -79,11 +79,13 @@ type Config struct {
 	Ephemeral    int               `json:"ephemeral"`    // size of /tmp, MB
 	Environment  map[string]string `json:"environment"`  // nil if never given
 	Architecture string            `json:"architecture"` // x86_64 or arm64
-	PackageType  string            `json:"packageType"`  // Zip
+	PackageType  string            `json:"packageType"`  // Zip or Image
 	Tracing      string            `json:"tracing"`      // PassThrough or Active
 	Logging      Logging           `json:"logging"`
 	// Layers lie over each other at /opt, in this order.
 	Layers []Layer `json:"layers,omitempty"`
+	// Image is what a function of a container image sets of it, or nil.
+	Image *ImageConfig `json:"image,omitempty"`
 	// Tenancy is PerTenant or empty. It is set at creation and never changes.
 	Tenancy string `json:"tenancy,omitempty"`
 }
@@ -115,11 +117,15 @@ func (l Logging) JSON() bool { return l.Format == "JSON" }
 
 // Code names a deployment package.
 type Code struct {
-	// SHA256 is the digest of the zip file, in lower-case hexadecimal: the name
-	// of its files under artifact/.
+	// SHA256 is the digest of the zip file, or of the image's manifest, in
+	// lower-case hexadecimal: the name of its files under artifact/.
 	SHA256 string `json:"sha256"`
-	// Size is the zip file's, in bytes.
+	// Size is the zip file's, in bytes; of an image it is zero, as on AWS.
 	Size int64 `json:"size"`
+	// Image names a container image as the caller did, and Resolved the same by
+	// the digest that this was when the code was set. Both are empty for a zip file.
+	Image    string `json:"image,omitempty"`
+	Resolved string `json:"resolved,omitempty"`
 }
 
 // State is a version's life cycle (Lambda's State member).

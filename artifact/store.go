@@ -45,6 +45,7 @@ type Store struct {
 
 	flights singleflight.Group // one put and one unpacking per digest
 	slots   chan struct{}      // unpackers
+	pullers chan struct{}
 
 	// mu is held while files appear under zip/ and tree/ or leave them, so that
 	// Remove's question and its deed are one step.
@@ -57,7 +58,7 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{dir: dir, trees: filepath.Join(dir, "tree", bootID()), log: log, slots: make(chan struct{}, unpackers)}
+	s := &Store{dir: dir, trees: filepath.Join(dir, "tree", bootID()), log: log, slots: make(chan struct{}, unpackers), pullers: make(chan struct{}, imagePullers)}
 	s.reserve.Store(DefaultReserve)
 	if err := os.RemoveAll(s.path("tmp")); err != nil {
 		return nil, fmt.Errorf("artifact: %w", err)
@@ -65,7 +66,7 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	for _, d := range []struct {
 		path string
 		mode fs.FileMode
-	}{{dir, 0o755}, {s.path("zip"), 0o700}, {s.path("tree"), 0o755}, {s.trees, 0o755}, {s.path("tmp"), 0o700}} {
+	}{{dir, 0o755}, {s.path("zip"), 0o700}, {s.path("tree"), 0o755}, {s.trees, 0o755}, {s.path("image"), 0o755}, {s.path("tmp"), 0o700}} {
 		if err := os.MkdirAll(d.path, d.mode); err != nil {
 			return nil, fmt.Errorf("artifact: %w", err)
 		}
@@ -158,7 +159,7 @@ func (s *Store) unpackAgain(sha string) error {
 // never loses it. It must not call the store.
 func (s *Store) Remove(ctx context.Context, keep func(sha string) bool) error {
 	var errs []error
-	for _, dir := range []string{s.path("zip"), s.trees} {
+	for _, dir := range []string{s.path("zip"), s.trees, s.path("image")} {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return fmt.Errorf("artifact: %w", err)
@@ -220,9 +221,11 @@ func (s *Store) takeAway(sha string, keep func(sha string) bool) (work string, e
 		}
 		s.size.Add(-info.Size())
 	}
-	err = os.Rename(filepath.Join(s.trees, sha), filepath.Join(work, "tree"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return work, fmt.Errorf("artifact: %w", err)
+	for from, to := range map[string]string{filepath.Join(s.trees, sha): "tree", s.path("image", sha): "image"} {
+		err = os.Rename(from, filepath.Join(work, to))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return work, fmt.Errorf("artifact: %w", err)
+		}
 	}
 	return work, nil
 }

@@ -1,0 +1,143 @@
+package artifact
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact/flatten"
+)
+
+// Image is a container image that is here.
+type Image struct {
+	// Dir is its root tree, which nobody may write to.
+	Dir      string
+	Settings alcove.ImageSettings
+}
+
+// Names within the directory of an image.
+const (
+	rootName     = "root"
+	settingsName = "settings.json"
+)
+
+// imagePullers is how many images are taken in at a time.
+const imagePullers = 2
+
+// imageTree is what the root tree of every image has: the places of a sandbox's
+// mounts, and what container engines and AWS bring along.
+var imageTree = flatten.Fixed{
+	Empty: []string{"/proc", "/sys", "/dev", "/tmp", "/run/alcove"},
+	Dirs:  []string{"/var/task", "/opt"},
+	Files: map[string][]byte{"/etc/hosts": []byte("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"), "/etc/resolv.conf": nil},
+}
+
+// Image gives an image that is here; else the error is fs.ErrNotExist.
+func (s *Store) Image(sha string) (Image, error) {
+	if !validDigest(sha) {
+		return Image{}, fmt.Errorf("artifact: %q is no digest: %w", sha, fs.ErrNotExist)
+	}
+	raw, err := os.ReadFile(s.path("image", sha, settingsName))
+	if err != nil {
+		return Image{}, fmt.Errorf("artifact: %w", err)
+	}
+	i := Image{Dir: s.path("image", sha, rootName)}
+	if err := json.Unmarshal(raw, &i.Settings); err != nil {
+		return Image{}, fmt.Errorf("artifact: image %s: %w", sha, err)
+	}
+	return i, nil
+}
+
+// PutImage gives an image, which fill brings in unless it is here: it lays the
+// layers into the builder and tells the settings. Calls for one image share one
+// fill, which goes on when ctx ends. The image is whole and on the disk when
+// PutImage answers; a fill that failed, or was cut off by a power failure, leaves
+// nothing.
+func (s *Store) PutImage(ctx context.Context, sha string, limit int64, fill func(*flatten.Builder) (alcove.ImageSettings, error)) (Image, error) {
+	if !validDigest(sha) {
+		return Image{}, fmt.Errorf("artifact: %q is no digest", sha)
+	}
+	if i, err := s.Image(sha); err == nil {
+		return i, nil
+	}
+	// Not among the unpackers: it takes as long as a registry does.
+	done := s.flights.DoChan("image "+sha, func() (any, error) {
+		s.pullers <- struct{}{}
+		defer func() { <-s.pullers }()
+		return nil, s.putImage(sha, limit, fill)
+	})
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return Image{}, r.Err
+		}
+		return s.Image(sha)
+	case <-ctx.Done():
+		return Image{}, fmt.Errorf("artifact: %w", context.Cause(ctx))
+	}
+}
+
+func (s *Store) putImage(sha string, limit int64, fill func(*flatten.Builder) (alcove.ImageSettings, error)) error {
+	if exists(s.path("image", sha)) {
+		return nil
+	}
+	work, err := os.MkdirTemp(s.path("tmp"), "image-")
+	if err != nil {
+		return fmt.Errorf("artifact: %w", err)
+	}
+	defer s.discard(work)
+	files, made := filepath.Join(work, "files"), filepath.Join(work, "image")
+	for _, dir := range []string{files, made} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("artifact: %w", err)
+		}
+	}
+	b := flatten.New(files, flatten.Limits{Bytes: limit}, s.room)
+	settings, err := fill(b)
+	if err != nil {
+		return err
+	}
+	if err := b.Finish(filepath.Join(made, rootName), imageTree); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(settings)
+	if err != nil {
+		return fmt.Errorf("artifact: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(made, settingsName), raw, 0o600); err != nil {
+		return fmt.Errorf("artifact: %w", err)
+	}
+	if err := os.Chmod(made, 0o755); err != nil {
+		return fmt.Errorf("artifact: %w", err)
+	}
+	if err := syncFS(made); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := os.Rename(made, s.path("image", sha)); err != nil {
+		return fmt.Errorf("artifact: %w", err)
+	}
+	return syncDir(s.path("image"))
+}
+
+// syncFS writes out the file system of a directory: one sync, instead of one for
+// each of the thousands of files of an image.
+func syncFS(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("artifact: %w", err)
+	}
+	err = unix.Syncfs(int(f.Fd()))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("artifact: %w", err)
+	}
+	return nil
+}
