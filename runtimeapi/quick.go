@@ -26,7 +26,7 @@ type Awaiter interface {
 }
 
 // quickConn serves a connection's requests for as long as they are those that
-// make up invocations, in their plain form (quickrequest.go). The first that is
+// make up invocations, or pings, in their plain form (quickrequest.go). The first that is
 // anything else goes to net/http with all that follows: what is sent there is
 // seldom, or strange, and has one well-kept reader.
 //
@@ -147,8 +147,12 @@ func (q *quickConn) answer(req *quickRequest) bool {
 		q.leave = q.s.await(q.deliver)
 		return true
 	}
-	body, whole := q.body(req.length)
 	w := quickWriter{q: q}
+	if req.route == quickPing {
+		q.s.ping(&w, nil, "")
+		return q.flush() // nothing that is due later holds it up
+	}
+	body, whole := q.body(req.length)
 	r := &http.Request{ContentLength: int64(req.length)}
 	switch {
 	case !whole && req.route == quickResponse:

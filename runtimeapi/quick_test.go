@@ -61,6 +61,14 @@ var sayings = []string{
 	"POST " + failure + plainHead + "Content-Length: 28\r\nContent-Type: application/vnd.aws.lambda.error.cause+json\r\n\r\n{\"errorCause\":{\"paths\":[1]}}",
 	"POST " + failure + plainHead + "Content-Length: 3\r\n\r\n{}",
 	"POST " + failure + plainHead + "Content-Length: 2\r\nLambda-Runtime-Function-Error-Type: A\r\nLambda-Runtime-Function-Error-Type: B\r\n\r\n{}",
+	"GET /2018-06-01/ping" + plainHead + "\r\n",
+	"GET /2018-06-01/ping" + plainHead + "\r\nGET " + next + plainHead + "\r\n",
+	"GET " + next + plainHead + "\r\nGET /2018-06-01/ping" + plainHead + "\r\n",
+	"GET /2018-06-01/ping" + plainHead + "Content-Length: 2\r\n\r\nab",
+	"GET /2018-06-01/ping?" + plainHead + "\r\n",
+	"GET /2018-06-01/pings" + plainHead + "\r\n",
+	"POST /2018-06-01/ping" + plainHead + "Content-Length: 0\r\n\r\n",
+	"GET /2018-06-01/ping HTTP/1.1\r\n\r\n",
 	"\r\nGET " + next + plainHead + "\r\n",
 	"G",
 	"",
@@ -128,6 +136,29 @@ func TestSameAsHTTP(t *testing.T) {
 				t.Errorf("%.300q in %d pieces:\n got %s\nwant %s", in, pieces, got, want)
 			}
 		}
+	}
+}
+
+// TestPongIsNotHeldUp: the answer to a ping does not wait for the event that was
+// asked for together with it.
+func TestPongIsNotHeldUp(t *testing.T) {
+	env := runtimeapitest.New()
+	s := serveFor(t, env, env)
+	c, err := net.Dial("unix", s.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, "GET /2018-06-01/ping"+plainHead+"\r\nGET "+next+plainHead+"\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(res.Body); err != nil || string(body) != "pong" {
+		t.Errorf("%q, %v", body, err)
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// quickRequest is a request of the few that make up invocations, in the plain
-// form in which runtimes send it.
+// quickRequest is a request of the few that make up invocations, or the ping of
+// our own runtimes before them, in the plain form in which runtimes send it.
 type quickRequest struct {
 	route        quickRoute
 	id           string // in the path
@@ -23,6 +23,7 @@ const (
 	quickNext quickRoute = iota
 	quickResponse
 	quickError
+	quickPing
 )
 
 // recognition is what became of looking at the first bytes of a connection.
@@ -36,6 +37,7 @@ const (
 
 const (
 	nextLine     = "GET " + invocationPrefix + "next HTTP/1.1\r\n"
+	pingLine     = "GET " + pingPath + " HTTP/1.1\r\n"
 	answerPrefix = "POST " + invocationPrefix
 	version      = " HTTP/1.1"
 	maxQuickBody = smallBody
@@ -47,7 +49,7 @@ const (
 func recognise(b []byte) (req quickRequest, size int, r recognition) {
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 {
-		if couldBegin(b, nextLine) || couldBegin(b, answerPrefix) {
+		if couldBegin(b, nextLine) || couldBegin(b, pingLine) || couldBegin(b, answerPrefix) {
 			return req, 0, incomplete
 		}
 		return req, 0, unknown
@@ -55,7 +57,9 @@ func recognise(b []byte) (req quickRequest, size int, r recognition) {
 	header := string(b[:end+2]) // one string, of which the request's are parts
 	rest, ok := strings.CutPrefix(header, nextLine)
 	if !ok {
-		if rest, ok = req.answerLine(header); !ok {
+		if rest, ok = strings.CutPrefix(header, pingLine); ok {
+			req.route = quickPing
+		} else if rest, ok = req.answerLine(header); !ok {
 			return req, 0, unknown
 		}
 	}
@@ -160,7 +164,7 @@ func (q *quickRequest) headers(lines string) bool {
 		}
 		*to = value
 	}
-	if q.route == quickNext {
+	if q.route == quickNext || q.route == quickPing {
 		return host && q.length <= 0
 	}
 	return host && q.length >= 0

@@ -38,7 +38,7 @@ var invocationRoutes = map[string]map[string]route{
 // SnapStart; /2020-01-01/extension/*, which answers 404 as the emulator does
 // when extensions are off; /2021-04-23/credentials.
 var routes = map[string]map[string]route{
-	"/2018-06-01/ping":                    {http.MethodGet: (*Server).ping},
+	pingPath:                              {http.MethodGet: (*Server).ping},
 	"/2018-06-01/runtime/invocation/next": {http.MethodGet: (*Server).invocationNext},
 	"/2018-06-01/runtime/init/error":      {http.MethodPost: (*Server).initError},
 	"/2022-07-01/telemetry":               {http.MethodPut: (*Server).telemetry},

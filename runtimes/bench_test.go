@@ -1,7 +1,12 @@
 package runtimes_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +55,50 @@ func BenchmarkBlank(b *testing.B) {
 			report(b, took)
 		})
 	}
+}
+
+// settling is how long a process is left alone, so that it has done what it does
+// after its question or its answer.
+const settling = 50 * time.Millisecond
+
+// BenchmarkFirst is the first invocation of a process, which meets code that has
+// not run before, and the processor time that the process uses for it.
+func BenchmarkFirst(b *testing.B) {
+	for name, f := range benchmarked {
+		b.Run(name, func(b *testing.B) {
+			var took, used []time.Duration
+			for b.Loop() {
+				p := start(b, f)
+				p.ready()
+				time.Sleep(settling)
+				before := p.processor()
+				began := time.Now()
+				p.invoke(runtimeapi.Event{Payload: []byte(`{"key":"value"}`)})
+				took = append(took, time.Since(began))
+				time.Sleep(settling)
+				used = append(used, p.processor()-before)
+				p.stop()
+			}
+			report(b, took)
+			slices.Sort(used)
+			b.ReportMetric(float64(used[len(used)/2].Microseconds()), "p50-cpu-µs")
+		})
+	}
+}
+
+// processor is the processor time that all threads of the process have used.
+func (p *process) processor() (sum time.Duration) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.pid))
+	for _, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			continue // the thread has ended
+		}
+		ns, _, _ := strings.Cut(string(raw), " ")
+		v, _ := strconv.ParseInt(ns, 10, 64)
+		sum += time.Duration(v)
+	}
+	return sum
 }
 
 // BenchmarkRoundTrip is one invocation: the event out, the result in.

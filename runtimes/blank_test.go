@@ -150,6 +150,51 @@ func reviewModules(t *testing.T, what string, want, got json.RawMessage) {
 	t.Logf("%s: more in a blank process: %s", what, more)
 }
 
+// TestRehearsalLeavesNoTrace: an invocation has been rehearsed in a process by the
+// time that its function is loaded, and the function finds nothing of it, neither
+// then nor when it is invoked.
+func TestRehearsalLeavesNoTrace(t *testing.T) {
+	f := node(`
+const seen = () => ({
+  request: globalThis[Symbol.for('aws.lambda.runtime.requestId')], tenant: globalThis[Symbol.for('aws.lambda.runtime.tenantId')],
+  trace: process.env._X_AMZN_TRACE_ID, loaded: require.main.loaded, modules: Object.keys(require.cache).length, resources: process.getActiveResourcesInfo(),
+});
+const atInit = seen();
+exports.handler = async (event, context) => ({ atInit, now: seen(), name: context.functionName, id: context.awsRequestId });
+`)
+	for _, blank := range []bool{false, true} {
+		f.blank = blank
+		f.dir = t.TempDir()
+		p := start(t, f)
+		if blank {
+			p.become()
+		}
+		o := p.invoke(runtimeapi.Event{RequestID: "r1", Tenant: "blue"})
+		var got struct {
+			AtInit, Now struct {
+				Request, Tenant, Trace string
+				Loaded                 bool
+				Modules                int
+				Resources              []string
+			}
+			Name, ID string
+		}
+		if err := json.Unmarshal(o.Payload, &got); err != nil {
+			t.Fatalf("%v: %s %+v", err, o.Payload, o.Fault)
+		}
+		if i := got.AtInit; i.Request != "" || i.Tenant != "" || i.Trace != "" || i.Modules != 2 {
+			t.Errorf("blank %v: at Init %+v", blank, i)
+		}
+		if !blank && got.AtInit.Loaded {
+			t.Error("the handler is loaded later than it was")
+		}
+		if n := got.Now; n.Request != "r1" || n.Tenant != "blue" || n.Trace != "" || got.Name != "f" || got.ID != "r1" {
+			t.Errorf("blank %v: when invoked %+v", blank, got)
+		}
+		t.Logf("blank %v: %+v", blank, got)
+	}
+}
+
 var timestamps = regexp.MustCompile(`[0-9-]{10}T[0-9:.]+Z`)
 
 // TestBlankLogs: the format and the level are the function's, not those of the

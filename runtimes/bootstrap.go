@@ -23,7 +23,7 @@ func pythonSources() map[string]string {
 
 // nodeSource gives the one file of the Node.js runtime.
 func nodeSource() string {
-	return join("nodejs", ".js", "base", "errors", "logs", "api", "handler", "invoke", "stream", "blank", "main")
+	return join("nodejs", ".js", "base", "errors", "logs", "api", "handler", "invoke", "stream", "rehearse", "blank", "main")
 }
 
 // nodeRehearsal gives the handler that a blank Node.js process loads first.

@@ -51,6 +51,7 @@ type process struct {
 	env     *runtimeapitest.Environment
 	task    string
 	started time.Time
+	pid     int
 	exited  chan struct{}
 	become  func()           // puts the function's files there and tells a blank process of it
 	state   *os.ProcessState // once exited is closed
@@ -209,6 +210,7 @@ func (p *process) run(cmd *exec.Cmd, framed bool, server *runtimeapi.Server) {
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
+	p.pid = cmd.Process.Pid
 	_ = outW.Close()
 	var readers sync.WaitGroup
 	readers.Go(func() { p.readOutput(out) })

@@ -7,19 +7,24 @@ const NEXT = `GET ${PREFIX}invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n`;
 // waiting holds what to do with each. While a handler runs, the socket does not
 // keep the event loop alive, so that an empty loop can be noticed.
 class Api {
-  constructor() {
+  constructor(socket = undefined) {
     this.waiting = [];
     this.rest = null; // bytes of a head that is not complete
     this.body = null; // of the answer that is coming in, and how much is there
     this.have = 0;
     this.head = null;
+    this.socket = socket ?? this.connect();
+  }
+
+  connect() {
     const to = fs.existsSync(socketPath) ? { path: socketPath } : this.address();
     to.noDelay = true;
     to.onread = { buffer: Buffer.allocUnsafeSlow(65536), callback: (n, buffer) => this.read(buffer.subarray(0, n)) };
-    this.socket = net.connect(to);
-    this.socket.unref();
-    this.socket.on('error', () => {});
-    this.socket.on('close', () => process.exit(1)); // the environment is no more
+    const socket = net.connect(to);
+    socket.unref();
+    socket.on('error', () => {});
+    socket.on('close', () => process.exit(1)); // the environment is no more
+    return socket;
   }
 
   address() {
@@ -32,10 +37,9 @@ class Api {
     this.socket.destroy();
   }
 
-  // Asks for nothing.
+  // Asks for nothing. The event loop does not wait for the answer.
   ping(onPong) {
     this.waiting.push(onPong);
-    this.socket.ref();
     this.send(undefined, 'GET /2018-06-01/ping HTTP/1.1\r\nHost: runtime\r\n\r\n');
   }
 

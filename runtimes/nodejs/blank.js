@@ -14,6 +14,7 @@ async function waitForFunction(goOn) {
   // The node reads a connection quickly for as long as nothing is said on it but
   // invocations, so the question has one of its own.
   const asking = new Api();
+  asking.socket.ref();
   asking.ping(() => asking.function((status, headers, body) => {
     if (status !== 200) process.exit(1);
     asking.close();
@@ -40,6 +41,7 @@ async function rehearse() {
   patchConsole();
   taskRoot = __dirname;
   await loadHandler('rehearsal.handler');
+  rehearseInvocation();
   const { Module } = require('module');
   delete require.cache[path.join(__dirname, 'rehearsal.js')];
   module.children.length = 0;

@@ -29,7 +29,11 @@ async function main() {
     die(e, 128);
   });
   process.on('beforeExit', () => onEmptyLoop());
-  api ??= new Api();
+  if (api === undefined) {
+    rehearseInvocation();
+    api = new Api();
+    api.ping(() => {}); // the same for what reads from the connection
+  }
   installGlobals();
   try {
     handler = await loadHandler(env._HANDLER || '');

@@ -24,6 +24,7 @@ func rows() []row {
 		{name: "warm", run: (*bench).warmRow, peer: (*bench).warmPeer},
 		{name: "throughput", run: (*bench).throughputRow, peer: (*bench).throughputPeer},
 		{name: "steady", run: (*bench).steadyRow, once: true},
+		{name: "stock", run: (*bench).stockRow, once: true},
 		{name: "first", run: (*bench).firstRow},
 		{name: "rate", run: (*bench).rateRow, peer: (*bench).ratePeer},
 		{name: "memory", run: (*bench).memoryRow, once: true},
