@@ -14,6 +14,8 @@ export AWS_EC2_METADATA_DISABLED := true
 
 BIN := bin/alcove
 FUZZTIME ?= 20s
+ROUTETIME ?= 30s
+ROUTES ?=
 BENCH ?=
 ISOLATION ?= gvisor
 PKG ?= ./...
@@ -31,7 +33,7 @@ MAY_SKIP := test/e2e\.TestOfficialNodeRuntimeClient|runtimeapi\.TestNodeClient
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  variables: ISOLATION=gvisor|namespace (demo), PKG= and RUN= (test), FUZZTIME= (fuzz), BENCH= (flags of test/bench)"
+	@echo "  variables: ISOLATION=gvisor|namespace (demo), PKG= and RUN= (test), FUZZTIME= (fuzz), ROUTETIME= and ROUTES='-at-once 2 -run X' (fuzz-routes), BENCH= (flags of test/bench)"
 
 .PHONY: needs
 needs:
@@ -73,9 +75,14 @@ race: ## the packages with goroutines, under the race detector
 	@scripts/install-missing race
 	CGO_ENABLED=1 go test -race -count=1 -p 2 -timeout 15m $(RACE)
 
+.PHONY: fuzz-routes
+fuzz-routes: ## the fuzz target of every route for ROUTETIME, many at once (five minutes)
+	go run ./test/fuzzroutes -time $(ROUTETIME) $(ROUTES)
+
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME
+fuzz: ## each other fuzz target for FUZZTIME
 	@git ls-files --cached --others --exclude-standard '*_test.go' | xargs -r ls -d 2>/dev/null | xargs -r grep -o -H '^func Fuzz[A-Za-z0-9_]*' \
+		| grep -v ':func FuzzRoute' \
 		| sed 's/:func / /' | while read -r file target; do \
 			echo "$$(dirname "$$file") $$target"; \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" </dev/null; \

@@ -24,13 +24,11 @@ const (
 	compactAfter = 1000
 	// preparers is how many versions are made ready to run at a time.
 	preparers = 2
-	// sweepDelay is how long packages that nobody refers to are kept: an
-	// environment of the version before may just be starting.
 	sweepDelay = 30 * time.Second
 )
 
 // Config is what a catalog works with. All members but CodeStorage, CodeInUse,
-// Log and Now are required.
+// SweepDelay, Log and Now are required.
 type Config struct {
 	Store     *store.Store
 	Artifacts *artifact.Store
@@ -47,8 +45,11 @@ type Config struct {
 	// CodeInUse says whether an environment still runs a package, of which no
 	// version may be left. Nil means that none ever does.
 	CodeInUse func(sha string) bool
-	Log       *slog.Logger
-	Now       func() time.Time
+	// SweepDelay is how long packages that nobody refers to are kept: an
+	// environment of the version before may just be starting. Zero is 30 s.
+	SweepDelay time.Duration
+	Log        *slog.Logger
+	Now        func() time.Time
 }
 
 // Catalog is the open catalog. Its methods may be called from many goroutines.
@@ -84,7 +85,10 @@ type Catalog struct {
 // Open reads the catalog and drives on what an earlier process left unfinished.
 // It returns when everything that was acknowledged is there to read.
 func Open(ctx context.Context, cfg Config) (*Catalog, error) {
-	return open(ctx, cfg, sweepDelay)
+	if cfg.SweepDelay == 0 {
+		cfg.SweepDelay = sweepDelay
+	}
+	return open(ctx, cfg, cfg.SweepDelay)
 }
 
 func open(ctx context.Context, cfg Config, delay time.Duration) (*Catalog, error) {

@@ -66,11 +66,12 @@ func FuzzRequest(f *testing.F) {
 var validBodies = map[string]string{
 	"AddPermission":                   `{"StatementId":"t","Action":"lambda:InvokeFunction","Principal":"*","SourceAccount":"000000000000"}`,
 	"AddLayerVersionPermission":       `{"StatementId":"t","Action":"lambda:GetLayerVersion","Principal":"*"}`,
+	"CreateFunction":                  `{"FunctionName":"g","Role":"arn:aws:iam::000000000000:role/r","Runtime":"python3.11","Handler":"index.handler","Code":{"ZipFile":"UEsDBBQAAAAAAAAAIQB+qJWeAwAAAAMAAAAIAAAAaW5kZXgucHl4PTFQSwECFAMUAAAAAAAAACEAfqiVngMAAAADAAAACAAAAAAAAAAAAAAAgAEAAAAAaW5kZXgucHlQSwUGAAAAAAEAAQA2AAAAKQAAAAAA"}}`,
 	"CreateAlias":                     `{"Name":"other","FunctionVersion":"1","RoutingConfig":{"AdditionalVersionWeights":{"2":0.5}}}`,
 	"CreateCodeSigningConfig":         `{"AllowedPublishers":{"SigningProfileVersionArns":["arn:aws:signer:us-east-1:000000000000:/p"]},"CodeSigningPolicies":{"UntrustedArtifactOnDeployment":"Warn"}}`,
 	"CreateFunctionUrlConfig":         `{"AuthType":"NONE","Cors":{"AllowOrigins":["*"],"MaxAge":1},"InvokeMode":"BUFFERED"}`,
 	"UpdateFunctionUrlConfig":         `{"AuthType":"AWS_IAM"}`,
-	"PublishLayerVersion":             `{"Content":{"ZipFile":"UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="},"CompatibleRuntimes":["python3.12"],"CompatibleArchitectures":["x86_64"]}`,
+	"PublishLayerVersion":             `{"Content":{"ZipFile":"UEsDBBQAAAAAAAAAIQB+qJWeAwAAAAMAAAAIAAAAaW5kZXgucHl4PTFQSwECFAMUAAAAAAAAACEAfqiVngMAAAADAAAACAAAAAAAAAAAAAAAgAEAAAAAaW5kZXgucHlQSwUGAAAAAAEAAQA2AAAAKQAAAAAA"},"CompatibleRuntimes":["python3.12"],"CompatibleArchitectures":["x86_64"]}`,
 	"PublishVersion":                  `{"Description":"d"}`,
 	"PutFunctionCodeSigningConfig":    `{"CodeSigningConfigArn":"arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-aaaaaaaaaaaaaaaaa"}`,
 	"PutFunctionConcurrency":          `{"ReservedConcurrentExecutions":1}`,
@@ -82,6 +83,8 @@ var validBodies = map[string]string{
 		`\"Resource\":\"arn:aws:lambda:us-east-1:000000000000:function:f\"}}"}`,
 	"PutRuntimeManagementConfig":  `{"UpdateRuntimeOn":"Manual","RuntimeVersionArn":"arn:aws:lambda:us-east-1::runtime:python3.11.2"}`,
 	"TagResource":                 `{"Tags":{"a":"b"}}`,
+	"UpdateFunctionCode":          `{"ZipFile":"UEsDBBQAAAAAAAAAIQB+qJWeAwAAAAMAAAAIAAAAaW5kZXgucHl4PTFQSwECFAMUAAAAAAAAACEAfqiVngMAAAADAAAACAAAAAAAAAAAAAAAgAEAAAAAaW5kZXgucHlQSwUGAAAAAAEAAQA2AAAAKQAAAAAA"}`,
+	"UpdateCodeSigningConfig":     `{"Description":"d"}`,
 	"UpdateAlias":                 `{"FunctionVersion":"2","RoutingConfig":{"AdditionalVersionWeights":{}}}`,
 	"UpdateFunctionConfiguration": `{"Layers":["arn:aws:lambda:us-east-1:000000000000:layer:l:1"],"LoggingConfig":{"LogFormat":"JSON"},"Environment":{"Variables":{"AB":"c"}}}`,
 }

@@ -19,9 +19,10 @@ func (a *API) ref(name, qualifier string, max int) (alcove.Ref, error) {
 		return alcove.Ref{Name: name}, nil
 	}
 	var f failures
-	if len(name) > max {
-		(&constraint{max: max}).text(&f, "functionName", name)
-		return alcove.Ref{}, f.err()
+	// In characters: what is longer only in bytes is refused for its form.
+	(&constraint{max: max}).text(&f, "functionName", name)
+	if err := f.err(); err != nil {
+		return alcove.Ref{}, err
 	}
 	return a.Place.ParseRef(name, qualifier)
 }

@@ -33,6 +33,16 @@ type realNode struct {
 	catalog *catalog.Catalog
 	keeper  *keeper
 	log     *bytes.Buffer
+	dir     string
+	close   func() error
+}
+
+// done closes a node.
+func (n *realNode) done(t testing.TB) {
+	t.Helper()
+	if err := n.close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // keeper is a Provisioner that has ready what it is told to, and room for room.
@@ -66,31 +76,35 @@ func (r resolving) Invoke(_ context.Context, _ alcove.Caller, req invoke.Request
 
 func newRealNode(t testing.TB) *realNode {
 	t.Helper()
-	dir := t.TempDir()
-	st, err := store.Open(context.Background(), store.Config{Dir: filepath.Join(dir, "state")})
+	n, err := openRealNode(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.done(t) })
+	return n
+}
+
+// openRealNode makes a node in a directory, for who closes it.
+func openRealNode(dir string) (*realNode, error) {
+	st, err := store.Open(context.Background(), store.Config{Dir: filepath.Join(dir, "state")})
+	if err != nil {
+		return nil, err
 	}
 	art, err := artifact.Open(filepath.Join(dir, "artifact"), nil)
 	if err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, st.Close())
 	}
 	art.SetReserve(0)
 	cat, err := catalog.Open(context.Background(), catalog.Config{Store: st, Artifacts: art, Place: place, Concurrency: 1000,
-		Prepare: func(context.Context, *alcove.Version) error { return nil }})
+		SweepDelay: time.Millisecond, Prepare: func(context.Context, *alcove.Version) error { return nil }})
 	if err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, st.Close())
 	}
-	t.Cleanup(func() {
-		if err := errors.Join(cat.Close(), st.Close()); err != nil {
-			t.Error(err)
-		}
-	})
 	log := &bytes.Buffer{}
 	k := &keeper{catalog: cat, room: 1 << 30}
 	api := New(Config{Place: place, Auth: fakeAuth{}, Catalog: cat, Invoker: resolving{cat}, Artifacts: art, Provisioner: k, Runtimes: fakeRuntimes{},
 		Architecture: "x86_64", Concurrency: 1000, Log: slog.New(slog.NewTextHandler(log, nil))})
-	return &realNode{api: api, catalog: cat, keeper: k, log: log}
+	return &realNode{api: api, catalog: cat, keeper: k, log: log, dir: dir, close: func() error { return errors.Join(cat.Close(), st.Close()) }}, nil
 }
 
 func startReal(t testing.TB) *realNode {

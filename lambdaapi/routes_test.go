@@ -122,6 +122,18 @@ func TestUnknownOperations(t *testing.T) {
 	}
 }
 
+// TestLongNamesAreRefused has a name that is too long only if its bytes are
+// counted: it was once taken for the empty one.
+func TestLongNamesAreRefused(t *testing.T) {
+	n := start(t)
+	for _, name := range []string{strings.Repeat("%C3%A9", 200), strings.Repeat("a", 300)} {
+		status, h, text := n.raw(t, "GET", "/2015-03-31/functions/"+name, nil, "")
+		if status != 400 || h.Get("X-Amzn-Errortype") != "ValidationException" || !strings.Contains(text, "at 'functionName' failed to satisfy constraint") {
+			t.Errorf("%d %s", status, text)
+		}
+	}
+}
+
 func TestNothingWithoutAuthentication(t *testing.T) {
 	n := start(t)
 	for _, r := range table() {
