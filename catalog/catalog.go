@@ -23,7 +23,7 @@ const (
 	// compactAfter is how many deletions the bucket may remember.
 	compactAfter = 1000
 	// preparers is how many versions are made ready to run at a time.
-	preparers = 2
+	preparers  = 2
 	sweepDelay = 30 * time.Second
 )
 

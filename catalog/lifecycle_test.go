@@ -274,3 +274,27 @@ func TestNameMadeAgain(t *testing.T) {
 		t.Errorf("heard %q, want %q", got, wantHeard)
 	}
 }
+
+// TestNamesThatAreNumbers has a function and a layer whose keys end as those of
+// versions do.
+func TestNamesThatAreNumbers(t *testing.T) {
+	n := begin(t, Config{})
+	n.made(t, "7")
+	if _, err := n.Publish(t.Context(), caller, "7", PublishInput{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.PublishLayer(t.Context(), caller, LayerVersion{Name: "12"}, makeZip("layer")); err != nil {
+		t.Fatal(err)
+	}
+	n.again(t, Config{})
+	n.resolve(t, "7", "1")
+	if l, err := n.Layer("12", 1); err != nil || l.Name != "12" {
+		t.Errorf("after a restart: %+v, %v", l, err)
+	}
+	if err := n.Delete(t.Context(), caller, alcove.Ref{Name: "7"}); err != nil {
+		t.Fatal(err)
+	}
+	if n.unreadable.Load() {
+		t.Error("a record could not be read")
+	}
+}

@@ -66,9 +66,11 @@ func versionKey(id, number string) string { return versionPrefix + id + "/" + nu
 
 // splitVersionKey is the inverse of versionKey.
 func splitVersionKey(key string) (id string, number int, ok bool) {
-	id, text, found := strings.Cut(strings.TrimPrefix(key, versionPrefix), "/")
+	// A function's name may be a number, too.
+	rest, versions := strings.CutPrefix(key, versionPrefix)
+	id, text, found := strings.Cut(rest, "/")
 	n, err := strconv.Atoi(text)
-	return id, n, found && err == nil && n > 0 && strconv.Itoa(n) == text
+	return id, n, versions && found && err == nil && n > 0 && strconv.Itoa(n) == text
 }
 
 func decodeRecord(b []byte, name string) (*record, error) {
