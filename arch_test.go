@@ -22,7 +22,8 @@ var layers = []struct {
 	{packages: []string{"."}},
 	{packages: []string{"internal/..."}},
 	{packages: []string{"telemetry", "store", "sandbox"}},
-	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin", "sandbox/egress/..."}},
+	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin"}},
+	{packages: []string{"sandbox/egress/..."}, peers: true},
 	{packages: []string{"sandbox/sandboxtest", "sandbox/gvisor/...", "sandbox/namespace/..."}, peers: true},
 	{packages: []string{"runtimeapi/...", "runtimes/...", "artifact/...", "journal"}, peers: true},
 	{packages: []string{"registry"}},
@@ -45,7 +46,7 @@ var standardOnly = []string{".", "auth/policy", "pool/policy", "sandbox/egress/p
 // only lists modules that few packages may import, each for its reason.
 var only = map[string][]string{
 	"github.com/nats-io/":                    {"store"},                                               // one place knows the engine
-	"gvisor.dev/":                            {"sandbox/gvisor/..."},                                  // one place knows the sandbox
+	"gvisor.dev/":                            {"sandbox/gvisor/...", "sandbox/egress/relay"},          // one place knows the sandbox, one its network stack
 	"github.com/google/go-containerregistry": {"registry", "test/..."},                                // one place knows the protocol
 	"modernc.org/sqlite":                     {"logs"},                                                // one place knows the database
 	"github.com/aws/":                        {"cmd/...", "test/...", "examples/...", "runtimes/..."}, // a client of ours, or a test's

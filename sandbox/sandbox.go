@@ -28,6 +28,19 @@ const (
 	// RuntimeAPIAddr is the TCP address inside the sandbox that leads to the
 	// same socket when Spec.TCP is set: official runtime clients insist on TCP.
 	RuntimeAPIAddr = "127.0.0.1:9001"
+	// The link to the outside (Spec.Link) has the sandbox at one end, with these
+	// addresses in every sandbox, and whoever has the other (Linked) as gateway for
+	// everything else. Those of IPv4 are the ones that RFC 7335 sets apart for such
+	// links, so that no network that anybody wants to reach has them. At the
+	// gateway's, port 53, names are resolved: /etc/resolv.conf says so.
+	LinkAddr4    = "192.0.0.2"
+	GatewayAddr4 = "192.0.0.1"
+	LinkAddr6    = "fd00:a1c0:7e::2"
+	GatewayAddr6 = "fd00:a1c0:7e::1"
+	// LinkName is the link's name in the sandbox, and LinkMTU the longest packet:
+	// nothing is behind the link that would have to carry it in one piece.
+	LinkName = "eth0"
+	LinkMTU  = 65535
 	// LogFD is the descriptor at which Spec.Log appears in the first process,
 	// for runtimes that frame their log records (_LAMBDA_TELEMETRY_LOG_FD).
 	LogFD = 3
@@ -102,6 +115,9 @@ type Spec struct {
 	SocketDir string
 	// TCP asks for RuntimeAPIAddr inside the sandbox.
 	TCP bool
+	// Link asks for a network link; the sandbox is Linked then. Without it there
+	// is loopback and nothing else.
+	Link bool
 	// Args, Env and Dir are the first process's, as execve takes them. Args[0]
 	// is an absolute path inside the sandbox. Env is complete: nothing is added.
 	// Without Args there is no program yet: see Starter.
@@ -151,6 +167,16 @@ type Sandbox interface {
 	// every mount, cgroup, namespace and file of the sandbox. It is idempotent
 	// and returns nil when nothing of the sandbox is left.
 	Destroy() error
+}
+
+// Linked is a sandbox that was made with Spec.Link.
+type Linked interface {
+	Sandbox
+	// Link is the other end of the link: a descriptor that does not block, of which
+	// each read gives and each write takes one packet of IPv4 or IPv6, with nothing
+	// in front. It is the caller's from then on, and there is one: a second call
+	// gives nil. Once the sandbox has gone, reading fails.
+	Link() *os.File
 }
 
 // Specialiser is a sandbox that was made before it was known for what: its first
