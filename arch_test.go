@@ -30,7 +30,7 @@ var layers = []struct {
 	{packages: []string{"environment"}},
 	{packages: []string{"pool/policy"}},
 	{packages: []string{"pool"}},
-	{packages: []string{"catalog", "logs"}},
+	{packages: []string{"catalog", "logs", "usage"}},
 	{packages: []string{"invoke"}},
 	{packages: []string{"auth/policy"}},
 	{packages: []string{"auth"}},
@@ -48,7 +48,7 @@ var only = map[string][]string{
 	"github.com/nats-io/":                    {"store"},                                               // one place knows the engine
 	"gvisor.dev/":                            {"sandbox/gvisor/...", "sandbox/egress/relay"},          // one place knows the sandbox, one its network stack
 	"github.com/google/go-containerregistry": {"registry", "test/..."},                                // one place knows the protocol
-	"modernc.org/sqlite":                     {"logs"},                                                // one place knows the database
+	"modernc.org/sqlite":                     {"internal/sqlite"},                                     // one place knows the database
 	"github.com/aws/":                        {"cmd/...", "test/...", "examples/...", "runtimes/..."}, // a client of ours, or a test's
 	module + "/store":                        {"catalog", "auth", "cmd/alcove"},                       // cmd opens it
 }

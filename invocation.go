@@ -76,6 +76,18 @@ type Report struct {
 	MaxMemoryUsed int           `json:"maxMemoryUsed"` // MB
 	BytesIn       int           `json:"bytesIn"`
 	BytesOut      int           `json:"bytesOut"`
+	// Architecture and Ephemeral, the size of /tmp in MB, are the version's: prices
+	// depend on them.
+	Architecture string `json:"architecture,omitempty"`
+	Ephemeral    int    `json:"ephemeral,omitempty"`
+	// LogBytes, NetworkIn and NetworkOut are what the environment wrote to its log,
+	// received and sent since its report before, or since it was bound.
+	LogBytes   int64 `json:"logBytes,omitempty"`
+	NetworkIn  int64 `json:"networkIn,omitempty"`
+	NetworkOut int64 `json:"networkOut,omitempty"`
+	// QueueBytes is the size of an event that waited in a queue, in the report of
+	// its first attempt only.
+	QueueBytes int64 `json:"queueBytes,omitempty"`
 	// Caller, AccessKey and Source are who asked for it, by ARN, key id and IP
 	// address: the report is the record of an invocation that was allowed.
 	Caller    string     `json:"caller,omitempty"`

@@ -132,7 +132,9 @@ func (l *Log) Query(q Query) ([]auth.Record, error) {
 	}
 	if l.reports != nil && !q.Denied {
 		err := l.reports.Read(l.reports.Since(q.Since), func(_ journal.Position, r *alcove.Report) error {
-			if r.Caller != "" { // else it is older than the audit log
+			// One without a caller is older than the audit log; one of a failure has a
+			// record of its own (auth.Failed).
+			if r.Caller != "" && r.Status != alcove.StatusFailure {
 				found.add(q, ofReport(r))
 			}
 			return nil

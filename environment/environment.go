@@ -156,6 +156,7 @@ type Environment struct {
 	deadline    *time.Timer
 	freezeAt    *time.Timer
 	rest        rest
+	traffic     traffic
 }
 
 // Start begins to make an environment and returns at once; what becomes of it is

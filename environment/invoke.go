@@ -77,8 +77,9 @@ type InvokeOptions struct {
 // that is not done.
 //
 // Errors: ErrNotHandedOver and *InitError if the runtime did not see the event,
-// ErrWrongTenant if it must not. Everything that happens later is a result. The
-// invocation goes on if ctx ends.
+// ErrWrongTenant if it must not. Everything that happens later is a result; where
+// the platform failed there is an error as well, and the result is only a report.
+// The invocation goes on if ctx ends.
 func (e *Environment) Invoke(ctx context.Context, inv *alcove.Invocation, o InvokeOptions) (*alcove.Result, error) {
 	r := &run{inv: inv, opts: o, reply: make(chan outcome, 1), gone: e.gone}
 	if err := e.send(ctx, func() { e.take(r) }); err != nil {
@@ -344,7 +345,7 @@ func (e *Environment) answer(r *run, f *failure, payload []byte) {
 		res.FunctionError = "Unhandled"
 		res.Payload = f.bodyFor(r.inv)
 		if f.kind == platformKind {
-			r.reply <- outcome{err: alcove.PlatformError(errors.New("environment " + e.cfg.ID + ": the sandbox failed"))}
+			r.reply <- outcome{result: res, err: alcove.PlatformError(errors.New("environment " + e.cfg.ID + ": the sandbox failed"))}
 			e.output.finish(r)
 			return
 		}
@@ -370,7 +371,9 @@ func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
 		Init:   r.init, Start: alcove.StartWarm, Status: alcove.StatusSuccess,
 		MemorySize: v.Config.MemorySize, MaxMemoryUsed: e.memory.peakMB(),
 		BytesIn: len(r.inv.Payload), BytesOut: len(payload), Bound: r.first && v.Isolated(),
+		Architecture: v.Config.Architecture, Ephemeral: v.Config.Ephemeral, LogBytes: e.output.takeLogged(),
 	}
+	rep.NetworkIn, rep.NetworkOut = e.traffic.since(e.box)
 	if r.first {
 		rep.Start, rep.StartReason = alcove.StartStock, r.opts.Why
 		switch {

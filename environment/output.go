@@ -38,6 +38,7 @@ type output struct {
 	logging alcove.Logging
 	chunk   [4096]byte
 	meter   meter
+	logged  int64 // bytes of records since the environment was bound that no report has
 	dropped dropped
 }
 
@@ -289,6 +290,7 @@ func (o *output) record(at time.Time, message []byte) {
 	var tenant alcove.Tenant
 	if t, bound := o.e.Tenant(); bound {
 		tenant = t
+		o.logged += int64(len(message))
 	}
 	if o.run != nil && o.run.opts.Tail {
 		o.tail = append(o.tail, message...)
@@ -307,6 +309,15 @@ func (o *output) record(at time.Time, message []byte) {
 		o.release()
 	}
 	o.stream.Append(tenant, at, message)
+}
+
+// takeLogged gives the bytes of records that no report has.
+func (o *output) takeLogged() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.logged
+	o.logged = 0
+	return n
 }
 
 // assign gives the output to the function whose environment this is now.

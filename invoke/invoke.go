@@ -111,17 +111,24 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 		inv.Payload = emptyEvent
 	}
 	res, err := i.run(context.WithoutCancel(ctx), inv, req.Tail)
+	if res != nil {
+		i.report(caller, inv, &res.Report)
+	}
 	if err != nil {
 		return nil, alcove.AsError(err)
 	}
-	r := &res.Report
+	return res, nil
+}
+
+// report writes the one report of an invocation that an environment has had, to
+// whatever end.
+func (i *Invoker) report(caller alcove.Caller, inv *alcove.Invocation, r *alcove.Report) {
 	r.Caller, r.AccessKey, r.Source, r.InvokedARN = caller.ARN, caller.AccessKeyID, caller.Source, inv.InvokedARN
 	if err := i.cfg.Journal.Append(r); err != nil {
 		// The function has run and its caller gets the answer; what is lost is
 		// said where the operator looks.
 		i.cfg.Log.Error("report cannot be written", "requestId", inv.RequestID, "error", err)
 	}
-	return res, nil
 }
 
 // emptyEvent is what a handler gets when the caller sent nothing.
@@ -137,13 +144,14 @@ func invokedARN(v *alcove.Version, ref alcove.Ref) string {
 }
 
 // run leases an environment and invokes it. An Init that failed is repeated as a
-// part of the invocation, as on AWS, and its error is then the answer.
+// part of the invocation, as on AWS, and its error is then the answer. Where the
+// platform failed there is an error, and a result that is only a report.
 func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, tail bool) (*alcove.Result, error) {
 	var o pool.StartOptions
 	for n := 0; ; n++ {
+		var res *alcove.Result
 		l, err := i.cfg.Pool.Lease(ctx, inv.Version, inv.Tenant, o)
 		if err == nil {
-			var res *alcove.Result
 			res, err = l.Environment.Invoke(ctx, inv, environment.InvokeOptions{Tail: tail, Waited: l.Waited, Why: l.Why})
 			if err == nil {
 				return res, nil
@@ -152,12 +160,12 @@ func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, tail bool) (*
 		failed, initFailed := errors.AsType[*environment.InitError](err)
 		switch {
 		case n+1 == attempts:
-			return nil, err
+			return res, err
 		case initFailed && !o.Suppressed:
 			o = pool.StartOptions{Suppressed: true, LogStream: failed.LogStream}
 		case errors.Is(err, environment.ErrNotHandedOver):
 		default:
-			return nil, err
+			return res, err
 		}
 	}
 }

@@ -35,6 +35,9 @@ func (j *Journal) AppendFrame(payload []byte) error {
 	if len(payload) == 0 || len(payload) > maxPayload {
 		return fmt.Errorf("journal: a frame of %d bytes: it has one byte at least and %d at most", len(payload), maxPayload)
 	}
+	if erased(payload) {
+		return errors.New("journal: a frame must not begin with a zero byte")
+	}
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()

@@ -42,11 +42,11 @@ type Config struct {
 	// DefaultSegmentBytes.
 	SegmentBytes int64
 	// Consumers are the names of all that must have acknowledged a segment
-	// ([Journal.Acknowledge]) before it is deleted. With none, only Budget
-	// deletes.
+	// ([Journal.Acknowledge]) before it is deleted: it stays until then, whatever
+	// it costs.
 	Consumers []string
-	// Budget bounds the bytes of all segments: beyond it the oldest goes,
-	// acknowledged or not. Zero is no bound.
+	// Budget bounds the bytes of all segments: beyond it the oldest goes. Zero is
+	// no bound, and with consumers a segment goes as soon as they have passed it.
 	Budget int64
 	// Log is where outages and damage are reported; nil is silent.
 	Log *slog.Logger
@@ -57,7 +57,8 @@ type Stats struct {
 	Appended  int64 // reports written
 	Failed    int64 // reports whose Append returned an error
 	Corrupt   int64 // segments that Read left early because a frame was damaged
-	Discarded int64 // segments deleted for Budget that not every consumer had acknowledged
+	Discarded int64 // segments deleted for Budget that nobody was to acknowledge
+	Waiting   int64 // bytes beyond Budget that stay because a consumer has not passed them
 	Segments  int
 	Bytes     int64
 	// Err is the failure that lasts at this moment, nil if none does.
@@ -80,6 +81,9 @@ type Journal struct {
 	active *os.File
 	offset int64
 	leave  bool
+
+	// files is held while a segment is deleted or replaced.
+	files sync.Mutex
 
 	mu       sync.Mutex
 	pending  *batch    // frames waiting for the next write
@@ -137,6 +141,9 @@ func Open(cfg Config) (*Journal, error) {
 // recover lists the segments, mends the last one and opens a new one.
 func (j *Journal) recover() error {
 	numbers, err := listSegments(j.cfg.Dir)
+	if err == nil {
+		err = removeUnfinished(j.cfg.Dir)
+	}
 	if err != nil {
 		return err
 	}

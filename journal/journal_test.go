@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -296,7 +297,7 @@ func TestRetention(t *testing.T) {
 }
 
 func TestBudget(t *testing.T) {
-	for _, consumers := range [][]string{{"absent"}, nil} {
+	for _, consumers := range [][]string{{"ledger"}, nil} {
 		var warnings bytes.Buffer
 		j := open(t, Config{SegmentBytes: 4000, Budget: 20_000, Consumers: consumers,
 			Log: slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))})
@@ -304,12 +305,23 @@ func TestBudget(t *testing.T) {
 		appendAll(t, j, want...)
 		j.work.Wait() // the changes of segment delete
 		j.retain()
-		if s := j.Stats(); s.Bytes > 20_000+4000 || s.Discarded == 0 {
-			t.Errorf("consumers %q: stats %+v", consumers, s)
+		if consumers != nil {
+			// What the ledger has not read stays, and the operator is told once.
+			if got := ids(t, j, Position{}); !slices.Equal(got, want) {
+				t.Errorf("kept %q", got)
+			}
+			if s := j.Stats(); s.Waiting == 0 || s.Discarded != 0 || strings.Count(warnings.String(), "larger than its budget") != 1 {
+				t.Errorf("stats %+v, warned %s", s, &warnings)
+			}
+			j.Acknowledge("ledger", Position{Segment: j.segments[len(j.segments)-1].number})
+			if s := j.Stats(); s.Waiting != 0 {
+				t.Errorf("stats %+v", s)
+			}
+		} else if warnings.Len() > 0 {
+			t.Errorf("nobody was to read them, and: %s", &warnings)
 		}
-		// What nobody was to read is not missed.
-		if (warnings.Len() > 0) != (consumers != nil) {
-			t.Errorf("consumers %q: warned %s", consumers, &warnings)
+		if s := j.Stats(); s.Bytes > 20_000+4000 || (s.Discarded == 0) != (consumers != nil) {
+			t.Errorf("consumers %q: stats %+v", consumers, s)
 		}
 		got := ids(t, j, Position{})
 		if len(got) < 20 || !slices.Equal(got, want[len(want)-len(got):]) {

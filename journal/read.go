@@ -25,6 +25,11 @@ type Position struct {
 // String gives the position as segment:offset.
 func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Segment, p.Offset) }
 
+// After says whether p is behind q.
+func (p Position) After(q Position) bool {
+	return p.Segment > q.Segment || p.Segment == q.Segment && p.Offset > q.Offset
+}
+
 // ParsePosition reads what String wrote.
 func ParsePosition(s string) (Position, error) {
 	var p Position
@@ -113,6 +118,42 @@ func (j *Journal) Follow(ctx context.Context, from Position, fn func(Position, *
 	}
 }
 
+// Wait returns when something was appended after from, or when ctx has ended
+// (its cause) or the journal is closed ([ErrClosed]) and nothing was.
+func (j *Journal) Wait(ctx context.Context, from Position) error {
+	more := make(chan struct{}, 1)
+	j.mu.Lock()
+	last := j.segments[len(j.segments)-1]
+	for _, s := range j.segments {
+		if s.end > headerSize { // not a new one that nothing is in
+			last = s
+		}
+	}
+	if end := (Position{last.number, last.end}); end.After(from) && end.Offset > headerSize {
+		j.mu.Unlock()
+		return nil
+	}
+	if j.closed {
+		j.mu.Unlock()
+		return ErrClosed
+	}
+	j.waiters[more] = struct{}{}
+	j.mu.Unlock()
+	defer func() {
+		j.mu.Lock()
+		delete(j.waiters, more)
+		j.mu.Unlock()
+	}()
+	select {
+	case <-more:
+		return nil
+	case <-j.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // read is ReadFrames, and gives the position that was reached.
 func (j *Journal) read(from Position, fn func(Position, []byte) error) (Position, error) {
 	j.mu.Lock()
@@ -161,6 +202,10 @@ func (j *Journal) readSegment(s segment, from Position, fn func(Position, []byte
 		}
 		buf = payload
 		next := Position{from.Segment, from.Offset + frameHeader + int64(len(payload))}
+		if erased(payload) {
+			from = next
+			continue
+		}
 		err = fn(next, payload)
 		if _, ok := errors.AsType[errUndecoded](err); ok {
 			return j.corrupt(s, from, err), nil

@@ -1,15 +1,13 @@
 package journal
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"slices"
 )
 
-// Acknowledge says that a consumer needs nothing before p any more. Segments
-// that every name in Config.Consumers has passed are deleted. A consumer
+// Acknowledge says that a consumer needs nothing before p any more: what it made
+// of it is on its disk. A consumer
 // acknowledges once after Open, from its own records, before anything is
 // deleted; what it says is not kept over a restart.
 func (j *Journal) Acknowledge(consumer string, p Position) {
@@ -19,40 +17,49 @@ func (j *Journal) Acknowledge(consumer string, p Position) {
 	j.retain()
 }
 
-// retain deletes the segments that nobody needs, and those beyond the budget.
-// The active segment stays.
+// retain deletes the oldest segments as Config says. The active segment stays.
 func (j *Journal) retain() {
+	j.files.Lock()
+	defer j.files.Unlock()
+	for _, s := range j.takeUnneeded() {
+		if err := os.Remove(j.path(s.number)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			j.log.Error("journal: delete segment", "error", err)
+		}
+	}
+}
+
+// takeUnneeded takes the segments from the list that are to be deleted.
+func (j *Journal) takeUnneeded() (gone []segment) {
 	j.mu.Lock()
-	passed := j.passed()
+	defer j.mu.Unlock()
+	consumed, passed := len(j.cfg.Consumers) > 0, j.passed()
 	var total int64
 	for _, s := range j.segments {
 		total += s.end
 	}
-	var gone []segment
+	waited := j.stats.Waiting > 0
+	j.stats.Waiting = 0
 	for len(j.segments) > 1 {
 		s := j.segments[0]
 		over := j.cfg.Budget > 0 && total > j.cfg.Budget
-		if s.number >= passed && !over {
+		if !over && !(consumed && j.cfg.Budget == 0) {
 			break
 		}
-		if s.number >= passed {
-			j.stats.Discarded++
-			level, text := slog.LevelWarn, "journal: deleted unread reports for space"
-			if len(j.cfg.Consumers) == 0 { // nobody was to read them
-				level, text = slog.LevelInfo, "journal: deleted the oldest segment for space"
+		if consumed && s.number >= passed {
+			if j.stats.Waiting = max(total-j.cfg.Budget, 0); over && !waited {
+				j.log.Warn("journal: larger than its budget, because a consumer has not taken what is in it", "bytes", total, "budget", j.cfg.Budget)
 			}
-			j.log.Log(context.Background(), level, text, "segment", s.number, "bytes", s.end)
+			break
+		}
+		if !consumed {
+			j.stats.Discarded++
+			j.log.Info("journal: deleted the oldest segment for space", "segment", s.number, "bytes", s.end)
 		}
 		total -= s.end
 		gone = append(gone, s)
 		j.segments = slices.Delete(j.segments, 0, 1)
 	}
-	j.mu.Unlock()
-	for _, s := range gone {
-		if err := os.Remove(j.path(s.number)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			j.log.Error("journal: delete segment", "error", err)
-		}
-	}
+	return gone
 }
 
 // passed is the first segment that some consumer still needs, zero if one has

@@ -17,7 +17,7 @@ import (
 // A segment is a file of a header and frames. The header is eight bytes that
 // name the format. A frame is the length of its payload and the CRC-32C of
 // length and payload, little-endian uint32 each, then the payload: one report
-// as JSON.
+// as JSON. A payload that begins with a zero byte was erased.
 const (
 	segmentMagic = "alcvjr1\n"
 	headerSize   = int64(len(segmentMagic))
@@ -26,6 +26,8 @@ const (
 	// damage.
 	maxPayload    = 1 << 20
 	segmentSuffix = ".journal"
+	// unfinishedSuffix is of a segment that is about to replace another.
+	unfinishedSuffix = ".erasing"
 )
 
 var errTorn = errors.New("torn or damaged frame")
@@ -143,4 +145,15 @@ func listSegments(dir string) ([]uint64, error) {
 	}
 	slices.Sort(numbers)
 	return numbers, nil
+}
+
+// removeUnfinished deletes what a killed process was about to replace segments by.
+func removeUnfinished(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, "*"+unfinishedSuffix))
+	for _, path := range left {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("journal: remove unfinished segment: %w", err)
+		}
+	}
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/sqlite"
 )
 
 // Room is made at the cost of whoever holds most, never at the cost of whoever
@@ -79,7 +80,7 @@ func (sh *shard) holdings() (map[owner]int64, error) {
 	}
 	rows, err := db.Query(`SELECT t.name, iif(t.name = '', h.grp, 0) AS g, sum(h.bytes + h.chunks * ?)
 		FROM held h JOIN tenants t ON t.id = h.tenant GROUP BY t.name, g`, chunkCost)
-	if isMissing(err) {
+	if sqlite.IsMissing(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -108,8 +109,8 @@ func (s *Store) trim(need int64) (freed int64, err error) {
 	total := make(map[owner]int64)
 	byDay := make([]map[owner]int64, len(days))
 	for i, sh := range days {
-		if byDay[i], err = sh.holdings(); isDamaged(err) {
-			freed = databaseSize(sh.path)
+		if byDay[i], err = sh.holdings(); sqlite.IsDamaged(err) {
+			freed = sqlite.Size(sh.path)
 			s.dropDay(sh) // nobody can read it any more
 			return freed, nil
 		} else if err != nil {
@@ -195,7 +196,7 @@ func (sh *shard) lastOf(where string, args []any, n int64) (id int64, err error)
 
 // discount takes what was deleted off its groups' sizes.
 func (s *Store) discount(gone []deleted) error {
-	err := change(s.index.w, func(tx *sql.Tx) error {
+	err := sqlite.Change(s.index.w, func(tx *sql.Tx) error {
 		for _, d := range gone {
 			if _, err := tx.Exec(`UPDATE groups SET bytes = max(bytes - ?, 0) WHERE id = ?`, d.bytes, d.group); err != nil {
 				return err

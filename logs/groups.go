@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/sqlite"
 )
 
 // GroupQuery asks for groups, in the order of their names.
@@ -62,7 +63,7 @@ func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		err = change(s.index.w, func(tx *sql.Tx) error {
+		err = sqlite.Change(s.index.w, func(tx *sql.Tx) error {
 			return execAll(tx, g.id, `DELETE FROM streams WHERE grp = ?`, `DELETE FROM groups WHERE id = ?`,
 				`DELETE FROM doomed WHERE grp = ?`, `INSERT INTO doomed(grp, stream) VALUES(?, 0)`)
 		})
@@ -174,7 +175,7 @@ func (s *Store) DeleteStream(ctx context.Context, group, stream string) error {
 		if err != nil {
 			return err
 		}
-		err = change(s.index.w, func(tx *sql.Tx) error {
+		err = sqlite.Change(s.index.w, func(tx *sql.Tx) error {
 			if _, err := tx.Exec(`INSERT INTO doomed(grp, stream) VALUES(?, ?)`, g.id, st.id); err != nil {
 				return err
 			}

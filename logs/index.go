@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/alcove-run/alcove/internal/sqlite"
 )
 
 // index is the database of groups and streams. One goroutine, the store's
@@ -35,10 +37,10 @@ CREATE TABLE IF NOT EXISTS doomed(grp INTEGER NOT NULL, stream INTEGER NOT NULL,
 func openIndex(dir string, log *slog.Logger) (*index, error) {
 	path := filepath.Join(dir, "index.db")
 	x, err := tryIndex(path)
-	if isDamaged(err) {
+	if sqlite.IsDamaged(err) {
 		// The events stay on the disk, but nothing knows their groups any more.
 		log.Error("logs: index is damaged: starting with an empty one", "error", err)
-		if err := setAside(path); err != nil {
+		if err := sqlite.SetAside(path); err != nil {
 			return nil, fmt.Errorf("logs: set damaged index aside: %w", err)
 		}
 		x, err = tryIndex(path)
@@ -47,7 +49,7 @@ func openIndex(dir string, log *slog.Logger) (*index, error) {
 }
 
 func tryIndex(path string) (*index, error) {
-	w, err := openDatabase(path, "rwc", 512)
+	w, err := sqlite.Open(path, "rwc", 512)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +61,7 @@ func tryIndex(path string) (*index, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("logs: open index: %w", err), w.Close())
 	}
-	r, err := openDatabase(path, "rw", 512, "query_only(1)")
+	r, err := sqlite.Open(path, "rw", 512, "query_only(1)")
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -76,26 +78,14 @@ func readerLimits(db *sql.DB) {
 
 func (x *index) close() error { return errors.Join(x.r.Close(), x.w.Close()) }
 
-func (x *index) size() int64 { return databaseSize(x.path) }
-
-// change runs f in a transaction.
-func change(db *sql.DB, f func(tx *sql.Tx) error) error {
-	tx, err := db.Begin()
-	if err != nil {
-		return err
-	}
-	if err := f(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
-}
+func (x *index) size() int64 { return sqlite.Size(x.path) }
 
 // record makes the groups and streams of the runs exist and notes their times.
 // The ids go into the writers once the transaction is committed.
 func (x *index) record(runs []*run, generation uint64, now int64) error {
 	type ids struct{ group, stream int64 }
 	found := make([]ids, len(runs))
-	err := change(x.w, func(tx *sql.Tx) error {
+	err := sqlite.Change(x.w, func(tx *sql.Tx) error {
 		touch := tx.Stmt(x.touch)
 		known := make(map[*Writer]ids) // of writers with several runs
 		groupBytes := make(map[int64]int64)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/alcove-run/alcove/internal/sqlite"
 	"github.com/alcove-run/alcove/telemetry"
 )
 
@@ -196,7 +197,7 @@ func (s *Store) store(events []event) (failed []*event, err error) {
 // the oldest day, unless that is keep, made some.
 func (s *Store) withRoom(keep *shard, f func() error) error {
 	err := f()
-	if isFull(err) && s.makeRoom(keep) {
+	if sqlite.IsFull(err) && s.makeRoom(keep) {
 		err = f()
 	}
 	return err
@@ -207,9 +208,9 @@ func (s *Store) withRoom(keep *shard, f func() error) error {
 func (s *Store) storeDay(sh *shard, list []stored) error {
 	if sh.w == nil {
 		last, err := sh.openForWriting()
-		if isDamaged(err) {
+		if sqlite.IsDamaged(err) {
 			s.log.Error("logs: a day is damaged: starting an empty one", "path", sh.path, "error", err)
-			if err := setAside(sh.path); err != nil {
+			if err := sqlite.SetAside(sh.path); err != nil {
 				return fmt.Errorf("logs: set damaged day aside: %w", err)
 			}
 			last, err = sh.openForWriting()

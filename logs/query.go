@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/sqlite"
 )
 
 // Limits of one query's answer; what is beyond them is on the next page.
@@ -290,9 +291,9 @@ func (s *Store) unreadable(sh *shard, err error) error {
 	gone := sh.gone
 	sh.mu.Unlock()
 	switch {
-	case gone && primary(err) != 0:
+	case gone && sqlite.Is(err):
 		return nil
-	case isDamaged(err) || errors.Is(err, errChunk) || isMissing(err):
+	case sqlite.IsDamaged(err) || errors.Is(err, errChunk) || sqlite.IsMissing(err):
 		s.log.Error("logs: a day cannot be read", "path", sh.path, "error", err)
 		return nil
 	}

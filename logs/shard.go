@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/sqlite"
 )
 
 // shard is the database of one day's events.
@@ -55,7 +56,7 @@ const maxTenants = 10_000
 // openForWriting opens the database, made if it is not there, and gives the
 // highest event number in it.
 func (sh *shard) openForWriting() (last int64, err error) {
-	w, err := openDatabase(sh.path, "rwc", 2048)
+	w, err := sqlite.Open(sh.path, "rwc", 2048)
 	if err != nil {
 		return 0, err
 	}
@@ -96,7 +97,7 @@ type amount struct{ bytes, chunks int64 }
 // write stores chunks in one transaction.
 func (sh *shard) write(list []stored) error {
 	added := make(map[alcove.Tenant]int64)
-	err := change(sh.w, func(tx *sql.Tx) error {
+	err := sqlite.Change(sh.w, func(tx *sql.Tx) error {
 		insert := tx.Stmt(sh.insert)
 		held := make(map[[2]int64]*amount)
 		for i := range list {
@@ -151,7 +152,7 @@ func (sh *shard) reader() (*sql.DB, error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if sh.r == nil {
-		r, err := openDatabase(sh.path, "rw", 512, "query_only(1)")
+		r, err := sqlite.Open(sh.path, "rw", 512, "query_only(1)")
 		if err != nil {
 			return nil, err
 		}
@@ -256,7 +257,7 @@ func (s *shards) remove(sh *shard) error {
 		err = errors.Join(err, sh.r.Close())
 		sh.r = nil
 	}
-	return errors.Join(err, removeDatabase(sh.path))
+	return errors.Join(err, sqlite.Remove(sh.path))
 }
 
 // oldest gives the first day and how many there are.
@@ -275,7 +276,7 @@ func (s *shards) size() (days int, bytes int64) {
 	list := slices.Clone(s.list)
 	s.mu.Unlock()
 	for _, sh := range list {
-		bytes += databaseSize(sh.path)
+		bytes += sqlite.Size(sh.path)
 	}
 	return len(list), bytes
 }

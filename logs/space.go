@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/alcove-run/alcove/internal/disk"
+	"github.com/alcove-run/alcove/internal/sqlite"
 )
 
 // Everything here runs in the writing goroutine.
@@ -82,8 +83,8 @@ func (s *Store) used() (int64, error) {
 	}
 	for _, sh := range days {
 		n, err := sh.live()
-		if isDamaged(err) {
-			n, err = databaseSize(sh.path), nil
+		if sqlite.IsDamaged(err) {
+			n, err = sqlite.Size(sh.path), nil
 		}
 		if err != nil {
 			return 0, fmt.Errorf("logs: measure a day: %w", err)
@@ -132,7 +133,7 @@ func (s *Store) forgetDay(sh *shard) error {
 		return err
 	}
 	s.generation++
-	return change(s.index.w, func(tx *sql.Tx) error {
+	return sqlite.Change(s.index.w, func(tx *sql.Tx) error {
 		for group, bytes := range usage {
 			if _, err := tx.Exec(`UPDATE groups SET bytes = max(bytes - ?, 0) WHERE id = ?`, bytes, group); err != nil {
 				return err
@@ -195,7 +196,7 @@ type deleted struct {
 
 // delete deletes the chunks that match and says of which groups how much.
 func (sh *shard) delete(where string, args ...any) (list []deleted, err error) {
-	err = change(sh.w, func(tx *sql.Tx) error {
+	err = sqlite.Change(sh.w, func(tx *sql.Tx) error {
 		gone := make(map[[2]int64]*amount)
 		rows, err := tx.Query(`DELETE FROM chunks WHERE `+where+` RETURNING grp, tenant, length(payload)`, args...)
 		if err != nil {
