@@ -73,6 +73,7 @@ type Journal struct {
 	cfg Config
 	log *slog.Logger
 	dir *os.File // for syncing names
+	id  string
 
 	// turn is held by whoever writes: one element while somebody does.
 	turn chan struct{}
@@ -132,11 +133,17 @@ func Open(cfg Config) (*Journal, error) {
 		waiters: make(map[chan struct{}]struct{}),
 		done:    make(chan struct{}),
 	}
-	if err := j.recover(); err != nil {
+	if j.id, err = identify(cfg.Dir); err == nil {
+		err = j.recover()
+	}
+	if err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
 	return j, nil
 }
+
+// ID names this journal: positions of one with another name mean nothing here.
+func (j *Journal) ID() string { return j.id }
 
 // recover lists the segments, mends the last one and opens a new one.
 func (j *Journal) recover() error {

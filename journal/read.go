@@ -123,13 +123,7 @@ func (j *Journal) Follow(ctx context.Context, from Position, fn func(Position, *
 func (j *Journal) Wait(ctx context.Context, from Position) error {
 	more := make(chan struct{}, 1)
 	j.mu.Lock()
-	last := j.segments[len(j.segments)-1]
-	for _, s := range j.segments {
-		if s.end > headerSize { // not a new one that nothing is in
-			last = s
-		}
-	}
-	if end := (Position{last.number, last.end}); end.After(from) && end.Offset > headerSize {
+	if j.end().After(from) {
 		j.mu.Unlock()
 		return nil
 	}
@@ -152,6 +146,17 @@ func (j *Journal) Wait(ctx context.Context, from Position) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// end is the position behind the last report, zero if there is none.
+// Preconditions: j.mu is held.
+func (j *Journal) end() Position {
+	for _, s := range slices.Backward(j.segments) {
+		if s.end > headerSize { // not a new one that nothing is in
+			return Position{s.number, s.end}
+		}
+	}
+	return Position{}
 }
 
 // read is ReadFrames, and gives the position that was reached.

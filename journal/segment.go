@@ -2,7 +2,9 @@ package journal
 
 import (
 	"bufio"
+	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -26,7 +28,7 @@ const (
 	// damage.
 	maxPayload    = 1 << 20
 	segmentSuffix = ".journal"
-	// unfinishedSuffix is of a segment that is about to replace another.
+	// unfinishedSuffix is of a file that is about to replace another.
 	unfinishedSuffix = ".erasing"
 )
 
@@ -156,4 +158,31 @@ func removeUnfinished(dir string) error {
 		}
 	}
 	return err
+}
+
+// idFile has a journal's name: random bytes in hexadecimal.
+const idFile = "id"
+
+// identify gives the name of the journal in dir, made if it has none.
+func identify(dir string) (string, error) {
+	path := filepath.Join(dir, idFile)
+	b, err := os.ReadFile(path)
+	if len(b) == 32 || err != nil && !errors.Is(err, os.ErrNotExist) {
+		return string(b), err
+	}
+	id := make([]byte, 16)
+	rand.Read(id)
+	b = hex.AppendEncode(nil, id)
+	f, err := os.CreateTemp(dir, idFile+"*"+unfinishedSuffix)
+	if err != nil {
+		return "", fmt.Errorf("journal: name it: %w", err)
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("journal: name it: %w", err), os.Remove(f.Name()))
+	}
+	return string(b), nil
 }
