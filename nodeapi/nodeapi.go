@@ -7,7 +7,7 @@
 // authorised by it before it runs.
 //
 // It owns no state: environments and stocks are the pool's, log records the log
-// store's, findings the driver's.
+// store's, sums of use the ledger's, findings the driver's.
 package nodeapi
 
 import (
@@ -26,6 +26,7 @@ import (
 	"github.com/alcove-run/alcove/logs"
 	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/usage"
 )
 
 // Prefix is the path below which the API is served.
@@ -51,8 +52,16 @@ type Config struct {
 	Function func(name string) (*alcove.Function, error)
 	Latest   func(ref alcove.Ref) (*alcove.Version, error)
 	Logs     *logs.Store
+	Usage    Ledger
 	Place    alcove.Place
 	Log      *slog.Logger
+}
+
+// Ledger says what was used.
+type Ledger interface {
+	Query(ctx context.Context, q usage.Query, fn func(*usage.Row) error) (*usage.Row, error)
+	Entries(ctx context.Context, q usage.Query, after int64, limit int, fn func(*usage.Entry) error) error
+	Prices() usage.Prices
 }
 
 // answerError answers with err, if it is one.

@@ -50,6 +50,8 @@ func routes() []route {
 		{"GET", "tenants", "alcove:ListTenants", tenants, function, Config.tenants, nil},
 		{"GET", "findings", "alcove:ListFindings", everybodys, thing("findings"), Config.findings, nil},
 		{"GET", "logs", "alcove:GetLogs", tenants, function, nil, Config.logs},
+		{"GET", "usage", "alcove:GetUsage", tenants, function, nil, Config.usage},
+		{"GET", "usage/entries", "alcove:ListUsageEntries", tenants, function, nil, Config.usageEntries},
 		{"GET", "functions/{name}/stock", "alcove:GetStock", everybodys, function, Config.getStock, nil},
 		{"PUT", "functions/{name}/stock", "alcove:PutStock", nobodys, function, Config.putStock, nil},
 		{"DELETE", "functions/{name}/stock", "alcove:DeleteStock", nobodys, function, Config.deleteStock, nil},

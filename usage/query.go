@@ -221,7 +221,7 @@ func scanSums(rows *sql.Rows, q *Query, withTenant bool) (r *Row, s Sums, archit
 
 // Entry is one line of the ledger.
 type Entry struct {
-	ID           int64          `json:"id"` // grows from entry to entry
+	ID           int64          `json:"id,string"` // grows from entry to entry
 	Kind         string         `json:"kind"`
 	Time         time.Time      `json:"time"` // when the event was handed over
 	RequestID    string         `json:"requestId"`

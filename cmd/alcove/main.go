@@ -32,6 +32,7 @@ type commands struct {
 	Tenants  tenantsCmd  `cmd:"" help:"List the tenants that a function has environments for."`
 	Stock    stockCmd    `cmd:"" help:"Show or set how many environments of a function wait for new tenants."`
 	Keys     keysCmd     `cmd:"" help:"Make, list and remove access keys, each with a policy."`
+	Usage    usageCmd    `cmd:"" help:"Show what tenants used of which functions on which days, and what it costs."`
 	Audit    auditCmd    `cmd:"" help:"Show who asked for what, and whether it was allowed."`
 	Doctor   doctorCmd   `cmd:"" help:"Tell what isolation this machine can give, and how to get what is missing."`
 	Leaktest leaktestCmd `cmd:"" help:"Test whether a Lambda-compatible service keeps tenants apart."`

@@ -42,6 +42,7 @@ import (
 	"github.com/alcove-run/alcove/sandbox/rootfs"
 	"github.com/alcove-run/alcove/store"
 	"github.com/alcove-run/alcove/stsapi"
+	"github.com/alcove-run/alcove/usage"
 )
 
 // Names below the data directory.
@@ -82,6 +83,7 @@ type node struct {
 	logs      *logs.Store
 	journal   *journal.Journal
 	audit     *audit.Log
+	ledger    *usage.Ledger
 	factory   *environment.Factory
 	catalog   *catalog.Catalog
 	pool      *pool.Pool
@@ -102,7 +104,7 @@ func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openSandboxes, n.openRecords, n.openCatalog, n.openPool, n.openListener,
+		n.openData, n.openSandboxes, n.openRecords, n.openLedger, n.openCatalog, n.openPool, n.openListener,
 	} {
 		if err := open(ctx); err != nil {
 			return n, err // the deferred function closes what is open
@@ -221,7 +223,7 @@ func (n *node) openRecords(context.Context) (err error) {
 		return err
 	}
 	n.opened(closes(n.logs))
-	if n.journal, err = journal.Open(journal.Config{Dir: n.path(journalDir), Budget: journalBytes, Log: n.log}); err != nil {
+	if n.journal, err = journal.Open(journal.Config{Dir: n.path(journalDir), Budget: journalBytes, Consumers: []string{usage.Consumer}, Log: n.log}); err != nil {
 		return err
 	}
 	n.opened(closes(n.journal))
@@ -409,7 +411,7 @@ func (n *node) openListener(context.Context) (err error) {
 			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Keys: n.auth, Audit: n.audit.Query,
 			Environments: n.pool.Status, Findings: n.driver.Findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
-			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Place: place, Log: n.log,
+			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Usage: n.ledger, Place: place, Log: n.log,
 		}),
 		Log: n.log,
 	})

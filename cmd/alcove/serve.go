@@ -36,6 +36,7 @@ type serveCmd struct {
 	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of what this machine or container has if not given." placeholder:"SIZE"`
 	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
 	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
+	Prices        string        `help:"File of prices for alcove usage; AWS's list prices if not given." type:"path" placeholder:"FILE"`
 	LogLevel      logLevel      `help:"debug, info, warn or error." default:"info"`
 }
 
@@ -92,6 +93,9 @@ func (c *serveCmd) validate() error {
 	}
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("--account %q: must be 12 digits", c.Account)
+	}
+	if _, err := c.prices(); err != nil {
+		return err
 	}
 	if c.Data == "" {
 		c.Data = defaultDataDir()
