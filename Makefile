@@ -66,6 +66,7 @@ conformance: ## count what is compared with AWS's API: operations, the SDK's fix
 
 .PHONY: test
 test: build check test/e2e/testdata/js/node_modules ## every test, as root, from nothing (PKG=./pool RUN=TestX for some)
+	@scripts/install-missing browser
 	$(if $(filter ./... ./test/... ./test/e2e ./runtimeapi ./runtimeapi/...,$(PKG)),export ALCOVE_AWS_LAMBDA_RIC="$$(scripts/install-ric)"; echo "aws-lambda-ric: $$ALCOVE_AWS_LAMBDA_RIC";) \
 	ALCOVE_BIN=$(abspath $(BIN)) go test -vet=off -json -count=1 -p 2 -timeout 15m -run '$(RUN)' $(PKG) \
 		| go run ./test/tally -may-skip '$(MAY_SKIP)'
@@ -91,6 +92,11 @@ fuzz: ## each other fuzz target for FUZZTIME
 .PHONY: bench
 bench: build ## measure, as docs/benchmarks.md has it
 	go run ./test/bench -alcove $(BIN) $(BENCH)
+
+.PHONY: console-shots
+console-shots: build ## a picture of each page of the console, in both themes, in bin/console-shots
+	@scripts/install-missing browser
+	go run ./test/shots -alcove $(BIN) -out $(dir $(BIN))console-shots
 
 .PHONY: clean
 clean: ## remove what was built

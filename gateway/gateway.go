@@ -22,6 +22,8 @@ type Config struct {
 	Logs   http.Handler // CloudWatch Logs
 	STS    http.Handler
 	Node   http.Handler // /alcove/v1/: our own API
+	// Console is the pages under /console/; nil is a node without them.
+	Console http.Handler
 	// Log gets, at level debug, what is wrong with connections.
 	Log *slog.Logger
 }
@@ -88,6 +90,10 @@ func (g *gateway) choose(r *http.Request, service string) http.Handler {
 		return g.Node
 	case strings.HasPrefix(path, "/code/"):
 		return g.Lambda
+	case strings.HasPrefix(path, "/console/") && g.Console != nil:
+		return g.Console
+	case path == "/console" && g.Console != nil:
+		return http.RedirectHandler("/console/", http.StatusFound)
 	case path == "/healthz", path == "/readyz":
 		return http.HandlerFunc(health)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/alcove-run/alcove"
@@ -175,10 +176,27 @@ func sendResult(w http.ResponseWriter, result *alcove.Result, tail, explain bool
 	if explain {
 		h["X-Alcove-Environment"] = []string{report.Environment}
 		h["X-Alcove-Isolation"] = []string{report.Isolation}
+		h["Server-Timing"] = []string{timing(report)}
 		if report.StartReason != "" {
 			h["X-Alcove-Start-Reason"] = []string{report.StartReason}
 		}
 	}
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(result.Payload) // the caller may have gone
+}
+
+// timing says where an invocation's time went, in milliseconds: until an
+// environment took the event, of which Init is a part of its own if the caller
+// waited for it, and what the handler took.
+//
+// Source: https://www.w3.org/TR/server-timing/
+func timing(r *alcove.Report) string {
+	ms := func(d time.Duration) string {
+		return strconv.FormatFloat(float64(max(d, 0))/float64(time.Millisecond), 'f', 3, 64)
+	}
+	queue, init := r.Queued, ""
+	if r.Init > 0 {
+		queue, init = r.Queued-r.Init, "init;dur="+ms(r.Init)+", "
+	}
+	return "queue;dur=" + ms(queue) + ", " + init + "handler;dur=" + ms(r.Duration)
 }

@@ -90,8 +90,9 @@ type node struct {
 	invoker   *invoke.Invoker
 	auth      *auth.Auth
 
-	listener net.Listener
-	server   *http.Server
+	listener  net.Listener
+	server    *http.Server
+	stopPages func() // ends what open pages follow
 }
 
 // openNode opens everything and listens; nothing is served yet. If it fails,
@@ -400,7 +401,7 @@ func (n *node) openListener(context.Context) (err error) {
 		return nil
 	})
 	place := n.cfg.place()
-	n.server = gateway.NewServer(gateway.Config{
+	handlers := gateway.Config{
 		Lambda: lambdaapi.New(lambdaapi.Config{
 			Auth: n.auth, Catalog: n.catalog, Artifacts: n.artifacts, Invoker: n.invoker, Provisioner: n.pool,
 			Runtimes: n.runtimes, Place: place, Concurrency: n.cfg.Concurrency, Log: n.log,
@@ -414,7 +415,12 @@ func (n *node) openListener(context.Context) (err error) {
 			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Usage: n.ledger, Place: place, Log: n.log,
 		}),
 		Log: n.log,
-	})
+	}
+	if err := n.openConsole(&handlers); err != nil {
+		return err
+	}
+	n.server = gateway.NewServer(handlers)
+	n.server.RegisterOnShutdown(n.stopPages)
 	return nil
 }
 

@@ -1,0 +1,295 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Prefix is the path below which the console is served.
+const Prefix = "/console/"
+
+// Config is what the console is made of.
+type Config struct {
+	// API is the handler of the node's listener: it gets the requests that pages
+	// are made of, as if whoever looks had sent them.
+	API http.Handler
+	// Check refuses requests before anything else is looked at. With Open, nobody
+	// signs in: it is what stands between the node and pages of other sites.
+	Check func(*http.Request) error
+	Open  bool
+	// Region is what requests are signed for.
+	Region string
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Console is the handler of everything under Prefix.
+type Console struct {
+	Config
+	sessions *sessions
+	mux      *http.ServeMux
+	pages    map[string]*template.Template
+	assets   assets
+	foreign  *http.CrossOriginProtection
+	streams  chan struct{} // as many as are open
+	stopped  context.Context
+	stop     context.CancelFunc
+}
+
+//go:embed templates static
+var files embed.FS
+
+// Limits of what a browser sends.
+const (
+	maxForm    = 10 << 20 // a form: a payload of 6 MB, percent-encoded in part
+	maxUpload  = 51 << 20 // a zip file of 50 MB and its frame
+	bodyTime   = time.Minute
+	apiTimeout = 30 * time.Second // of requests that a page waits for, invocations aside
+)
+
+// New makes the console.
+func New(c Config) (*Console, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	con := &Console{Config: c, mux: http.NewServeMux(), foreign: http.NewCrossOriginProtection(),
+		streams: make(chan struct{}, maxStreams)}
+	con.stopped, con.stop = context.WithCancel(context.Background())
+	con.sessions = newSessions(c.Now)
+	var err error
+	if con.assets, err = loadAssets(files); err != nil {
+		return nil, err
+	}
+	if con.pages, err = loadPages(files, con.assets.path); err != nil {
+		return nil, err
+	}
+	for _, r := range routes {
+		con.mux.Handle(r.method+" "+Prefix+r.path, con.serve(r))
+	}
+	con.mux.HandleFunc("GET "+Prefix+"static/{version}/{file}", con.assets.serve)
+	con.mux.HandleFunc(Prefix, func(w http.ResponseWriter, r *http.Request) {
+		con.fail(&request{Request: r, w: w, con: con, who: con.sessions.find(r)}, notFound("There is no page at this address."))
+	})
+	return con, nil
+}
+
+// Close ends the streams of events, which would keep a server from ending.
+func (c *Console) Close() { c.stop() }
+
+// route is one page, form or stream of events.
+type route struct {
+	method, path string
+	public       bool // no session is needed
+	run          func(*request) error
+}
+
+// routes is the table.
+var routes = []route{
+	{"GET", "{$}", false, (*request).home},
+	{"GET", "signin", true, (*request).showSignIn},
+	{"POST", "signin", true, (*request).signIn},
+	{"POST", "signout", false, (*request).signOut},
+	{"GET", "floor", false, (*request).showFloor},
+	{"GET", "floor/events", false, (*request).floorEvents},
+	{"GET", "functions", false, (*request).listFunctions},
+	{"GET", "functions/new", false, (*request).newFunction},
+	{"POST", "functions", false, (*request).createFunction},
+	{"GET", "functions/{name}", false, (*request).showFunction},
+	{"GET", "functions/{name}/state", false, (*request).functionState},
+	{"POST", "functions/{name}/invoke", false, (*request).invoke},
+	{"GET", "functions/{name}/code", false, (*request).showCode},
+	{"POST", "functions/{name}/code", false, (*request).saveCode},
+	{"GET", "functions/{name}/configuration", false, (*request).showConfiguration},
+	{"POST", "functions/{name}/configuration", false, (*request).saveConfiguration},
+	{"GET", "functions/{name}/versions", false, (*request).showVersions},
+	{"POST", "functions/{name}/versions", false, (*request).publishVersion},
+	{"POST", "functions/{name}/aliases", false, (*request).saveAlias},
+	{"POST", "functions/{name}/delete", false, (*request).deleteFunction},
+	{"GET", "tenants", false, (*request).listTenants},
+	{"GET", "tenant", false, (*request).showTenant},
+	{"GET", "logs", false, (*request).showLogs},
+	{"GET", "logs/events", false, (*request).logEvents},
+}
+
+// request is one request of a browser.
+type request struct {
+	*http.Request
+	w   http.ResponseWriter
+	con *Console
+	who *session // nil before somebody signed in
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.mux.ServeHTTP(w, r) }
+
+// policy lets pages load what this node serves, and nothing else; no script or
+// style stands in a page.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// serve does for every route what all of them need.
+func (c *Console) serve(t route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		q := &request{Request: r, w: w, con: c}
+		if c.Open {
+			if err := c.Check(r); err != nil {
+				c.fail(q, err)
+				return
+			}
+			q.who = c.sessions.everybody()
+		} else {
+			q.who = c.sessions.find(r)
+		}
+		if q.who == nil && !t.public {
+			c.askToSignIn(q)
+			return
+		}
+		if r.Method == http.MethodPost {
+			if err := q.readForm(); err != nil {
+				c.fail(q, err)
+				return
+			}
+		}
+		if err := t.run(q); err != nil {
+			c.fail(q, err)
+		}
+	})
+}
+
+// readForm reads the form of a POST and sees that it comes from a page of ours.
+func (q *request) readForm() error {
+	if err := q.con.foreign.Check(q.Request); err != nil {
+		return &problem{Status: http.StatusForbidden, Title: "This form came from another site", Detail: "Open the console itself and try again."}
+	}
+	control := http.NewResponseController(q.w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // writers of tests cannot
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	limit := int64(maxForm)
+	multipart := strings.HasPrefix(q.Header.Get("Content-Type"), "multipart/form-data")
+	if multipart {
+		limit = maxUpload
+	}
+	q.Body = http.MaxBytesReader(q.w, q.Body, limit)
+	var err error
+	if multipart {
+		err = q.ParseMultipartForm(maxUpload) // in memory: nothing to remove
+	} else {
+		err = q.ParseForm()
+	}
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return &problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too large",
+			Detail: "A page takes up to 50 MB. Larger code goes by the AWS CLI or SDK."}
+	}
+	if err != nil {
+		return &problem{Status: http.StatusBadRequest, Title: "The form could not be read", Detail: "Go back and send it again."}
+	}
+	if q.who != nil && !q.who.owns(q.PostFormValue("csrf")) {
+		return &problem{Status: http.StatusForbidden, Title: "This page is older than your session",
+			Detail: "Go back, reload the page and send the form again; nothing was changed."}
+	}
+	return nil
+}
+
+// askToSignIn sends a reader to the page for it, and tells a script so.
+func (c *Console) askToSignIn(q *request) {
+	if q.Method != http.MethodGet || q.fragment() || strings.HasSuffix(q.URL.Path, "/events") {
+		c.fail(q, &problem{Status: http.StatusUnauthorized, Title: "You are signed out", Detail: "Sign in and do it again; nothing was changed.", SignIn: true})
+		return
+	}
+	q.redirect("signin?" + url.Values{"next": {strings.TrimPrefix(q.URL.RequestURI(), Prefix)}}.Encode())
+}
+
+// fragment says whether a script asks, which wants a part of a page.
+func (q *request) fragment() bool { return q.Header.Get("X-Fragment") != "" }
+
+// redirect sends the browser to another page of the console.
+func (q *request) redirect(path string) {
+	http.Redirect(q.w, q.Request, Prefix+path, http.StatusSeeOther)
+}
+
+// view is what every page is given.
+type view struct {
+	Title string
+	Area  string // which entry of the menu is the page's
+	CSRF  string
+	User  string // who is signed in, empty if nobody needs to
+	Open  bool
+	Host  string
+	Done  string // what was just done
+	Data  any
+}
+
+// render answers with a page. Nothing is sent before it is whole.
+func (q *request) render(status int, page, title, area string, data any) error {
+	v := view{Title: title, Area: area, Open: q.con.Open, Host: q.Host, Done: done[q.URL.Query().Get("done")], Data: data}
+	if q.who != nil {
+		v.CSRF, v.User = q.who.csrf, q.who.name
+	}
+	return q.write(status, page, "page", v)
+}
+
+// renderPart answers a script with a part of a page.
+func (q *request) renderPart(status int, page, part string, data any) error {
+	return q.write(status, page, part, data)
+}
+
+func (q *request) write(status int, page, part string, v any) error {
+	var b bytes.Buffer
+	if err := q.con.pages[page].ExecuteTemplate(&b, part, v); err != nil {
+		return err
+	}
+	q.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	q.w.WriteHeader(status)
+	_, _ = q.w.Write(b.Bytes()) // the reader may have gone
+	return nil
+}
+
+// done are the notes of what was just done, by the value of the query.
+var done = map[string]string{
+	"created":   "The function is created.",
+	"code":      "The code is deployed.",
+	"settings":  "The configuration is saved.",
+	"published": "The version is published.",
+	"alias":     "The alias is saved.",
+	"deleted":   "The function is deleted.",
+}
+
+// loadPages parses every page together with what all of them share.
+func loadPages(files fs.FS, asset func(string) (string, error)) (map[string]*template.Template, error) {
+	names, err := fs.Glob(files, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	base, err := template.New("").Funcs(functions).Funcs(template.FuncMap{"asset": asset}).ParseFS(files, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	pages := map[string]*template.Template{}
+	for _, name := range names {
+		page, err := base.Clone()
+		if err == nil {
+			page, err = page.ParseFS(files, name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		pages[strings.TrimSuffix(strings.TrimPrefix(name, "templates/"), ".html")] = page
+	}
+	return pages, nil
+}

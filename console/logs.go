@@ -1,0 +1,284 @@
+package console
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// logLine is one record of a log as a page shows it.
+type logLine struct {
+	Time    time.Time `json:"time"`
+	Level   string    `json:"level"` // in upper case, empty if the record has none
+	Tenant  string    `json:"tenant,omitempty"`
+	Stream  string    `json:"stream"`
+	Message string    `json:"message"` // what a reader looks for: a JSON record's own message, or the line
+	// Fields is the record unfolded, if it is JSON.
+	Fields string `json:"fields,omitempty"`
+}
+
+// logsPage is the page of logs.
+type logsPage struct {
+	Functions                                     []string
+	Function, Tenant, Level, Search, Since, Until string
+	Stream                                        string
+	Lines                                         []logLine
+	Next                                          string // a cursor
+	Live                                          string // where the script gets what comes next
+	Searched                                      bool
+	More                                          string // the query of the next page
+}
+
+// levels are the application's log levels, lowest first.
+var levels = []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
+
+// sinces are the choices of how far back a search goes.
+var sinces = map[string]time.Duration{"15m": 15 * time.Minute, "1h": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}
+
+// maxLines is how many records a page shows.
+const maxLines = 200
+
+func (q *request) showLogs() error {
+	v := q.URL.Query()
+	p := logsPage{Function: v.Get("function"), Tenant: v.Get("tenant"), Level: strings.ToUpper(v.Get("level")), Search: v.Get("search"),
+		Since: v.Get("since"), Until: v.Get("until"), Stream: v.Get("stream")}
+	if p.Since == "" {
+		p.Since = "1h"
+	}
+	var err error
+	if p.Functions, err = q.functionNames(q.Context()); err != nil {
+		return err
+	}
+	if p.Function == "" && len(p.Functions) == 1 {
+		p.Function = p.Functions[0]
+	}
+	if p.Function == "" {
+		return q.render(http.StatusOK, "logs", "Logs", "logs", p)
+	}
+	p.Searched = true
+	if err := q.search(&p, v.Get("after")); err != nil {
+		return err
+	}
+	live := url.Values{"function": {p.Function}}
+	for name, value := range map[string]string{"tenant": p.Tenant, "level": p.Level, "search": p.Search, "stream": p.Stream} {
+		if value != "" {
+			live.Set(name, value)
+		}
+	}
+	p.Live = Prefix + "logs/events?" + live.Encode()
+	if p.Next != "" {
+		more := url.Values{}
+		for name := range v {
+			more.Set(name, v.Get(name))
+		}
+		more.Set("function", p.Function)
+		more.Set("after", p.Next)
+		p.More = more.Encode()
+	}
+	return q.render(http.StatusOK, "logs", "Logs", "logs", p)
+}
+
+// search finds records, with alcove's own API: what tenant a record is of is
+// there what the node knows, and not what the record says.
+func (q *request) search(p *logsPage, after string) error {
+	query := p.query()
+	since, err := parseSince(p.Since, q.con.Now())
+	if err != nil {
+		return err
+	}
+	query.Set("since", since.UTC().Format(time.RFC3339Nano))
+	if p.Until != "" {
+		if _, err := time.Parse(time.RFC3339, p.Until); err != nil {
+			return badInput("The end of the time has to be as 2026-01-02T15:04:05Z.")
+		}
+		query.Set("until", p.Until)
+	}
+	query.Set("limit", strconv.Itoa(maxLines))
+	for range 50 { // of 200 records that have not the level
+		if after != "" {
+			query.Set("after", after)
+		}
+		b, err := q.api().send(q.Context(), call{service: "lambda", method: http.MethodGet, path: "/alcove/v1/logs", query: query})
+		if err != nil {
+			return err
+		}
+		n := 0
+		for line := range bytes.Lines(b) {
+			l, cursor, err := readRecord(line)
+			if err != nil {
+				return err
+			}
+			n, after = n+1, cursor
+			if p.wants(l) {
+				p.Lines = append(p.Lines, l)
+			}
+		}
+		if n < maxLines {
+			return nil
+		}
+		if len(p.Lines) >= maxLines/2 {
+			break
+		}
+	}
+	p.Next = after
+	return nil
+}
+
+// query is what the API is asked for.
+func (p *logsPage) query() url.Values {
+	query := url.Values{"function": {p.Function}}
+	for name, value := range map[string]string{"tenant": p.Tenant, "contains": p.Search, "stream": p.Stream} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
+}
+
+// wants says whether a record has the level that the page is about.
+func (p *logsPage) wants(l logLine) bool {
+	least := slices.Index(levels, p.Level)
+	return least < 0 || slices.Index(levels, l.Level) >= least
+}
+
+// readRecord reads a record of the API.
+func readRecord(b []byte) (logLine, string, error) {
+	var r struct {
+		Time                    time.Time
+		Stream, Message, Cursor string
+		Tenant                  string
+	}
+	if err := json.Unmarshal(b, &r); err != nil {
+		return logLine{}, "", err
+	}
+	return readLine(r.Time, r.Stream, r.Tenant, r.Message), r.Cursor, nil
+}
+
+// parseSince reads how far back, or a time.
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if d, ok := sinces[text]; ok {
+		return now.Add(-d), nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, badInput("The beginning of the time has to be one of the choices, or as 2026-01-02T15:04:05Z.")
+	}
+	return at, nil
+}
+
+// readLine makes of a record what a page shows.
+func readLine(at time.Time, stream, tenant, message string) logLine {
+	message = strings.TrimRight(strings.ToValidUTF8(message, "\uFFFD"), "\n")
+	line := logLine{Time: at, Stream: stream, Tenant: tenant, Message: message}
+	var record map[string]json.RawMessage
+	if !strings.HasPrefix(message, "{") || json.Unmarshal([]byte(message), &record) != nil {
+		return line
+	}
+	line.Fields = pretty([]byte(message))
+	var text string
+	if json.Unmarshal(record["level"], &text) == nil {
+		line.Level = strings.ToUpper(text)
+	}
+	switch {
+	case json.Unmarshal(record["message"], &text) == nil:
+		line.Message = text
+	case json.Unmarshal(record["type"], &text) == nil:
+		line.Message = text + " " + summary(record["record"])
+	}
+	return line
+}
+
+// summary is what of a platform record fits on a line.
+func summary(record json.RawMessage) string {
+	var r struct {
+		Status  string
+		Metrics struct{ DurationMs, InitDurationMs float64 }
+	}
+	if json.Unmarshal(record, &r) != nil {
+		return ""
+	}
+	out := r.Status
+	if d := r.Metrics.DurationMs; d > 0 {
+		out += " in " + duration(time.Duration(d*float64(time.Millisecond)))
+	}
+	return strings.TrimSpace(out)
+}
+
+// logEvents sends records as they are written, from now on.
+func (q *request) logEvents() error {
+	v := q.URL.Query()
+	p := logsPage{Function: v.Get("function"), Tenant: v.Get("tenant"), Level: strings.ToUpper(v.Get("level")), Search: v.Get("search"), Stream: v.Get("stream")}
+	return q.events(func(ctx context.Context, s *stream) error {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		query := p.query()
+		query.Set("follow", "true")
+		query.Set("since", q.con.Now().UTC().Format(time.RFC3339Nano))
+		body, err := q.api().open(ctx, call{service: "lambda", method: http.MethodGet, path: "/alcove/v1/logs", query: query})
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		// The stream ends with the session, and a silent one tells the browser that
+		// it lives.
+		lines := make(chan logLine)
+		go func() {
+			cancel(scanLines(ctx, body, p.wants, lines))
+		}()
+		if err := s.send("begin", struct{}{}); err != nil {
+			return err
+		}
+		return q.every(ctx, 10*time.Second, func() error {
+			deadline := time.NewTimer(9 * time.Second)
+			defer deadline.Stop()
+			for {
+				select {
+				case line := <-lines:
+					if err := s.send("line", line); err != nil {
+						return err
+					}
+				case <-deadline.C:
+					return s.send("alive", struct{}{})
+				case <-ctx.Done():
+					if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, io.EOF) {
+						return err
+					}
+					return nil
+				}
+			}
+		})
+	})
+}
+
+// scanLines reads records, a line of JSON each, and passes on those wanted.
+func scanLines(ctx context.Context, body io.Reader, want func(logLine) bool, lines chan<- logLine) error {
+	scan := bufio.NewScanner(body)
+	scan.Buffer(nil, 4<<20)
+	for scan.Scan() {
+		line, _, err := readRecord(scan.Bytes())
+		if err != nil {
+			return err
+		}
+		if !want(line) {
+			continue
+		}
+		select {
+		case lines <- line:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	if err := scan.Err(); err != nil {
+		return err
+	}
+	return io.EOF
+}

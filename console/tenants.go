@@ -1,0 +1,100 @@
+package console
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// tenantRow is one tenant in the list.
+type tenantRow struct {
+	Tenant       string `json:"tenant"`
+	Environments int    `json:"environments"`
+	Busy         int    `json:"busy"`
+	Invocations  int64  `json:"invocations"`
+	MemoryBytes  int64  `json:"memoryBytes"`
+}
+
+// tenantsPage is the list of tenants.
+type tenantsPage struct {
+	Rows                   []tenantRow
+	All, From, To          int
+	Search, Function, Sort string
+	Functions              []string
+	Next, Back             string // queries of the pages around
+}
+
+// tenantSorts are the columns that the list can be sorted by.
+var tenantSorts = map[string]func(a, b tenantRow) int{
+	"tenant":       func(a, b tenantRow) int { return strings.Compare(a.Tenant, b.Tenant) },
+	"invocations":  func(a, b tenantRow) int { return cmp.Compare(b.Invocations, a.Invocations) },
+	"environments": func(a, b tenantRow) int { return cmp.Compare(b.Environments, a.Environments) },
+	"memory":       func(a, b tenantRow) int { return cmp.Compare(b.MemoryBytes, a.MemoryBytes) },
+}
+
+func (q *request) listTenants() error {
+	v := q.URL.Query()
+	p := tenantsPage{Search: strings.TrimSpace(v.Get("search")), Function: v.Get("function"), Sort: v.Get("sort")}
+	if tenantSorts[p.Sort] == nil {
+		p.Sort = "invocations"
+	}
+	var err error
+	if p.Functions, err = q.functionNames(q.Context()); err != nil {
+		return err
+	}
+	query := url.Values{}
+	if p.Function != "" {
+		query.Set("function", p.Function)
+	}
+	var got struct{ Tenants []tenantRow }
+	if err := q.api().node(q.Context(), "tenants", query, &got); err != nil {
+		return err
+	}
+	for _, t := range got.Tenants {
+		if p.Search == "" || strings.Contains(strings.ToLower(t.Tenant), strings.ToLower(p.Search)) {
+			p.Rows = append(p.Rows, t)
+		}
+	}
+	slices.SortStableFunc(p.Rows, tenantSorts[p.Sort])
+	p.All = len(p.Rows)
+	p.From, p.To, p.Next, p.Back = pages(v, p.All)
+	p.Rows = p.Rows[p.From:p.To]
+	return q.render(http.StatusOK, "tenants", "Tenants", "tenants", p)
+}
+
+// tenantPage is one tenant's page.
+type tenantPage struct {
+	Tenant       string
+	Environments []environment
+	Busy         int
+	Invocations  int64
+	Memory       int64
+	Functions    []string
+}
+
+func (q *request) showTenant() error {
+	p := tenantPage{Tenant: q.URL.Query().Get("tenant")}
+	if p.Tenant == "" {
+		return badInput("The address names no tenant.")
+	}
+	l, err := q.environments(q.Context(), url.Values{"tenant": {p.Tenant}})
+	if err != nil {
+		return err
+	}
+	p.Environments = l.Environments
+	for i := range p.Environments {
+		e := &p.Environments[i]
+		p.Invocations += e.Invocations
+		p.Memory += e.MemoryBytes
+		if e.look() == lookBusy {
+			p.Busy++
+		}
+		if !slices.Contains(p.Functions, e.Function) {
+			p.Functions = append(p.Functions, e.Function)
+		}
+	}
+	slices.Sort(p.Functions)
+	return q.render(http.StatusOK, "tenant", p.Tenant, "tenants", p)
+}
