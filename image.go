@@ -1,6 +1,8 @@
 package alcove
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"strings"
 )
@@ -78,6 +80,19 @@ func (s ImageSettings) With(c *ImageConfig) ImageSettings {
 		s.WorkingDirectory = c.WorkingDirectory
 	}
 	return s
+}
+
+// Digest is c's digest as the member CodeSha256 has it: of a zip file in base64,
+// of an image in hexadecimal.
+func (c Code) Digest() string {
+	if c.Image != "" {
+		return c.SHA256
+	}
+	raw, err := hex.DecodeString(c.SHA256)
+	if err != nil {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(raw)
 }
 
 // FromImage says whether v's code is a container image.

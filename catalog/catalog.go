@@ -22,9 +22,12 @@ const (
 	writeTimeout = 30 * time.Second
 	// compactAfter is how many deletions the bucket may remember.
 	compactAfter = 1000
-	// preparers is how many versions are made ready to run at a time.
-	preparers  = 2
-	sweepDelay = 30 * time.Second
+	// preparers is how many versions are made ready to run at a time, and
+	// imagePreparers those that wait for a container image meanwhile, which may
+	// take very long.
+	preparers      = 2
+	imagePreparers = 4
+	sweepDelay     = 30 * time.Second
 )
 
 // Config is what a catalog works with. All members but CodeStorage, CodeInUse,
@@ -38,6 +41,9 @@ type Config struct {
 	// general terms. It may be called again for the same version, and is called
 	// by several goroutines.
 	Prepare func(ctx context.Context, v *alcove.Version) error
+	// Resolve tells what the name of a container image stands for, with AWS's
+	// errors. Nil means that this node has no images.
+	Resolve func(ctx context.Context, image string) (alcove.Code, error)
 	// Concurrency is the account's limit of concurrent executions.
 	Concurrency int
 	// CodeStorage bounds the bytes of all versions' packages; 0 means no bound.
@@ -70,7 +76,8 @@ type Catalog struct {
 
 	waiting waiters
 	subs    subscribers
-	jobs    jobs
+	jobs    jobs // of packages
+	images  jobs // of container images
 	code    code
 
 	// A function is written under the lock that its name falls to, reserved
@@ -107,6 +114,7 @@ func open(ctx context.Context, cfg Config, delay time.Duration) (*Catalog, error
 	c.unreserved.Store(int64(cfg.Concurrency))
 	c.follower.init(c)
 	c.jobs.init()
+	c.images.init()
 	c.code.init(delay)
 
 	c.wg.Go(func() {
@@ -126,11 +134,14 @@ func open(ctx context.Context, cfg Config, delay time.Duration) (*Catalog, error
 	c.wg.Go(func() { c.removeOrphans(orphans) })
 	c.wg.Go(func() { c.sweeps(started) })
 	for range preparers {
-		c.wg.Go(c.prepares)
+		c.wg.Go(func() { c.prepares(&c.jobs) })
 	}
-	for name, e := range c.view.Load().functions {
+	for range imagePreparers {
+		c.wg.Go(func() { c.prepares(&c.images) })
+	}
+	for _, e := range c.view.Load().functions {
 		if e.unsettled() {
-			c.jobs.add(job{name, e.function.ID})
+			c.drive(e.latest)
 		}
 	}
 	return c, nil
@@ -141,6 +152,7 @@ func open(ctx context.Context, cfg Config, delay time.Duration) (*Catalog, error
 func (c *Catalog) Close() error {
 	c.stop()
 	c.jobs.close()
+	c.images.close()
 	c.wg.Wait()
 	return nil
 }

@@ -42,6 +42,21 @@ func (k *code) pinned(sha string) (now, ever bool) {
 	return k.pins[sha] > 0, k.ever[sha] || k.ever == nil
 }
 
+// keepCode is keep for a package, or for the image of that name.
+func (c *Catalog) keepCode(ctx context.Context, zip []byte, image string) (alcove.Code, func(), error) {
+	if image == "" {
+		return c.keep(ctx, zip)
+	}
+	if c.cfg.Resolve == nil {
+		return alcove.Code{}, nil, alcove.InvalidParameter("This node has no container images.")
+	}
+	code, err := c.cfg.Resolve(ctx, image)
+	if err != nil {
+		return alcove.Code{}, nil, fault("image", err)
+	}
+	return code, c.pin(code.SHA256), nil
+}
+
 // keep stores a package and keeps it from being swept until unpin is called,
 // which is when the view refers to it or nothing ever will.
 func (c *Catalog) keep(ctx context.Context, zip []byte) (alcove.Code, func(), error) {
@@ -49,7 +64,17 @@ func (c *Catalog) keep(ctx context.Context, zip []byte) (alcove.Code, func(), er
 		return alcove.Code{}, nil, alcove.ClientError(alcove.CodeCodeStorageExceeded, "Code storage limit exceeded.")
 	}
 	sum := sha256.Sum256(zip)
-	sha := hex.EncodeToString(sum[:])
+	unpin := c.pin(hex.EncodeToString(sum[:]))
+	code, err := c.cfg.Artifacts.PutZip(ctx, zip)
+	if err != nil {
+		unpin()
+		return alcove.Code{}, nil, fault("package", err)
+	}
+	return code, unpin, nil
+}
+
+// pin keeps a digest from being swept until it is released.
+func (c *Catalog) pin(sha string) (unpin func()) {
 	k := &c.code
 	k.mu.Lock()
 	k.pins[sha]++
@@ -57,7 +82,7 @@ func (c *Catalog) keep(ctx context.Context, zip []byte) (alcove.Code, func(), er
 		k.ever[sha] = true
 	}
 	k.mu.Unlock()
-	unpin := func() {
+	return func() {
 		k.mu.Lock()
 		if k.pins[sha]--; k.pins[sha] == 0 {
 			delete(k.pins, sha)
@@ -65,12 +90,6 @@ func (c *Catalog) keep(ctx context.Context, zip []byte) (alcove.Code, func(), er
 		k.mu.Unlock()
 		k.kick() // it may be nobody's, and what it replaces too
 	}
-	code, err := c.cfg.Artifacts.PutZip(ctx, zip)
-	if err != nil {
-		unpin()
-		return alcove.Code{}, nil, fault("package", err)
-	}
-	return code, unpin, nil
 }
 
 // fits refuses a function whose code and layers are too large together when

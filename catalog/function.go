@@ -20,6 +20,7 @@ type CreateInput struct {
 	Name    string
 	Config  alcove.Config
 	Zip     []byte
+	Image   string // name of a container image, instead of Zip
 	Tags    map[string]string
 	Publish bool   // make version 1 as well
 	Signing string // id of a code signing configuration, or empty
@@ -42,7 +43,7 @@ func (c *Catalog) Create(ctx context.Context, caller alcove.Caller, in CreateInp
 			return nil, err
 		}
 	}
-	code, unpin, err := c.keep(ctx, in.Zip)
+	code, unpin, err := c.keepCode(ctx, in.Zip, in.Image)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func (c *Catalog) Create(ctx context.Context, caller alcove.Caller, in CreateInp
 	if err := c.writeNew(ctx, r); err != nil {
 		return nil, err
 	}
-	c.jobs.add(job{in.Name, r.Function.ID})
+	c.drive(&r.Latest)
 	c.log.Info("function created", "function", in.Name, "id", r.Function.ID, "caller", caller.ARN)
 	// As they were made: they may be Active by now, which AWS never answers.
 	if in.Publish {

@@ -74,15 +74,24 @@ func (q *jobs) done(j job) {
 	q.filled.Broadcast()
 }
 
+// drive has what waits for Prepare in v's function driven on.
+func (c *Catalog) drive(v *alcove.Version) {
+	q := &c.jobs
+	if v.FromImage() {
+		q = &c.images
+	}
+	q.add(job{v.Name, v.FunctionID})
+}
+
 // prepares works on jobs until the catalog closes.
-func (c *Catalog) prepares() {
+func (c *Catalog) prepares(q *jobs) {
 	for {
-		j, ok := c.jobs.take()
+		j, ok := q.take()
 		if !ok {
 			return
 		}
 		c.prepare(j)
-		c.jobs.done(j)
+		q.done(j)
 	}
 }
 
@@ -152,6 +161,9 @@ func (c *Catalog) outcome(j job, v *alcove.Version, err error) outcome {
 		return outcome{ok: true}
 	}
 	c.log.Warn("function cannot run", "function", j.name, "id", j.id, "version", v.Number, "error", err)
+	if e, ok := errors.AsType[*alcove.NotReady](err); ok {
+		return outcome{reason: e.Reason, code: e.Code}
+	}
 	if e, ok := errors.AsType[*alcove.Error](err); ok && e.Fault == alcove.FaultClient {
 		return outcome{reason: e.Message, code: "InvalidConfiguration"}
 	}

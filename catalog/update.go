@@ -9,9 +9,21 @@ import (
 // UpdateCodeInput is another package for a function.
 type UpdateCodeInput struct {
 	Zip             []byte
+	Image           string // name of a container image, instead of Zip
 	Architecture    string // empty: as before
 	Publish, DryRun bool
 	RevisionID      string // empty, or the revision that $LATEST has to be at
+}
+
+// suits refuses code of another kind than the function's.
+func (in *UpdateCodeInput) suits(v *alcove.Version) error {
+	switch {
+	case v.FromImage() && in.Image == "":
+		return alcove.InvalidParameter("Please provide ImageUri when updating a function with packageType Image.")
+	case !v.FromImage() && in.Image != "":
+		return alcove.InvalidParameter("Please don't provide ImageUri when updating a function with packageType Zip.")
+	}
+	return nil
 }
 
 // UpdateCode gives $LATEST another package and answers it with the update in
@@ -20,6 +32,9 @@ type UpdateCodeInput struct {
 func (c *Catalog) UpdateCode(ctx context.Context, caller alcove.Caller, name string, in UpdateCodeInput) (*alcove.Version, error) {
 	ready := func(r *record) error {
 		if err := r.free(); err != nil {
+			return err
+		}
+		if err := in.suits(&r.Latest); err != nil {
 			return err
 		}
 		if err := c.trusts(r.Function.Signing); err != nil {
@@ -35,7 +50,7 @@ func (c *Catalog) UpdateCode(ctx context.Context, caller alcove.Caller, name str
 	if err := ready(e.record); err != nil {
 		return nil, err
 	}
-	code, unpin, err := c.keep(ctx, in.Zip)
+	code, unpin, err := c.keepCode(ctx, in.Zip, in.Image)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +133,7 @@ func (c *Catalog) UpdateConfiguration(ctx context.Context, caller alcove.Caller,
 
 // updated finishes an update that was written.
 func (c *Catalog) updated(caller alcove.Caller, name, what string, v *alcove.Version) *alcove.Version {
-	c.jobs.add(job{name, v.FunctionID})
+	c.drive(v)
 	c.log.Info("function updated", "function", name, "id", v.FunctionID, "what", what, "version", v.Number, "caller", caller.ARN)
 	return v
 }

@@ -2,8 +2,6 @@ package catalog
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 
 	"github.com/alcove-run/alcove"
 )
@@ -27,7 +25,7 @@ func (c *Catalog) Publish(ctx context.Context, caller alcove.Caller, name string
 		if err := r.checkRevision(in.RevisionID); err != nil {
 			return err
 		}
-		if has := base64Digest(r.Latest.Code.SHA256); in.CodeSHA256 != "" && in.CodeSHA256 != has {
+		if has := r.Latest.Code.Digest(); in.CodeSHA256 != "" && in.CodeSHA256 != has {
 			return alcove.InvalidParameter("CodeSHA256 (%s) is different from current CodeSHA256 in $LATEST (%s). "+
 				"Please try again with the CodeSHA256 in $LATEST.", in.CodeSHA256, has)
 		}
@@ -90,13 +88,4 @@ func (c *Catalog) publish(ctx context.Context, r *record, description *string) e
 	r.Published.Number, r.Published.Description = v.Number, r.Latest.Config.Description
 	r.publishedNow = &v
 	return nil
-}
-
-// base64Digest turns a digest from our spelling to AWS's.
-func base64Digest(sha256 string) string {
-	raw, err := hex.DecodeString(sha256)
-	if err != nil {
-		return ""
-	}
-	return base64.StdEncoding.EncodeToString(raw)
 }

@@ -18,11 +18,11 @@ func TestPublish(t *testing.T) {
 	want(t, err, alcove.CodePreconditionFailed, revText)
 	_, err = n.Publish(ctx, caller, "f", PublishInput{CodeSHA256: "wrong"})
 	want(t, err, alcove.CodeInvalidParameterValue, "CodeSHA256 (wrong) is different from current CodeSHA256 in $LATEST ("+
-		base64Digest(latest.Code.SHA256)+"). Please try again with the CodeSHA256 in $LATEST.")
+		latest.Code.Digest()+"). Please try again with the CodeSHA256 in $LATEST.")
 	_, err = n.Publish(ctx, caller, "nothing", PublishInput{})
 	want(t, err, alcove.CodeResourceNotFound, "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nothing")
 
-	one, err := n.Publish(ctx, caller, "f", PublishInput{Description: &words, CodeSHA256: base64Digest(latest.Code.SHA256), RevisionID: latest.RevisionID})
+	one, err := n.Publish(ctx, caller, "f", PublishInput{Description: &words, CodeSHA256: latest.Code.Digest(), RevisionID: latest.RevisionID})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,7 @@ type functionConfiguration struct {
 	Architectures              []string
 	EphemeralStorage           storageAnswer
 	SnapStart                  snapStartAnswer
+	ImageConfigResponse        *imageConfigAnswer    `json:",omitempty"`
 	RuntimeVersionConfig       *runtimeVersionAnswer `json:",omitempty"`
 	LoggingConfig              loggingAnswer
 	Layers                     []layerAnswer  `json:",omitempty"`
@@ -54,6 +55,14 @@ type storageAnswer struct{ Size int }
 type snapStartAnswer struct{ ApplyOn, OptimizationStatus string }
 
 type runtimeVersionAnswer struct{ RuntimeVersionArn string }
+
+type imageConfigAnswer struct{ ImageConfig imageConfigOutput }
+
+type imageConfigOutput struct {
+	EntryPoint       []string `json:",omitempty"`
+	Command          []string `json:",omitempty"`
+	WorkingDirectory string   `json:",omitempty"`
+}
 
 type tenancyAnswer struct{ TenantIsolationMode string }
 
@@ -74,7 +83,7 @@ func (a *API) configuration(v *alcove.Version, arn string) *functionConfiguratio
 	c := &v.Config
 	out := &functionConfiguration{
 		FunctionName: v.Name, FunctionArn: arn, Runtime: c.Runtime, Role: c.Role, Handler: c.Handler,
-		CodeSize: v.Code.Size, CodeSha256: base64Digest(v.Code.SHA256), Description: c.Description,
+		CodeSize: v.Code.Size, CodeSha256: v.Code.Digest(), Description: c.Description,
 		Timeout: c.Timeout, MemorySize: c.MemorySize, LastModified: v.LastModified.UTC().Format(timeLayout),
 		Version: v.Number, RevisionId: v.RevisionID, PackageType: c.PackageType,
 		TracingConfig:    tracingAnswer{c.Tracing},
@@ -91,6 +100,9 @@ func (a *API) configuration(v *alcove.Version, arn string) *functionConfiguratio
 	}
 	for _, l := range c.Layers {
 		out.Layers = append(out.Layers, layerAnswer{l.ARN, l.Code.Size})
+	}
+	if !c.Image.Empty() {
+		out.ImageConfigResponse = &imageConfigAnswer{imageConfigOutput(*c.Image)}
 	}
 	if c.Tenancy != "" {
 		out.TenancyConfig = &tenancyAnswer{c.Tenancy}

@@ -130,6 +130,7 @@ var constraints = map[string]constraint{
 	"SnapStartApplyOn":                {enum: []string{"PublishedVersions", "None"}},
 	"SourceOwner":                     {max: 12, pattern: whole(`\d{12}`)},
 	"StatementId":                     {min: 1, max: 100, pattern: whole(`([a-zA-Z0-9-_]+)`)},
+	"StringList":                      {max: 1500},
 	"SystemLogLevel":                  {enum: []string{"DEBUG", "INFO", "WARN"}},
 	"TaggableResource":                {min: 1, max: maxNamespacedName, pattern: whole(`arn:(aws[a-zA-Z-]*):lambda:` + region + `:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|capacity-provider:[a-zA-Z0-9-_]+)`)},
 	"TenantIsolationMode":             {enum: []string{"PER_TENANT"}},
@@ -137,6 +138,7 @@ var constraints = map[string]constraint{
 	"TracingMode":                     {enum: []string{"Active", "PassThrough"}},
 	"UnqualifiedFunctionName":         {min: 1, max: maxFunctionName, pattern: whole(`(arn:(aws[a-zA-Z-]*)?:lambda:)?(` + region + `:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)`)},
 	"UpdateRuntimeOn":                 {enum: []string{"Auto", "Manual", "FunctionUpdate"}},
+	"WorkingDirectory":                {max: 1000},
 	"VersionWithLatestPublished":      {min: 1, max: 1024, pattern: whole(`(\$LATEST(\.PUBLISHED)?|[0-9]+)`)},
 }
 

@@ -44,7 +44,7 @@ func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, 
 	}
 	config := alcove.Config{
 		Timeout: alcove.DefaultTimeout, MemorySize: alcove.DefaultMemorySize, Ephemeral: alcove.DefaultEphemeral,
-		Architecture: architecture, PackageType: "Zip", Tracing: "PassThrough",
+		Architecture: architecture, PackageType: in.packageType(), Tracing: "PassThrough",
 		Logging: alcove.Logging{Format: "Text", Group: "/aws/lambda/" + name},
 	}
 	apply, err := in.applyTo(a)
@@ -60,7 +60,7 @@ func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, 
 	if in.TenancyConfig != nil {
 		config.Tenancy = *in.TenancyConfig.TenantIsolationMode
 	}
-	create := catalog.CreateInput{Name: name, Config: config, Zip: in.Code.ZipFile, Tags: in.Tags, Publish: in.Publish != nil && *in.Publish}
+	create := catalog.CreateInput{Name: name, Config: config, Zip: in.Code.ZipFile, Image: in.Code.image(), Tags: in.Tags, Publish: in.Publish != nil && *in.Publish}
 	if arn := in.CodeSigningConfigArn; arn != nil && *arn != "" {
 		create.Signing = a.signingID(*arn)
 	}
@@ -94,7 +94,11 @@ func (in *createFunctionInput) refuse(a *API) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := in.checkKind(); err != nil {
+	check := in.checkZip
+	if in.packageType() == alcove.PackageImage {
+		check = in.checkImage
+	}
+	if err := check(); err != nil {
 		return "", err
 	}
 	if err := in.unsupported(); err != nil {
@@ -103,14 +107,16 @@ func (in *createFunctionInput) refuse(a *API) (string, error) {
 	if len(in.Tags) > alcove.MaxTags {
 		return "", alcove.InvalidParameter("Number of tags exceeds resource tag limit.")
 	}
-	_, err = a.Runtimes.Resolve(*in.Runtime)
+	if in.packageType() == alcove.PackageZip {
+		_, err = a.Runtimes.Resolve(*in.Runtime)
+	}
 	return name, err
 }
 
-// checkKind sees that this is a function made of a zip file.
-func (in *createFunctionInput) checkKind() error {
-	if in.PackageType != nil && *in.PackageType == "Image" || in.Code.ImageUri != nil && *in.Code.ImageUri != "" {
-		return alcove.InvalidParameter("PackageType Image is not supported yet. Send a deployment package as Code.ZipFile.")
+// checkZip sees that this is a function made of a zip file.
+func (in *createFunctionInput) checkZip() error {
+	if in.Code.image() != "" {
+		return alcove.InvalidParameter("Please don't provide ImageUri when creating a function with packageType Zip.")
 	}
 	if err := in.Code.refuse(); err != nil {
 		return err

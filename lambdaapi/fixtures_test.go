@@ -237,9 +237,9 @@ var answers = map[string]any{
 // notAnswered are members of answers that belong to what this program does not
 // have; wherever they are.
 var notAnswered = []string{
-	"CapacityProviderConfig", "ConfigSha256", "DeadLetterConfig", "DurableConfig", "FileSystemConfigs", "ImageConfigResponse", "KMSKeyArn", "MasterArn",
-	"SigningJobArn", "SigningProfileVersionArn", "VpcConfig", "Environment.Error", "RuntimeVersionConfig.Error",
-	"Code.Error", "Code.ImageUri", "Code.ResolvedImageUri", "Code.ResolvedS3Object", "Code.SourceKMSKeyArn", "Content.ResolvedS3Object", "TagsError",
+	"CapacityProviderConfig", "ConfigSha256", "DeadLetterConfig", "DurableConfig", "FileSystemConfigs", "KMSKeyArn", "MasterArn",
+	"SigningJobArn", "SigningProfileVersionArn", "VpcConfig", "Environment.Error", "RuntimeVersionConfig.Error", "ImageConfigResponse.Error",
+	"Code.Error", "Code.ResolvedS3Object", "Code.SourceKMSKeyArn", "Content.ResolvedS3Object", "TagsError",
 }
 
 // TestResponseFixtures sees that what operations answer is what the SDK reads:

@@ -15,8 +15,10 @@ type getFunctionOutput struct {
 }
 
 type codeLocation struct {
-	RepositoryType string
-	Location       string
+	RepositoryType   string
+	Location         string `json:",omitempty"`
+	ImageUri         string `json:",omitempty"`
+	ResolvedImageUri string `json:",omitempty"`
 }
 
 func getFunction(a *API, _ context.Context, caller alcove.Caller, c *call) (reply, error) {
@@ -34,9 +36,13 @@ func getFunction(a *API, _ context.Context, caller alcove.Caller, c *call) (repl
 	}
 	out := getFunctionOutput{
 		Configuration: a.configuration(v, answerARN(v, ref)),
-		// Tools branch on the type of AWS's own store.
-		Code: codeLocation{RepositoryType: "S3", Location: a.codeURL(c.request, caller, v.Code.SHA256)},
-		Tags: f.Tags,
+		Tags:          f.Tags,
+	}
+	// Tools branch on the types of AWS's own stores.
+	if v.FromImage() {
+		out.Code = codeLocation{RepositoryType: "ECR", ImageUri: v.Code.Image, ResolvedImageUri: v.Code.Resolved}
+	} else {
+		out.Code = codeLocation{RepositoryType: "S3", Location: a.codeURL(c.request, caller, v.Code.SHA256)}
 	}
 	if f.Reserved != nil {
 		out.Concurrency = &concurrencyOutput{ReservedConcurrentExecutions: f.Reserved}

@@ -17,13 +17,13 @@ type settings struct {
 	LoggingConfig    *loggingShape
 	SnapStart        *snapStartShape
 	Layers           []string `is:"LayerList"`
+	ImageConfig      *imageShape
 
 	// Those below are refused unless they are empty.
 	VpcConfig              *vpcShape
 	DeadLetterConfig       *deadLetterShape
 	KMSKeyArn              *string
 	FileSystemConfigs      []map[string]any
-	ImageConfig            *imageShape
 	CapacityProviderConfig map[string]any
 	DurableConfig          map[string]any
 }
@@ -58,9 +58,9 @@ type vpcShape struct {
 type deadLetterShape struct{ TargetArn *string }
 
 type imageShape struct {
-	EntryPoint       []string
-	Command          []string
-	WorkingDirectory *string
+	EntryPoint       []string `is:"StringList"`
+	Command          []string `is:"StringList"`
+	WorkingDirectory *string  `is:"WorkingDirectory"`
 }
 
 type tenancyShape struct {
@@ -72,7 +72,7 @@ type tenancyShape struct {
 // every member.
 func (s *settings) unsupported() error {
 	set := func(text *string) bool { return text != nil && *text != "" }
-	vpc, image := s.VpcConfig, s.ImageConfig
+	vpc := s.VpcConfig
 	for _, member := range [...]struct {
 		name  string
 		given bool
@@ -81,7 +81,6 @@ func (s *settings) unsupported() error {
 		{"DeadLetterConfig", s.DeadLetterConfig != nil && set(s.DeadLetterConfig.TargetArn)},
 		{"KMSKeyArn", set(s.KMSKeyArn)},
 		{"FileSystemConfigs", len(s.FileSystemConfigs) > 0},
-		{"ImageConfig", image != nil && (len(image.EntryPoint)+len(image.Command) > 0 || set(image.WorkingDirectory))},
 		{"CapacityProviderConfig", len(s.CapacityProviderConfig) > 0},
 		{"DurableConfig", len(s.DurableConfig) > 0},
 		{"SnapStart", s.SnapStart != nil && set(s.SnapStart.ApplyOn) && *s.SnapStart.ApplyOn != "None"},

@@ -67,6 +67,9 @@ func sortedKeys[V any](m map[string]V) []string {
 
 // apply writes the members that are given to c. They were checked.
 func (s *settings) apply(c *alcove.Config) error {
+	if err := s.applyImage(c); err != nil {
+		return err
+	}
 	set(&c.Runtime, s.Runtime)
 	set(&c.Role, s.Role)
 	set(&c.Handler, s.Handler)

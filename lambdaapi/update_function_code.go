@@ -23,17 +23,18 @@ func updateFunctionCode(a *API, ctx context.Context, caller alcove.Caller, _ *ca
 	if err != nil {
 		return reply{}, err
 	}
-	if in.ImageUri != nil && *in.ImageUri != "" {
-		return reply{}, alcove.InvalidParameter("Please don't provide ImageUri when updating a function with packageType Zip.")
+	check := in.codeShape.refuse
+	if in.image() != "" {
+		check = in.codeShape.refuseBesideImage
 	}
-	if err := in.codeShape.refuse(); err != nil {
+	if err := check(); err != nil {
 		return reply{}, err
 	}
 	if in.PublishTo != nil && *in.PublishTo != "" {
 		return reply{}, unsupportedMember("PublishTo")
 	}
 	update := catalog.UpdateCodeInput{
-		Zip: in.ZipFile, Publish: in.Publish != nil && *in.Publish, DryRun: in.DryRun != nil && *in.DryRun,
+		Zip: in.ZipFile, Image: in.image(), Publish: in.Publish != nil && *in.Publish, DryRun: in.DryRun != nil && *in.DryRun,
 	}
 	set(&update.RevisionID, in.RevisionId)
 	if len(in.Architectures) > 0 {
