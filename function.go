@@ -163,7 +163,8 @@ const (
 	MaxZipped        = 52428800  // bytes of a zip file sent directly
 	MaxUnzipped      = 262144000 // bytes of a deployment package unpacked
 	MaxPayload       = 6<<20 + 100
-	MaxClientContext = 3583 // bytes of its base64 form
+	MaxStreamed      = 200 << 20 // bytes of an answer that is streamed
+	MaxClientContext = 3583      // bytes of its base64 form
 	MaxTags          = 50
 	// InitTimeoutSeconds bounds the Init phase.
 	InitTimeoutSeconds = 10

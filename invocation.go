@@ -28,6 +28,9 @@ type Invocation struct {
 	ClientContext string
 	TraceID       string // X-Ray trace header, or empty
 	Accepted      time.Time
+	// Stream is where the answer goes while it is made, if the caller reads it so
+	// and the runtime sends it so. Nil is a caller that wants it whole.
+	Stream *Stream
 }
 
 // Start says what an invocation found: an environment of its own, one that was
@@ -103,6 +106,7 @@ type Report struct {
 // Result is what an invocation answers to its caller.
 type Result struct {
 	// Payload is the function's answer, or the error object if FunctionError is set.
+	// An answer that went out by the invocation's Stream is not here.
 	Payload []byte
 	// FunctionError is empty or "Unhandled", the X-Amz-Function-Error header.
 	FunctionError string

@@ -27,6 +27,7 @@ type run struct {
 	first    bool          // it is the environment's first: it binds it to its tenant
 	init     time.Duration // Init that its caller waited for
 	reply    chan outcome  // has room for one
+	streams  bool          // its answer has begun to go out
 	fate     atomic.Int32  // of its event: see Gone
 	gone     chan<- struct{}
 }
@@ -338,6 +339,10 @@ func (e *Environment) free() {
 func (e *Environment) answer(r *run, f *failure, payload []byte) {
 	e.current = nil
 	e.served.Add(1)
+	if r.streams {
+		r.inv.Stream.End()
+		payload = nil
+	}
 	rep := e.report(r, f, payload)
 	e.logEnd(r, &rep, f)
 	res := &alcove.Result{Payload: payload, Report: rep}
@@ -375,19 +380,28 @@ func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
 	}
 	rep.NetworkIn, rep.NetworkOut = e.traffic.since(e.box)
 	if r.first {
-		rep.Start, rep.StartReason = alcove.StartStock, r.opts.Why
-		switch {
-		case r.init == 0 && !e.cfg.Suppressed: // nobody waited for Init
-		case e.wasBlank:
-			rep.Start = alcove.StartRuntimeStock
-		default:
-			rep.Start = alcove.StartCold
-		}
+		rep.Start, rep.StartReason = e.startOf(r), r.opts.Why
 		e.birth.Store(&birth{rep.Start, rep.StartReason})
 	}
 	if f != nil {
 		rep.Status, rep.ErrorType = f.status(), f.reportType()
 		rep.BytesOut = len(f.body)
 	}
+	if r.streams {
+		rep.BytesOut += int(r.inv.Stream.Written())
+	}
 	return rep
+}
+
+// startOf says what an invocation found.
+func (e *Environment) startOf(r *run) alcove.Start {
+	switch {
+	case !r.first:
+		return alcove.StartWarm
+	case r.init == 0 && !e.cfg.Suppressed: // nobody waited for Init
+		return alcove.StartStock
+	case e.wasBlank:
+		return alcove.StartRuntimeStock
+	}
+	return alcove.StartCold
 }

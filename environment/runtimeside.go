@@ -3,6 +3,7 @@ package environment
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/alcove-run/alcove/runtimeapi"
 )
@@ -76,6 +77,18 @@ func (s runtimeSide) Function(ctx context.Context) ([]byte, error) {
 // Response implements runtimeapi.Environment.
 func (s runtimeSide) Response(requestID, _ string, payload []byte) error {
 	return s.tell(func() error { return s.e.responded(requestID, nil, payload) })
+}
+
+// Stream implements runtimeapi.Environment.
+func (s runtimeSide) Stream(requestID, _, contentType string) (to io.Writer, err error) {
+	err = s.tell(func() error {
+		begun, err := s.e.stream(requestID, contentType)
+		if begun != nil {
+			to = begun
+		}
+		return err
+	})
+	return to, err
 }
 
 // ResponseTooLarge implements runtimeapi.Environment.

@@ -45,7 +45,7 @@ func (e *Environment) exited() {
 		unseen := (exit.Signal == unix.SIGKILL || exit.Err != nil) && e.unseen(r)
 		switch {
 		case e.current != r: // answered meanwhile
-		case unseen:
+		case unseen && !r.streams: // else somebody there has seen it
 			e.handBack(r)
 		default:
 			e.answer(r, f, nil)

@@ -65,6 +65,9 @@ type Request struct {
 	TraceID       string
 	Tail          bool // answer with the last 4 KB of the log
 	DryRun        bool // check, but do not run
+	// Stream is where the answer goes while it is made, if the function streams
+	// it; nil is for an answer that is wanted whole.
+	Stream *alcove.Stream
 }
 
 // attempts bounds how often an invocation that no runtime has seen is offered to
@@ -106,6 +109,7 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 		ClientContext: req.ClientContext,
 		TraceID:       req.TraceID,
 		Accepted:      accepted,
+		Stream:        req.Stream,
 	}
 	if len(inv.Payload) == 0 {
 		inv.Payload = emptyEvent

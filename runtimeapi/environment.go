@@ -3,6 +3,7 @@ package runtimeapi
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -67,6 +68,13 @@ type Environment interface {
 	// unless requestID (and invocationID if given) is the one that is running,
 	// and [ErrInvalidState] if it has been answered before.
 	Response(requestID, invocationID string, payload []byte) error
+	// Stream begins an answer that its caller gets while the runtime still makes
+	// it: what the runtime sends is written to what is returned, whose Write blocks
+	// for as long as the caller does not take it, and fails once the invocation is
+	// over. Response, with no payload, or Failure ends the invocation. Nil is for a
+	// caller that wants its answer whole. Errors as for Response, and
+	// [ErrInvalidState] for an answer that has begun.
+	Stream(requestID, invocationID, contentType string) (io.Writer, error)
 	// ResponseTooLarge ends the invocation with Function.ResponseSizeTooLarge.
 	// Errors as for Response.
 	ResponseTooLarge(requestID string) error

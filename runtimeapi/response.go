@@ -20,9 +20,9 @@ const (
 
 // invocationResponse answers POST /runtime/invocation/{id}/response.
 //
-// A streamed response is collected like any other, for callers get it whole. If
-// its trailers say that the function failed half-way, the invocation failed and
-// what was streamed before is dropped.
+// A streamed response goes on to a caller that reads it so (stream.go); for any
+// other it is collected. If its trailers then say that the function failed
+// half-way, the invocation failed and what was streamed before is dropped.
 func (s *Server) invocationResponse(w http.ResponseWriter, r *http.Request, id string) {
 	const state = stateResponse
 	invocation := r.Header.Get(headerInvocationID)
@@ -35,6 +35,18 @@ func (s *Server) invocationResponse(w http.ResponseWriter, r *http.Request, id s
 		}
 		renderError(w, http.StatusBadRequest, "InvalidFunctionResponseMode", "Invalid function response mode")
 		return
+	}
+	// The official client for Go streams without saying so.
+	if r.Header.Get(headerMode) != "" || r.ContentLength < 0 {
+		to, err := s.env.Stream(id, invocation, r.Header.Get("Content-Type"))
+		switch {
+		case err != nil:
+			s.refuseStream(w, r, err)
+			return
+		case to != nil:
+			s.stream(w, r, id, invocation, to)
+			return
+		}
 	}
 	body, err := s.read(r)
 	switch {
@@ -50,13 +62,19 @@ func (s *Server) invocationResponse(w http.ResponseWriter, r *http.Request, id s
 		s.truncated(w, r, id, invocation, state)
 		return
 	}
+	s.responded(w, r, id, invocation, body)
+}
+
+// responded ends an invocation whose answer has been read to its end.
+func (s *Server) responded(w http.ResponseWriter, r *http.Request, id, invocation string, body []byte) {
+	var err error
 	if t := r.Trailer.Get(headerErrorType); t != "" {
 		err = s.env.Failure(id, invocation, trailerFault(t, r.Trailer.Get(trailerErrorBody)))
 	} else {
 		err = s.env.Response(id, invocation, body)
 	}
 	if err != nil {
-		s.refuse(w, r, err, state)
+		s.refuse(w, r, err, stateResponse)
 		return
 	}
 	renderAccepted(w)

@@ -7,6 +7,7 @@ package runtimeapitest
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 
 	"github.com/alcove-run/alcove/runtimeapi"
@@ -36,6 +37,7 @@ type Environment struct {
 	blank, asking, wasAsked bool
 
 	mu       sync.Mutex
+	sink     io.Writer         // for answers that are streamed, see StreamTo
 	waiting  bool              // a Next is blocked
 	started  bool              // there has been a Next, or Init failed
 	current  *runtimeapi.Event // handed out and not answered yet
@@ -171,6 +173,23 @@ func (e *Environment) Response(requestID, invocationID string, payload []byte) e
 	return e.end(requestID, invocationID, Outcome{Payload: payload})
 }
 
+// StreamTo has answers that are streamed go to w while they are made.
+func (e *Environment) StreamTo(w io.Writer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sink = w
+}
+
+// Stream implements [runtimeapi.Environment].
+func (e *Environment) Stream(requestID, invocationID, _ string) (io.Writer, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.runs(requestID, invocationID); err != nil {
+		return nil, err
+	}
+	return e.sink, nil
+}
+
 // ResponseTooLarge implements [runtimeapi.Environment].
 func (e *Environment) ResponseTooLarge(requestID string) error {
 	return e.end(requestID, "", Outcome{TooLarge: true})
@@ -184,6 +203,18 @@ func (e *Environment) Failure(requestID, invocationID string, f runtimeapi.Fault
 func (e *Environment) end(requestID, invocationID string, o Outcome) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err := e.runs(requestID, invocationID); err != nil {
+		return err
+	}
+	e.outcome <- o // has room for one, and gets one
+	e.answered, e.current, e.outcome = requestID, nil, nil
+	return nil
+}
+
+// runs says whether an invocation is the one under way.
+//
+// Preconditions: e.mu is held.
+func (e *Environment) runs(requestID, invocationID string) error {
 	switch {
 	case e.current == nil && requestID != "" && requestID == e.answered:
 		return runtimeapi.ErrInvalidState
@@ -191,8 +222,6 @@ func (e *Environment) end(requestID, invocationID string, o Outcome) error {
 		invocationID != "" && e.current.InvocationID != invocationID:
 		return runtimeapi.ErrInvalidRequestID
 	}
-	e.outcome <- o // has room for one, and gets one
-	e.answered, e.current, e.outcome = requestID, nil, nil
 	return nil
 }
 

@@ -7,20 +7,28 @@ import (
 	"testing"
 )
 
+const javaScriptDir = "testdata/js"
+
+// installJavaScript has npm install what the scripts there need, if it is not there.
+func installJavaScript(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(javaScriptDir + "/node_modules"); err == nil {
+		return
+	}
+	npm := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+	npm.Dir = javaScriptDir
+	if out, err := npm.CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	}
+}
+
 // TestJavaScriptSDK has the official SDK for JavaScript do the main job: create,
 // wait, invoke tenants in turns, be refused, read logs, delete.
 func TestJavaScriptSDK(t *testing.T) {
-	const dir = "testdata/js"
-	if _, err := os.Stat(dir + "/node_modules"); err != nil {
-		npm := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
-		npm.Dir = dir
-		if out, err := npm.CombinedOutput(); err != nil {
-			t.Fatalf("npm ci: %v\n%s", err, out)
-		}
-	}
+	installJavaScript(t)
 	onEach(t, func(t *testing.T, n *node) {
 		cmd := exec.CommandContext(t.Context(), "node", "main.mjs")
-		cmd.Dir = dir
+		cmd.Dir = javaScriptDir
 		cmd.Env = cleanEnv("ENDPOINT="+n.url, "FUNCTION="+name(t), "AWS_REGION=us-east-1",
 			"AWS_ACCESS_KEY_ID="+n.key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+n.key.SecretAccessKey)
 		var errs buffer
