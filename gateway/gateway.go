@@ -7,7 +7,6 @@ package gateway
 import (
 	"encoding/json"
 	"encoding/xml"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -24,8 +23,6 @@ type Config struct {
 	Node   http.Handler // /alcove/v1/: our own API
 	// Console is the pages under /console/; nil is a node without them.
 	Console http.Handler
-	// Log gets, at level debug, what is wrong with connections.
-	Log *slog.Logger
 }
 
 // logsTarget is the prefix of X-Amz-Target, which the JSON services are told
@@ -37,10 +34,6 @@ type gateway struct{ Config }
 // New makes the handler.
 func New(c Config) http.Handler { return &gateway{c} }
 
-// health answers /healthz (the process lives) and /readyz (it can take
-// invocations): a node listens only when it is ready.
-func health(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }
-
 // Limits of the server. Bodies have theirs in the APIs; answers have none,
 // because an invocation may take a quarter of an hour.
 const (
@@ -49,15 +42,15 @@ const (
 	maxHeader     = 64 << 10
 )
 
-// NewServer makes a server for what New makes, with the limits that a listener
-// open to anybody needs.
-func NewServer(c Config) *http.Server {
+// NewServer makes a server for h, a Gate, with the limits that a listener open to
+// anybody needs. The log gets, at level debug, what is wrong with connections.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           New(c),
+		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -68,10 +61,10 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case h != nil:
 		h.ServeHTTP(w, r)
 	case service != "":
-		refuse(w, r, service, "The request is signed for the service '"+service+"', and is none of its requests that are answered here. "+
+		refuse(w, r, service, http.StatusNotFound, unknown, "The request is signed for the service '"+service+"', and is none of its requests that are answered here. "+
 			"This endpoint offers Lambda, and parts of CloudWatch Logs and STS.")
 	default:
-		refuse(w, r, service, "There is nothing at this path.")
+		refuse(w, r, service, http.StatusNotFound, unknown, "There is nothing at this path.")
 	}
 }
 
@@ -94,8 +87,6 @@ func (g *gateway) choose(r *http.Request, service string) http.Handler {
 		return g.Console
 	case path == "/console" && g.Console != nil:
 		return http.RedirectHandler("/console/", http.StatusFound)
-	case path == "/healthz", path == "/readyz":
-		return http.HandlerFunc(health)
 	}
 	return nil
 }
@@ -148,11 +139,11 @@ func signedFor(authorization string) string {
 	return service[:min(len(service), 64)]
 }
 
-// code is what AWS's front ends answer with when a request names no operation.
-const code = "UnknownOperationException"
+// unknown is what AWS's front ends answer with when a request names no operation.
+const unknown = "UnknownOperationException"
 
-// refuse answers 404 in the form that the SDK reads which sent the request.
-func refuse(w http.ResponseWriter, r *http.Request, service, message string) {
+// refuse answers in the form that the SDK reads which sent the request.
+func refuse(w http.ResponseWriter, r *http.Request, service string, status int, code, message string) {
 	h := w.Header()
 	h.Set("X-Amzn-RequestId", uuid.NewString())
 	h.Set("X-Amzn-ErrorType", code)
@@ -160,7 +151,7 @@ func refuse(w http.ResponseWriter, r *http.Request, service, message string) {
 	var err error
 	if service == "s3" || strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
 		h.Set("Content-Type", "text/xml")
-		text, err = xml.Marshal(xmlError(service, message))
+		text, err = xml.Marshal(xmlError(service, status, code, message))
 	} else {
 		h.Set("Content-Type", "application/json")
 		text, err = json.Marshal(map[string]string{"__type": code, "message": message})
@@ -168,7 +159,7 @@ func refuse(w http.ResponseWriter, r *http.Request, service, message string) {
 	if err != nil { // strings
 		panic(err)
 	}
-	w.WriteHeader(http.StatusNotFound)
+	w.WriteHeader(status)
 	_, _ = w.Write(text) // the caller may have gone
 }
 
@@ -185,9 +176,13 @@ type queryError struct {
 	Message string   `xml:"Error>Message"`
 }
 
-func xmlError(service, message string) any {
+func xmlError(service string, status int, code, message string) any {
 	if service == "s3" {
 		return s3Error{Code: code, Message: message}
 	}
-	return queryError{Type: "Sender", Code: code, Message: message}
+	fault := "Sender"
+	if status >= 500 {
+		fault = "Receiver"
+	}
+	return queryError{Type: fault, Code: code, Message: message}
 }

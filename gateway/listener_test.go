@@ -27,7 +27,7 @@ func TestSignedRequestsComeThrough(t *testing.T) {
 			t.Fatal(err)
 		}
 		srv := httptest.NewUnstartedServer(nil)
-		srv.Config = NewServer(Config{STS: stsapi.New(stsapi.Config{Authenticate: a.Authenticate, Authorize: a.Authorize, Log: slog.New(slog.DiscardHandler)}), Log: slog.New(slog.DiscardHandler)})
+		srv.Config = NewServer(New(Config{STS: stsapi.New(stsapi.Config{Authenticate: a.Authenticate, Authorize: a.Authorize, Log: slog.New(slog.DiscardHandler)})}), slog.New(slog.DiscardHandler))
 		srv.Start()
 		defer srv.Close()
 		key, _ := a.RootKey()

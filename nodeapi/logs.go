@@ -105,13 +105,15 @@ func (c Config) logs(w http.ResponseWriter, r *request) error {
 		return nil
 	}
 	_ = flush.Flush()
-	// What goes on ends with the key that it was begun with.
+	// What goes on ends with the key that it was begun with, and with the node.
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	revoked := c.Revoked(r.caller)
 	go func() {
 		select {
 		case <-revoked:
+			cancel()
+		case <-c.Ending:
 			cancel()
 		case <-ctx.Done():
 		}

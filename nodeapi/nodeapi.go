@@ -37,8 +37,10 @@ type Config struct {
 	Authenticate func(r *http.Request, body []byte) (alcove.Caller, error)
 	// Authorize says whether a caller may do something, and what of tenants it
 	// sees then. Revoked is closed when its key is not accepted any more.
-	Authorize    func(caller alcove.Caller, o auth.Operation) (*auth.Scope, error)
-	Revoked      func(caller alcove.Caller) <-chan struct{}
+	Authorize func(caller alcove.Caller, o auth.Operation) (*auth.Scope, error)
+	Revoked   func(caller alcove.Caller) <-chan struct{}
+	// Ending is closed when the node begins to end.
+	Ending       <-chan struct{}
 	Keys         Keys
 	Audit        func(audit.Query) ([]auth.Record, error)
 	Environments func() []environment.Status

@@ -8,14 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 
 	"github.com/alcove-run/alcove"
@@ -90,13 +87,12 @@ type node struct {
 	invoker   *invoke.Invoker
 	auth      *auth.Auth
 
-	listener  net.Listener
-	server    *http.Server
+	listening
 	stopPages func() // ends what open pages follow
 }
 
-// openNode opens everything and listens; nothing is served yet. If it fails,
-// nothing is left open.
+// openNode opens everything; from when it returns, requests are answered. If it
+// fails, nothing is left open.
 func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err error) {
 	n = &node{cfg: cfg, log: log}
 	defer func() {
@@ -105,7 +101,7 @@ func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openSandboxes, n.openRecords, n.openLedger, n.openCatalog, n.openPool, n.openListener,
+		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openCatalog, n.openPool, n.openAPIs,
 	} {
 		if err := open(ctx); err != nil {
 			return n, err // the deferred function closes what is open
@@ -385,21 +381,8 @@ func (n *node) stockBounds(v *alcove.Version) (b policy.Bounds) {
 	return b
 }
 
-// openListener listens and puts the APIs behind the listener.
-func (n *node) openListener(context.Context) (err error) {
-	if n.listener, err = net.Listen("tcp", n.cfg.Listen); err != nil {
-		if errors.Is(err, unix.EADDRINUSE) {
-			return fmt.Errorf("--listen %s: something else listens there, perhaps another node or LocalStack: end it, or choose another port (0 takes a free one)", n.cfg.Listen)
-		}
-		return fmt.Errorf("--listen: %w", err)
-	}
-	n.listener = netutil.LimitListener(n.listener, n.files.connections)
-	n.opened(func(context.Context) error {
-		if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
+// openAPIs puts the APIs behind the listener.
+func (n *node) openAPIs(context.Context) error {
 	place := n.cfg.place()
 	handlers := gateway.Config{
 		Lambda: lambdaapi.New(lambdaapi.Config{
@@ -409,23 +392,18 @@ func (n *node) openListener(context.Context) (err error) {
 		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Place: place, Log: n.log}),
 		STS:  stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Log: n.log}),
 		Node: nodeapi.New(nodeapi.Config{
-			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Keys: n.auth, Audit: n.audit.Query,
+			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Ending: n.gate.Ending(), Keys: n.auth, Audit: n.audit.Query,
 			Environments: n.pool.Status, Findings: n.driver.Findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
 			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Usage: n.ledger, Place: place, Log: n.log,
 		}),
-		Log: n.log,
 	}
 	if err := n.openConsole(&handlers); err != nil {
 		return err
 	}
-	n.server = gateway.NewServer(handlers)
-	n.server.RegisterOnShutdown(n.stopPages)
+	n.gate.Open(gateway.New(handlers))
 	return nil
 }
-
-// url is the node's address.
-func (n *node) url() string { return "http://" + n.listener.Addr().String() }
 
 // announce says that the node is ready, and once what its root key is.
 func (n *node) announce(w io.Writer) {
@@ -434,24 +412,4 @@ func (n *node) announce(w io.Writer) {
 			n.path(rootKeyFile), key.ID, key.Secret)
 	}
 	fmt.Fprintf(w, "alcove ready on %s\n", n.url())
-}
-
-// serve answers requests until ctx ends, then stops taking new ones and lets
-// those under way finish, within drainTime.
-func (n *node) serve(ctx context.Context) error {
-	failed := make(chan error, 1)
-	go func() { failed <- n.server.Serve(n.listener) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	n.log.Info("stopping")
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	if err := n.server.Shutdown(drain); err != nil {
-		n.log.Warn("requests were cut off", "error", err)
-		n.server.Close()
-	}
-	return nil
 }
