@@ -32,6 +32,9 @@ func TestInvocationsOneAfterAnother(t *testing.T) {
 	if r := second.Report; r.Start != alcove.StartWarm || r.Init != 0 || r.Bound {
 		t.Errorf("second report %+v", r)
 	}
+	if m := b.env.Status().Memory; m != 30<<20 {
+		t.Errorf("the environment is said to use %d bytes after its first invocation", m)
+	}
 	if strings.Contains(string(second.LogTail), `{"n":1}`) {
 		t.Errorf("the second tail has the first's lines: %s", second.LogTail)
 	}

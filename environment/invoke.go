@@ -357,6 +357,9 @@ func (e *Environment) answer(r *run, f *failure, payload []byte) {
 	}
 	res.LogTail = e.output.finish(r)
 	r.reply <- outcome{result: res}
+	if now := time.Now(); e.box != nil && e.memory.due(now, r.started) {
+		e.sample(now)
+	}
 }
 
 // report makes the one report of an invocation.
@@ -365,7 +368,7 @@ func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
 	now := time.Now()
 	took := now.Sub(r.started)
 	e.rest.worked(took)
-	if e.box != nil && e.memory.due(now, r.started) {
+	if e.box != nil && e.memory.due(now, r.started) && !e.memory.takePeak(e.box) {
 		e.sample(now)
 	}
 	rep := alcove.Report{

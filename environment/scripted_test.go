@@ -97,8 +97,9 @@ func (b *scriptedBox) Exit() sandbox.Exit    { return b.exit }
 func (b *scriptedBox) Freeze() error         { b.driver.count(&b.driver.frozen, 1); return nil }
 func (b *scriptedBox) Thaw() error           { b.driver.count(&b.driver.frozen, -1); return nil }
 func (b *scriptedBox) Usage() (sandbox.Usage, error) {
-	return sandbox.Usage{Memory: 30 << 20, MemoryPeak: 36 << 20}, nil
+	return sandbox.Usage{Memory: 30 << 20, MemoryPeak: 35 << 20}, nil
 }
+func (b *scriptedBox) MemoryPeak() (int64, error) { return 36 << 20, nil }
 func (b *scriptedBox) Destroy() error {
 	b.destroyed.Do(func() {
 		close(b.kill)

@@ -16,7 +16,7 @@ func (g *Group) Usage() (sandbox.Usage, error) {
 	var u sandbox.Usage
 	memory, err := g.memory()
 	u.Memory = memory
-	peak, perr := g.memoryPeak()
+	peak, perr := g.MemoryPeak()
 	u.MemoryPeak = peak
 	cpu, cerr := g.cpu()
 	u.CPU = cpu
@@ -52,7 +52,9 @@ func (g *Group) memory() (int64, error) {
 	return max(used, 0), nil
 }
 
-func (g *Group) memoryPeak() (int64, error) {
+// MemoryPeak is the most that was charged to the group so far; zero if the machine
+// does not tell.
+func (g *Group) MemoryPeak() (int64, error) {
 	if dir := g.v1[memoryController]; dir != "" {
 		return readInt(dir, "memory.max_usage_in_bytes")
 	}

@@ -98,6 +98,9 @@ func (b *box) Thaw() error {
 // Usage implements sandbox.Sandbox. It counts the sentry with the function.
 func (b *box) Usage() (sandbox.Usage, error) { return b.group.Usage() }
 
+// MemoryPeak is the part of Usage that every report has.
+func (b *box) MemoryPeak() (int64, error) { return b.group.MemoryPeak() }
+
 // Trace says where the time of the sandbox's Create went.
 func (b *box) Trace() Trace { return b.trace }
 

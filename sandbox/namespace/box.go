@@ -161,6 +161,16 @@ func (b *box) Usage() (sandbox.Usage, error) {
 	return b.group.Usage()
 }
 
+// MemoryPeak is the part of Usage that every report has.
+func (b *box) MemoryPeak() (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.destroyed || b.driver.conf.Cgroups.Mode() == cgroup.None {
+		return 0, nil // Usage knows
+	}
+	return b.group.MemoryPeak()
+}
+
 // Destroy implements sandbox.Sandbox.
 func (b *box) Destroy() error {
 	b.mu.Lock()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,9 +84,13 @@ func (n *node) alcove(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// each is the processor time of every sandbox that there is, by its group.
+// each is the processor time of every sandbox that there is, by its group;
+// templates are none.
 func (n *node) each() map[string]time.Duration {
 	all := make(map[string]time.Duration)
+	defer func() {
+		maps.DeleteFunc(all, func(name string, _ time.Duration) bool { return strings.HasPrefix(filepath.Base(name), "template-") })
+	}()
 	groups, _ := filepath.Glob(filepath.Join(n.group, "*", "cpuacct.usage"))
 	for _, name := range groups {
 		if raw, err := os.ReadFile(name); err == nil {
