@@ -174,8 +174,8 @@ type Linked interface {
 	Sandbox
 	// Link is the other end of the link: a descriptor that does not block, of which
 	// each read gives and each write takes one packet of IPv4 or IPv6, with nothing
-	// in front. It is the caller's from then on, and there is one: a second call
-	// gives nil. Once the sandbox has gone, reading fails.
+	// in front. It is the caller's from then on, to be closed before Destroy is
+	// called, and there is one: without Spec.Link, and for a second call, it is nil.
 	Link() *os.File
 }
 
@@ -255,6 +255,10 @@ type Finding struct {
 	Detail string // what was found, in one sentence
 	Fix    string // a command or a sentence that mends it; empty if State is OK
 }
+
+// LinkFinding is the name of the Finding about links (Spec.Link). Where its State
+// is Missing, no sandbox can have one, and Create refuses to make it.
+const LinkFinding = "network link"
 
 // State grades a Finding.
 type State string

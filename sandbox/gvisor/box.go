@@ -45,6 +45,8 @@ type box struct {
 	slots []slot
 	// Of a sandbox without a program: where it is told which to run.
 	program *os.File
+	// The other end of the sandbox's link, until somebody has taken it.
+	link *os.File
 	// onRemove, if not nil, gives back what else there is of the sandbox.
 	onRemove func() error
 
@@ -61,7 +63,7 @@ type box struct {
 	removed bool
 }
 
-var _ sandbox.Sandbox = (*box)(nil)
+var _ sandbox.Linked = (*box)(nil)
 
 // ID implements sandbox.Sandbox.
 func (b *box) ID() string { return b.id }
@@ -233,6 +235,10 @@ func (b *box) remove() error {
 	}
 	if b.program != nil {
 		_ = b.program.Close() // likewise
+	}
+	if b.link != nil {
+		_ = b.link.Close() // nobody has taken it
+		b.link = nil
 	}
 	if b.onRemove != nil {
 		if err := b.onRemove(); err != nil {

@@ -154,7 +154,7 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 		return ans, err
 	}
 	defer ours.Close()
-	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil, Init: spec.TCP || held(spec), Held: held(spec), Late: len(spec.Late) > 0}
+	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil, Init: spec.TCP || held(spec), Held: held(spec), Link: spec.Link, Late: len(spec.Late) > 0}
 	var said bounded
 	cmd, err := b.launch(theirs, &said, &req)
 	_ = theirs.Close()
@@ -179,6 +179,15 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 		defer r.Close()
 		b.program = w
 		files = append(files, r)
+	}
+	if req.Link {
+		ours, theirs, err := linkPair()
+		if err != nil {
+			return ans, err
+		}
+		defer theirs.Close()
+		b.link = ours
+		files = append(files, theirs)
 	}
 	text, err := converse(ours, req, files)
 	if err == nil {

@@ -44,10 +44,11 @@ type request struct {
 	Log  bool     `json:"log"`  // fdLog is there
 	Init bool     `json:"init"` // fdInit is there
 	Held bool     `json:"held"` // fdOrder is there
+	Link bool     `json:"link"` // fdLink is there
 	Late bool     `json:"late"` // what is in its directories may come later
 }
 
-// Descriptors of a request, by position; fdLog, fdInit and fdOrder, in this order,
+// Descriptors of a request, by position; fdLog, fdInit, fdOrder and fdLink, in this order,
 // only if it says so.
 const (
 	fdStdout = iota
@@ -140,6 +141,9 @@ func receive(socket int) (request, []*os.File, error) {
 	if req.Held {
 		want++
 	}
+	if req.Link {
+		want++
+	}
 	if len(files) != want {
 		return req, nil, fmt.Errorf("%d descriptors, want %d", len(files), want)
 	}
@@ -188,6 +192,7 @@ func start(req request, files []*os.File) (answer, error) {
 	}
 	if req.Held {
 		args.PassFiles[door.OrderFD] = rest[0]
+		rest = rest[1:]
 	}
 	// gVisor gives the sandbox what these variables hold. This process's own
 	// descriptors 1 and 2 stay the node's: nothing that is said here may reach
@@ -202,7 +207,12 @@ func start(req request, files []*os.File) (answer, error) {
 	ans.Sentry, ans.Gofer = c.SandboxPid(), c.GoferPid.Load()
 
 	began = time.Now()
-	if err := c.Start(conf); err != nil {
+	if req.Link {
+		err = startLinked(c, conf, rest[0])
+	} else {
+		err = c.Start(conf)
+	}
+	if err != nil {
 		return ans, fmt.Errorf("start: %w", err)
 	}
 	ans.Trace.Start = time.Since(began)

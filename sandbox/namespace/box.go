@@ -26,6 +26,7 @@ type box struct {
 	conn    *net.UnixConn // to the launcher, then to the reaper
 	proc    *os.Process   // the first process
 	tcp     net.Listener
+	link    *os.File // until somebody has taken it
 	watched bool
 	trace   Trace
 
@@ -46,7 +47,7 @@ type box struct {
 	last      sandbox.Usage // the last that was seen before it was destroyed
 }
 
-var _ sandbox.Sandbox = (*box)(nil)
+var _ sandbox.Linked = (*box)(nil)
 
 func newBox(d *Driver, spec sandbox.Spec) *box {
 	return &box{driver: d, spec: spec, done: make(chan struct{})}
@@ -68,6 +69,15 @@ func (b *box) Exit() sandbox.Exit { return b.exit }
 // TCPListener is bound to sandbox.RuntimeAPIAddr inside the sandbox, or nil if
 // Spec.TCP is false.
 func (b *box) TCPListener() net.Listener { return b.tcp }
+
+// Link implements sandbox.Linked.
+func (b *box) Link() *os.File {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.link
+	b.link = nil
+	return f
+}
 
 // watch waits for the end. The goroutine waits for the socket, and so keeps no
 // thread; the process is waited for when it is about to end.
@@ -249,6 +259,10 @@ func (b *box) remove() error {
 	}
 	if b.tcp != nil {
 		b.tcp.Close() // the server may have closed it
+	}
+	if b.link != nil {
+		b.link.Close() // nobody has taken it
+		b.link = nil
 	}
 	if b.tmp != nil {
 		errs = append(errs, b.tmp.Close())

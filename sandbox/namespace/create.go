@@ -182,6 +182,7 @@ func (d *Driver) order(b *box) *launch.Order {
 	if spec.TCP {
 		o.Port = tcpPort
 	}
+	o.Link = spec.Link
 	return o
 }
 
@@ -330,6 +331,10 @@ func (b *box) converse(order *launch.Order, note func(string), at *launch.Stamps
 		case launch.MsgListener:
 			if b.tcp, err = listenerFrom(oob[:oobn]); err != nil {
 				return fmt.Errorf("listener: %w", err)
+			}
+		case launch.MsgLink:
+			if b.link, err = fileFrom(oob[:oobn]); err != nil {
+				return fmt.Errorf("link: %w", err)
 			}
 		case launch.MsgReady:
 			if err := b.forkInto(oob[:oobn]); err != nil {

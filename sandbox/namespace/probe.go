@@ -35,9 +35,18 @@ func (d *Driver) probe(ctx context.Context) error {
 		tmp.Detail, tmp.Fix = "memory, with a size of its own", "run as root"
 	}
 	var notes []string
-	if err := d.tryLaunch(ctx, func(note string) { notes = append(notes, note) }); err != nil {
+	link := sandbox.Finding{Name: sandbox.LinkFinding, State: sandbox.OK, Detail: "a device of each sandbox's own, at whose other end the node decides"}
+	err := d.tryLaunch(ctx, true, func(note string) { notes = append(notes, note) })
+	if err != nil {
+		link.State, link.Detail = sandbox.Missing, "functions reach no network: "+err.Error()
+		link.Fix = "let the node open /dev/net/tun: modprobe tun, chmod 0666 /dev/net/tun; in a container, --device /dev/net/tun"
+		notes = nil
+		err = d.tryLaunch(ctx, false, func(note string) { notes = append(notes, note) })
+	}
+	if err != nil {
 		return fmt.Errorf("no sandbox can be made here: %w", err)
 	}
+	add(link)
 	add(sandbox.Finding{Name: "namespaces", State: sandbox.OK, Detail: "user, mount, pid, network, ipc, uts and cgroup namespaces for each sandbox"})
 	add(d.userFinding())
 	add(d.lateFinding())
@@ -107,7 +116,7 @@ func landlockFinding() sandbox.Finding {
 }
 
 // tryLaunch runs a launcher up to the point where the program would start.
-func (d *Driver) tryLaunch(ctx context.Context, note func(string)) error {
+func (d *Driver) tryLaunch(ctx context.Context, link bool, note func(string)) error {
 	root := filepath.Join(d.conf.Dir, probeName)
 	for _, dir := range []string{"proc", "dev", "tmp", "run/alcove"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
@@ -120,7 +129,7 @@ func (d *Driver) tryLaunch(ctx context.Context, note func(string)) error {
 	}
 	defer null.Close()
 	b := newBox(d, sandbox.Spec{
-		Root: root, SocketDir: filepath.Join(root, "tmp"), Stdout: null, Stderr: null,
+		Root: root, SocketDir: filepath.Join(root, "tmp"), Stdout: null, Stderr: null, Link: link,
 		Limits: sandbox.Limits{Memory: 64 << 20, Processes: 64, OpenFiles: 64},
 	})
 	if d.root {

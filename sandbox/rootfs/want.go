@@ -136,7 +136,7 @@ func baseFiles() map[string][]byte {
 		"/etc/group":         []byte("root:x:0:\n" + sandbox.UserName + ":x:990:\nnogroup:x:65534:\n"),
 		"/etc/hosts":         []byte("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
 		"/etc/nsswitch.conf": []byte("passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"),
-		"/etc/resolv.conf":   nil,
+		"/etc/resolv.conf":   []byte("nameserver " + sandbox.GatewayAddr4 + "\n"),
 		"/etc/services":      []byte("ssh 22/tcp\nsmtp 25/tcp\ndomain 53/tcp\ndomain 53/udp\nhttp 80/tcp\nntp 123/udp\nhttps 443/tcp\n"),
 		"/etc/protocols":     []byte("ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6 41 IPv6\nipv6-icmp 58 IPv6-ICMP\n"),
 		"/etc/os-release":    osRelease(),

@@ -85,7 +85,7 @@ func (s *suite) postureOf(t *T, b *box, p *peer, blank []string) {
 		{"sysfs", checkSysfs},
 		{"devices", s.checkDevices},
 		{"hostname", checkHostname},
-		{"network", checkNetwork},
+		{"network", func(t *T, f *facts) { checkNetwork(t, f, b.spec.Link) }},
 		{"cgroup_path", checkCgroup},
 		{"cgroup_files", checkCgroupMounts},
 		{"host_paths", s.checkHostPaths},
@@ -356,11 +356,15 @@ func checkHostname(t *T, f *facts) {
 	}
 }
 
-func checkNetwork(t *T, f *facts) {
-	if fmt.Sprint(f.Interfaces) != "[lo]" {
+func checkNetwork(t *T, f *facts, linked bool) {
+	interfaces, routes := "[lo]", 1 // and a line above them
+	if linked {
+		interfaces, routes = "[lo "+sandbox.LinkName+"]", 3
+	}
+	if fmt.Sprint(f.Interfaces) != interfaces {
 		t.Errorf("interfaces: %q", f.Interfaces)
 	}
-	if strings.Count(f.Net["route"], "\n") > 1 {
+	if strings.Count(f.Net["route"], "\n") > routes {
 		t.Errorf("routes: %q", f.Net["route"])
 	}
 	for line := range strings.Lines(f.Net["unix"]) {

@@ -218,6 +218,7 @@ func Run(t *testing.T, o Options) {
 	s.run(t, "posture", s.posture)
 	s.run(t, "late", s.late)
 	s.run(t, "held", s.held)
+	s.run(t, "link", s.link)
 	if o.Forks {
 		t.Run("forked", s.forked)
 	}

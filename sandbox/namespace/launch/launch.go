@@ -44,6 +44,7 @@ const (
 // status, four bytes in the machine's order.
 const (
 	MsgListener = 'L' // brings the TCP listener's descriptor
+	MsgLink     = 'T' // brings the other end of the link to the outside
 	MsgStarted  = 'S' // the program has been executed; Stamps follow
 	MsgError    = 'E' // the text of what went wrong; the launcher ends
 	MsgReady    = 'R' // brings the Landlock rules for a forked program; whether there is one is the answer

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// network brings loopback up, which is all the network there is, and makes the
-// listener that leads to the environment.
+// network brings loopback up, makes the listener that leads to the environment,
+// and the link to the outside, which is all the network there is.
 func network(o *Order) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -24,10 +24,15 @@ func network(o *Order) error {
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&ifreq))); errno != 0 {
 		return fail("loopback", errno)
 	}
-	if o.Port == 0 {
-		return nil
+	if o.Port != 0 {
+		if err := listener(int(o.Port)); err != nil {
+			return fail("listener", err)
+		}
 	}
-	return fail("listener", listener(int(o.Port)))
+	if o.Link {
+		return link()
+	}
+	return nil
 }
 
 func listener(port int) error {

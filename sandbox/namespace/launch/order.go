@@ -40,6 +40,7 @@ type Order struct {
 
 	OpenFiles, Processes uint64
 	Port                 uint64 // of the TCP listener on 127.0.0.1, or zero
+	Link                 bool   // a link to the outside, too
 	Log                  bool   // a descriptor for sandbox.LogFD comes along
 	Filter               []byte // seccomp program, sock_filter by sock_filter
 
@@ -102,7 +103,7 @@ func (c *codec) order(o *Order) {
 	} {
 		c.number(n)
 	}
-	for _, b := range []*bool{&o.BindDevices, &o.Log, &o.Forked, &o.Template, &o.Probe} {
+	for _, b := range []*bool{&o.BindDevices, &o.Link, &o.Log, &o.Forked, &o.Template, &o.Probe} {
 		c.bool(b)
 	}
 	filter := string(o.Filter)
