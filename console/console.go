@@ -117,6 +117,8 @@ var routes = []route{
 	{"POST", "functions/{name}/delete", false, (*request).deleteFunction},
 	{"GET", "tenants", false, (*request).listTenants},
 	{"GET", "tenant", false, (*request).showTenant},
+	{"GET", "usage", false, (*request).showUsage},
+	{"GET", "usage.csv", false, (*request).usageCSV},
 	{"GET", "logs", false, (*request).showLogs},
 	{"GET", "logs/events", false, (*request).logEvents},
 }

@@ -15,6 +15,11 @@ type tenantRow struct {
 	Busy         int    `json:"busy"`
 	Invocations  int64  `json:"invocations"`
 	MemoryBytes  int64  `json:"memoryBytes"`
+
+	// Of this month, from the ledger.
+	Total, Errors int64
+	Cost          float64
+	Amount        string
 }
 
 // tenantsPage is the list of tenants.
@@ -23,13 +28,16 @@ type tenantsPage struct {
 	All, From, To          int
 	Search, Function, Sort string
 	Functions              []string
+	Currency               string
 	Next, Back             string // queries of the pages around
 }
 
 // tenantSorts are the columns that the list can be sorted by.
 var tenantSorts = map[string]func(a, b tenantRow) int{
 	"tenant":       func(a, b tenantRow) int { return strings.Compare(a.Tenant, b.Tenant) },
-	"invocations":  func(a, b tenantRow) int { return cmp.Compare(b.Invocations, a.Invocations) },
+	"invocations":  func(a, b tenantRow) int { return cmp.Compare(b.Total, a.Total) },
+	"errors":       func(a, b tenantRow) int { return cmp.Compare(b.Errors, a.Errors) },
+	"cost":         func(a, b tenantRow) int { return cmp.Compare(b.Cost, a.Cost) },
 	"environments": func(a, b tenantRow) int { return cmp.Compare(b.Environments, a.Environments) },
 	"memory":       func(a, b tenantRow) int { return cmp.Compare(b.MemoryBytes, a.MemoryBytes) },
 }
@@ -48,11 +56,12 @@ func (q *request) listTenants() error {
 	if p.Function != "" {
 		query.Set("function", p.Function)
 	}
-	var got struct{ Tenants []tenantRow }
-	if err := q.api().node(q.Context(), "tenants", query, &got); err != nil {
+	all, currency, err := q.tenantsOf(query)
+	if err != nil {
 		return err
 	}
-	for _, t := range got.Tenants {
+	p.Currency = currency
+	for _, t := range all {
 		if p.Search == "" || strings.Contains(strings.ToLower(t.Tenant), strings.ToLower(p.Search)) {
 			p.Rows = append(p.Rows, t)
 		}
@@ -72,6 +81,9 @@ type tenantPage struct {
 	Invocations  int64
 	Memory       int64
 	Functions    []string
+	Month        *used // what it used this month; nil if that may not be seen
+	Currency     string
+	Days         *chart
 }
 
 func (q *request) showTenant() error {
@@ -96,5 +108,48 @@ func (q *request) showTenant() error {
 		}
 	}
 	slices.Sort(p.Functions)
+	var b bill
+	err = q.api().node(q.Context(), "usage", url.Values{"by": {"day"}, "tenant": {p.Tenant}}, &b)
+	if err != nil && !denied(err) {
+		return err
+	}
+	if err == nil {
+		p.Month, p.Currency, p.Days = &b.Total, b.Prices.Currency, costChart(b.Rows, b.Prices.Currency)
+	}
 	return q.render(http.StatusOK, "tenant", p.Tenant, "tenants", p)
+}
+
+// tenantsOf lists the tenants that have environments now, or used something this
+// month.
+func (q *request) tenantsOf(query url.Values) ([]tenantRow, string, error) {
+	var live struct{ Tenants []tenantRow }
+	if err := q.api().node(q.Context(), "tenants", query, &live); err != nil {
+		return nil, "", err
+	}
+	spent := url.Values{"by": {"tenant"}}
+	for name, v := range query {
+		spent[name] = v
+	}
+	var b bill
+	if err := q.api().node(q.Context(), "usage", spent, &b); err != nil && !denied(err) {
+		return nil, "", err
+	}
+	by := make(map[string]int, len(live.Tenants))
+	for i, t := range live.Tenants {
+		by[t.Tenant] = i
+	}
+	all := live.Tenants
+	for _, u := range b.Rows {
+		if u.Tenant == nil || *u.Tenant == "" {
+			continue
+		}
+		i, ok := by[*u.Tenant]
+		if !ok {
+			i = len(all)
+			by[*u.Tenant] = i
+			all = append(all, tenantRow{Tenant: *u.Tenant})
+		}
+		all[i].Total, all[i].Errors, all[i].Cost, all[i].Amount = all[i].Total+u.Invocations, all[i].Errors+u.Errors, all[i].Cost+u.cost(), money(all[i].Cost+u.cost())
+	}
+	return all, b.Prices.Currency, nil
 }
