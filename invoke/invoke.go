@@ -168,6 +168,7 @@ func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, tail bool) (*
 		case initFailed && !o.Suppressed:
 			o = pool.StartOptions{Suppressed: true, LogStream: failed.LogStream}
 		case errors.Is(err, environment.ErrNotHandedOver):
+			o.HandedBack = l.Environment
 		default:
 			return res, err
 		}

@@ -136,6 +136,7 @@ func (p *Pool) ended(e *entry) {
 	}
 	p.unlist(e)
 	p.drop(e)
+	p.unpark(e)
 	if w != nil && !w.done { // it ended before its Init did
 		p.settle(w)
 		w.reply <- leased{err: alcove.PlatformError(errEndedEarly)}

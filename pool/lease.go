@@ -27,29 +27,12 @@ func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenan
 			return Lease{Environment: e.env}, nil
 		}
 	}
-	st := p.stockOf(v, o)
-	stocked := st.ready()
-	if err := p.admit(v, g, stocked != nil); err != nil {
+	w := &waiter{group: g, reply: make(chan leased, 1), opts: o}
+	if err := p.place(w); err != nil && !p.park(w) {
 		p.forget(g)
 		p.mu.Unlock()
 		return Lease{}, err
 	}
-	why := whyNotStock(g, st, o)
-	st.demanded(p)
-	if g.entries == 0 && len(g.waiters) == 0 {
-		g.habit.missed(time.Now())
-	}
-	if stocked != nil {
-		why = whyNotIdle(g)
-		p.bind(stocked, g)
-		p.mu.Unlock()
-		return Lease{Environment: stocked.env, Why: why}, nil
-	}
-	w := &waiter{group: g, reply: make(chan leased, 1), opts: o, why: why}
-	p.promise(w)
-	g.waiters = append(g.waiters, w)
-	p.queue.push(w)
-	p.makeMore()
 	p.mu.Unlock()
 
 	select {
@@ -59,6 +42,35 @@ func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenan
 		p.abandon(w)
 		return Lease{}, ctx.Err()
 	}
+}
+
+// place gives w an environment from stock or has one made for it, or refuses it.
+//
+// Preconditions: p.mu is held.
+func (p *Pool) place(w *waiter) error {
+	g, v, o := w.group, w.group.version, w.opts
+	st := p.stockOf(v, o)
+	stocked := st.ready()
+	if err := p.admit(v, g, stocked != nil); err != nil {
+		return err
+	}
+	w.why = whyNotStock(g, st, o)
+	st.demanded(p)
+	if g.entries == 0 && len(g.waiters) == 0 {
+		g.habit.missed(time.Now())
+	}
+	if stocked != nil {
+		why := whyNotIdle(g)
+		p.bind(stocked, g)
+		w.done = true
+		w.reply <- leased{lease: Lease{Environment: stocked.env, Why: why}}
+		return nil
+	}
+	p.promise(w)
+	g.waiters = append(g.waiters, w)
+	p.queue.push(w)
+	p.makeMore()
+	return nil
 }
 
 func errShuttingDown() error {
@@ -152,6 +164,11 @@ func (p *Pool) settle(w *waiter) {
 			break
 		}
 	}
+	if w.parked != nil {
+		w.parked = nil // nothing was promised
+		p.forget(g)
+		return
+	}
 	if !w.began { // the environment that admit promised will not be made
 		w.began = true
 		p.queue.remove(w)
@@ -198,13 +215,7 @@ func (p *Pool) freed(env Environment) {
 	waited := e.made
 	p.initDone(e)
 	g := e.group
-	var w *waiter
-	for _, c := range g.waiters {
-		if !c.opts.Suppressed { // those have an environment of their own
-			w = c
-			break
-		}
-	}
+	w := g.next(e)
 	switch {
 	case p.closed:
 		stale = true

@@ -94,6 +94,9 @@ type StartOptions struct {
 	LogStream string
 	// Provisioned: it is made for provisioned concurrency, for nobody yet.
 	Provisioned bool
+	// HandedBack is the environment that had the invocation before and gave it
+	// back, if one did.
+	HandedBack Environment
 }
 
 // Pool is this node's environments.
@@ -210,6 +213,7 @@ type waiter struct {
 	opts   StartOptions
 	why    string // there is nothing quicker for it
 	memory int64  // bytes promised
+	parked *entry // nothing is promised: it waits for that one to come back or end
 }
 
 type leased struct {

@@ -217,3 +217,28 @@ func TestSlowInitIsWaitedFor(t *testing.T) {
 		t.Errorf("answered after %s, before Init can have ended", took)
 	}
 }
+
+// TestSequentialCallerOfALateRuntime: at a reserved concurrency of 1 a tenant may
+// have one environment. Called one at a time it is not throttled, however long its
+// runtime takes from its answer to the next event.
+func TestSequentialCallerOfALateRuntime(t *testing.T) {
+	n := on(t, "namespace")
+	bootstrap := `#!/bin/sh
+api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
+count=0
+while :; do
+	id=$(curl -sS -o /dev/null -D - "$api/next" | sed -n 's/^[Ll]ambda-[Rr]untime-[Aa]ws-[Rr]equest-[Ii]d: *//p' | tr -d '\r')
+	count=$((count + 1))
+	curl -sS -o /dev/null -d "{\"count\": $count}" "$api/$id/response"
+	sleep 0.3
+done
+`
+	f := n.deploy(t, provided, files{"bootstrap*": bootstrap}, isolated, handler("any"))
+	n.reserve(t, f, 1)
+	for i := 1; i <= 5; i++ {
+		var got identity
+		if n.run(t, f, call{tenant: "a"}, &got); got.Count != i {
+			t.Errorf("call %d: %+v", i, got)
+		}
+	}
+}
