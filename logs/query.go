@@ -121,6 +121,18 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 // query is Query for events numbered up to last. Streams that do not exist are
 // an error if they must.
 func (s *Store) query(ctx context.Context, q Query, last int64, must bool) (Page, error) {
+	for {
+		p, err := s.queryOnce(ctx, q, last, must)
+		if !errors.Is(err, errReplaced) {
+			return p, err
+		}
+	}
+}
+
+// errReplaced is that of a day that was built anew before it was read.
+var errReplaced = errors.New("logs: a day was built anew meanwhile")
+
+func (s *Store) queryOnce(ctx context.Context, q Query, last int64, must bool) (Page, error) {
 	if q.Limit <= 0 {
 		q.Limit = DefaultLimit
 	}
@@ -288,9 +300,11 @@ func (s *Store) unreadable(sh *shard, err error) error {
 		return err
 	}
 	sh.mu.Lock()
-	gone := sh.gone
+	gone, replaced := sh.gone, sh.replaced
 	sh.mu.Unlock()
 	switch {
+	case gone && replaced && sqlite.Is(err):
+		return errReplaced
 	case gone && sqlite.Is(err):
 		return nil
 	case sqlite.IsDamaged(err) || errors.Is(err, errChunk) || sqlite.IsMissing(err):

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +21,9 @@ import (
 
 // shard is the database of one day's events.
 type shard struct {
-	day  int64 // since 1970
-	path string
+	day   int64 // since 1970
+	build int   // how often its database was built anew
+	path  string
 
 	// lastID is the highest event number committed since the store was opened.
 	lastID atomic.Int64
@@ -35,7 +38,9 @@ type shard struct {
 	mu   sync.Mutex
 	refs int
 	gone bool // deleted: the last reader closes r
-	r    *sql.DB
+	// replaced: another build has the day's events.
+	replaced bool
+	r        *sql.DB
 }
 
 const shardSchema = `
@@ -200,20 +205,63 @@ func (s *shards) load(dir string) error {
 		return fmt.Errorf("logs: list days: %w", err)
 	}
 	for _, e := range entries {
+		if strings.Contains(e.Name(), unfinishedSuffix) { // of a purge that was killed
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return fmt.Errorf("logs: remove what is unfinished: %w", err)
+			}
+			continue
+		}
 		name, ok := strings.CutSuffix(e.Name(), ".db")
-		if at, err := time.Parse(shardLayout, name); ok && err == nil {
-			sh := s.make(dayOf(at.UnixMilli()))
+		date, build, _ := strings.Cut(name, ".")
+		n, _ := strconv.Atoi(build)
+		if at, err := time.Parse(shardLayout, date); ok && err == nil {
+			sh := s.make(dayOf(at.UnixMilli()), n)
 			sh.ready.Store(true)
 			s.list = append(s.list, sh)
 		}
 	}
-	slices.SortFunc(s.list, func(a, b *shard) int { return int(a.day - b.day) })
+	slices.SortFunc(s.list, func(a, b *shard) int { return cmp.Or(cmp.Compare(a.day, b.day), a.build-b.build) })
+	// The last build of a day is whole; the one before it was to be removed.
+	var last []*shard
+	for _, sh := range s.list {
+		if n := len(last); n > 0 && last[n-1].day == sh.day {
+			if err := sqlite.Remove(last[n-1].path); err != nil {
+				return fmt.Errorf("logs: remove a day's old files: %w", err)
+			}
+			last = last[:n-1]
+		}
+		last = append(last, sh)
+	}
+	s.list = last
 	return nil
 }
 
-func (s *shards) make(day int64) *shard {
+// unfinishedSuffix is of a day that is about to take another's place.
+const unfinishedSuffix = ".unfinished"
+
+// make names the database of a day, by its date and, if it was built anew, how
+// often it was.
+func (s *shards) make(day int64, build int) *shard {
 	name := time.UnixMilli(day * dayMillis).UTC().Format(shardLayout)
-	return &shard{day: day, path: filepath.Join(s.dir, name+".db")}
+	if build > 0 {
+		name += "." + strconv.Itoa(build)
+	}
+	return &shard{day: day, build: build, path: filepath.Join(s.dir, name+".db")}
+}
+
+// replace puts a new build of a day in the place of the old one, which is removed.
+func (s *shards) replace(old, next *shard) error {
+	s.mu.Lock()
+	for i, sh := range s.list {
+		if sh == old {
+			s.list[i] = next
+		}
+	}
+	s.mu.Unlock()
+	old.mu.Lock()
+	old.replaced = true
+	old.mu.Unlock()
+	return s.remove(old)
 }
 
 // of gives the shard of a day, noted if it is new.
@@ -222,7 +270,7 @@ func (s *shards) of(day int64) *shard {
 	defer s.mu.Unlock()
 	i, ok := slices.BinarySearchFunc(s.list, day, func(sh *shard, day int64) int { return int(sh.day - day) })
 	if !ok {
-		s.list = slices.Insert(s.list, i, s.make(day))
+		s.list = slices.Insert(s.list, i, s.make(day, 0))
 	}
 	return s.list[i]
 }
