@@ -31,7 +31,7 @@ var layers = []struct {
 	{packages: []string{"pool/policy"}},
 	{packages: []string{"pool"}},
 	{packages: []string{"catalog", "logs", "usage"}},
-	{packages: []string{"invoke"}},
+	{packages: []string{"invoke", "purge"}},
 	{packages: []string{"auth/policy"}},
 	{packages: []string{"auth"}},
 	{packages: []string{"audit"}},

@@ -106,6 +106,12 @@ func Throttled(reason string, limit Limit) *Error {
 		Reason: reason, Limit: limit, RetryAfter: time.Second, Err: fmt.Errorf("the limit is %s", limit)}
 }
 
+// BeingPurged is the answer to an invocation for a tenant while everything of that
+// tenant is taken off the node.
+func BeingPurged() *Error {
+	return ClientError(CodeResourceConflict, "The operation cannot be performed at this time. The tenant is being purged.")
+}
+
 // PlatformError is the answer for a failure that the caller cannot mend; err is
 // for the operator and never shown.
 func PlatformError(err error) *Error {

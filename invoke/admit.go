@@ -7,17 +7,19 @@ import (
 )
 
 // gauge counts the invocations under way, against the account's concurrency and
-// against what functions have reserved.
+// against what functions have reserved, and those of each tenant.
 type gauge struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	reserved   map[string]int // by function id, for functions with reserved concurrency
 	unreserved int
+	tenants    map[alcove.Tenant]int
+	held       map[alcove.Tenant]int // how many hold it
 }
 
 // admit counts an invocation of v in, or answers with TooManyRequestsException
 // and AWS's reason. What it gives back counts the invocation out.
-func (i *Invoker) admit(v *alcove.Version) (release func(), err error) {
+func (i *Invoker) admit(v *alcove.Version, tenant alcove.Tenant) (release func(), err error) {
 	f, err := i.cfg.Catalog.Function(v.Name)
 	if err != nil {
 		return nil, err
@@ -25,31 +27,64 @@ func (i *Invoker) admit(v *alcove.Version) (release func(), err error) {
 	g := &i.gauge
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.held[tenant] > 0 {
+		return nil, alcove.BeingPurged()
+	}
+	id := ""
 	if f.Reserved == nil {
 		if g.unreserved >= i.cfg.Catalog.Unreserved() {
 			return nil, alcove.Throttled(alcove.ReasonConcurrency, alcove.LimitConcurrency)
 		}
 		g.unreserved++
-		return g.releaseUnreserved, nil
+	} else {
+		if id = v.FunctionID; g.reserved[id] >= *f.Reserved {
+			return nil, alcove.Throttled(alcove.ReasonReservedConcurrency, alcove.LimitReservedConcurrency)
+		}
+		g.reserved[id]++
 	}
-	id := v.FunctionID
-	if g.reserved[id] >= *f.Reserved {
-		return nil, alcove.Throttled(alcove.ReasonReservedConcurrency, alcove.LimitReservedConcurrency)
+	if tenant != "" {
+		g.tenants[tenant]++
 	}
-	g.reserved[id]++
-	return func() { g.releaseReserved(id) }, nil
+	return func() { g.release(id, tenant) }, nil
 }
 
-func (g *gauge) releaseUnreserved() {
+// release counts an invocation out. id is empty if it was counted against the
+// account.
+func (g *gauge) release(id string, tenant alcove.Tenant) {
 	g.mu.Lock()
-	g.unreserved--
-	g.mu.Unlock()
-}
-
-func (g *gauge) releaseReserved(id string) {
-	g.mu.Lock()
-	if g.reserved[id]--; g.reserved[id] == 0 {
+	defer g.mu.Unlock()
+	if id == "" {
+		g.unreserved--
+	} else if g.reserved[id]--; g.reserved[id] == 0 {
 		delete(g.reserved, id)
 	}
-	g.mu.Unlock()
+	if tenant != "" {
+		if g.tenants[tenant]--; g.tenants[tenant] == 0 {
+			delete(g.tenants, tenant)
+		}
+	}
+}
+
+// Hold refuses the invocations of a tenant from now on, until release is called.
+// Those under way go on.
+func (i *Invoker) Hold(tenant alcove.Tenant) (release func()) {
+	g := &i.gauge
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held[tenant]++
+	return sync.OnceFunc(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.held[tenant]--; g.held[tenant] == 0 {
+			delete(g.held, tenant)
+		}
+	})
+}
+
+// UnderWay is how many invocations of a tenant are, from their admission to their
+// report.
+func (i *Invoker) UnderWay(tenant alcove.Tenant) int {
+	i.gauge.mu.Lock()
+	defer i.gauge.mu.Unlock()
+	return i.gauge.tenants[tenant]
 }

@@ -50,7 +50,7 @@ type Invoker struct {
 
 // New makes an Invoker.
 func New(cfg Config) *Invoker {
-	return &Invoker{cfg: cfg, gauge: gauge{reserved: make(map[string]int)}}
+	return &Invoker{cfg: cfg, gauge: gauge{reserved: make(map[string]int), tenants: make(map[alcove.Tenant]int), held: make(map[alcove.Tenant]int)}}
 }
 
 // Request is one invocation as a caller asked for it, checked for form.
@@ -94,7 +94,7 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 	if req.DryRun {
 		return &alcove.Result{Report: alcove.Report{RequestID: uuid.NewString(), Version: v.Number}}, nil
 	}
-	release, err := i.admit(v)
+	release, err := i.admit(v, req.Tenant)
 	if err != nil {
 		return nil, err
 	}

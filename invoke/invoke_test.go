@@ -187,3 +187,62 @@ func TestStateIsChecked(t *testing.T) {
 		t.Errorf("a pending function: %v", err)
 	}
 }
+
+func TestHeldTenantsAreRefused(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	i, _, _, written := newInvoker(func(inv *alcove.Invocation, _ pool.StartOptions) (*alcove.Result, error) {
+		if inv.Tenant == "slow" {
+			close(begun)
+			<-end
+		}
+		return answer(inv, pool.StartOptions{})
+	})
+	call := func(tenant alcove.Tenant) error {
+		_, err := i.Invoke(t.Context(), alcove.Caller{}, Request{Ref: alcove.Ref{Name: "f"}, Tenant: tenant})
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- call("slow") }()
+	<-begun
+	first, second := i.Hold("slow"), i.Hold("slow")
+	if err := call("slow"); codeOf(err) != alcove.CodeResourceConflict {
+		t.Errorf("a held tenant: %v", err)
+	}
+	if err := call("other"); err != nil {
+		t.Error(err)
+	}
+	if n := i.UnderWay("slow"); n != 1 {
+		t.Errorf("%d under way", n)
+	}
+	close(end)
+	if err := <-done; err != nil || i.UnderWay("slow") != 0 {
+		t.Errorf("%v, %d under way", err, i.UnderWay("slow"))
+	}
+	first()
+	first()
+	if err := call("slow"); codeOf(err) != alcove.CodeResourceConflict {
+		t.Errorf("released once of two holds: %v", err)
+	}
+	second()
+	begun = make(chan struct{})
+	if err := call("slow"); err != nil {
+		t.Error(err)
+	}
+	if len(written.all) != 3 || len(i.gauge.tenants) != 0 || len(i.gauge.held) != 0 {
+		t.Errorf("%d reports, %+v", len(written.all), &i.gauge)
+	}
+}
+
+// An invocation that the platform failed has a report, and its caller an error.
+func TestAFailureOfThePlatformIsReported(t *testing.T) {
+	i, _, _, written := newInvoker(func(inv *alcove.Invocation, _ pool.StartOptions) (*alcove.Result, error) {
+		return &alcove.Result{Report: alcove.Report{RequestID: inv.RequestID, Status: alcove.StatusFailure}}, alcove.PlatformError(errors.New("broken"))
+	})
+	res, err := i.Invoke(t.Context(), alcove.Caller{ARN: "me"}, Request{Ref: alcove.Ref{Name: "f"}, Tenant: "a"})
+	if res != nil || codeOf(err) != alcove.CodeService {
+		t.Errorf("%v, %v", res, err)
+	}
+	if len(written.all) != 1 || written.all[0].Status != alcove.StatusFailure || written.all[0].Caller != "me" {
+		t.Errorf("reports %+v", written.all)
+	}
+}

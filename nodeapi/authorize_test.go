@@ -24,7 +24,7 @@ func TestEveryRouteIsAuthorised(t *testing.T) {
 				asked = append(asked, o)
 				return nil, alcove.ClientError("AccessDeniedException", "no")
 			}})
-		status, body := ask(h, r.method, strings.NewReplacer("{name}", "f", "{key}", "k").Replace(r.path)+"?function=f", "", "")
+		status, body := ask(h, r.method, strings.NewReplacer("{name}", "f", "{key}", "k", "{tenant}", "blue").Replace(r.path)+"?function=f", "", "")
 		if status != 403 || len(asked) != 1 || asked[0].Action != r.action || asked[0].RequestID == "" || (asked[0].Resource == "") == (asked[0].Function.Name == "") {
 			t.Errorf("%s %s: %d %s, asked %+v", r.method, r.path, status, body, asked)
 		}

@@ -55,8 +55,10 @@ type Config struct {
 	Latest   func(ref alcove.Ref) (*alcove.Version, error)
 	Logs     *logs.Store
 	Usage    Ledger
-	Place    alcove.Place
-	Log      *slog.Logger
+	// Purge takes everything of a tenant off the node.
+	Purge func(ctx context.Context, tenant alcove.Tenant) (time.Duration, error)
+	Place alcove.Place
+	Log   *slog.Logger
 }
 
 // Ledger says what was used.

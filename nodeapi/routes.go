@@ -48,6 +48,7 @@ func routes() []route {
 	return []route{
 		{"GET", "environments", "alcove:ListEnvironments", tenants, function, Config.environments, nil},
 		{"GET", "tenants", "alcove:ListTenants", tenants, function, Config.tenants, nil},
+		{"DELETE", "tenants/{tenant}", "alcove:PurgeTenant", everybodys, tenant, Config.purgeTenant, nil},
 		{"GET", "findings", "alcove:ListFindings", everybodys, thing("findings"), Config.findings, nil},
 		{"GET", "logs", "alcove:GetLogs", tenants, function, nil, Config.logs},
 		{"GET", "usage", "alcove:GetUsage", tenants, function, nil, Config.usage},

@@ -104,7 +104,7 @@ func (p *Pool) function(id string) *function {
 
 // holder finds or makes whom environments of v for tenant belong to.
 func (p *Pool) holder(v *alcove.Version, tenant alcove.Tenant) *holder {
-	key := "tenant " + string(tenant)
+	key := holderOf(tenant)
 	if !v.Isolated() {
 		key = "function " + v.FunctionID
 	}
@@ -115,6 +115,9 @@ func (p *Pool) holder(v *alcove.Version, tenant alcove.Tenant) *holder {
 	}
 	return h
 }
+
+// holderOf is the key of a tenant's holder.
+func holderOf(tenant alcove.Tenant) string { return "tenant " + string(tenant) }
 
 // forget drops a group that nobody uses.
 func (p *Pool) forget(g *group) {

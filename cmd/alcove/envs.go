@@ -80,23 +80,3 @@ func megabytes(n int64) string {
 	}
 	return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
 }
-
-// tenantsCmd lists a function's tenants.
-type tenantsCmd struct {
-	clientFlags
-	Function string `arg:"" help:"The function."`
-}
-
-// Run implements the command.
-func (c *tenantsCmd) Run(ctx context.Context) error {
-	var answer struct{ Tenants []nodeapi.Tenant }
-	if err := c.getJSON(ctx, nodeapi.Prefix+"tenants", url.Values{"function": {c.Function}}, &answer); err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "TENANT\tENVIRONMENTS\tBUSY\tINVOCATIONS\tMEMORY")
-	for _, t := range answer.Tenants {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\n", printable(t.Tenant), t.Environments, t.Busy, t.Invocations, megabytes(t.MemoryBytes))
-	}
-	return w.Flush()
-}

@@ -29,7 +29,7 @@ type commands struct {
 	Invoke   invokeCmd   `cmd:"" help:"Invoke a function once and show what came of it."`
 	Logs     logsCmd     `cmd:"" help:"Show a function's log, or one tenant's part of it."`
 	Envs     envsCmd     `cmd:"" help:"List the execution environments of a node."`
-	Tenants  tenantsCmd  `cmd:"" help:"List the tenants that a function has environments for."`
+	Tenants  tenantsCmd  `cmd:"" help:"List the tenants that a function has environments for, or take everything of a tenant off the node."`
 	Stock    stockCmd    `cmd:"" help:"Show or set how many environments of a function wait for new tenants."`
 	Keys     keysCmd     `cmd:"" help:"Make, list and remove access keys, each with a policy."`
 	Usage    usageCmd    `cmd:"" help:"Show what tenants used of which functions on which days, and what it costs."`

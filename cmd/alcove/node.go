@@ -30,6 +30,7 @@ import (
 	"github.com/alcove-run/alcove/nodeapi"
 	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/pool/policy"
+	"github.com/alcove-run/alcove/purge"
 	"github.com/alcove-run/alcove/runtimeapi"
 	"github.com/alcove-run/alcove/runtimes"
 	"github.com/alcove-run/alcove/sandbox"
@@ -81,6 +82,7 @@ type node struct {
 	journal   *journal.Journal
 	audit     *audit.Log
 	ledger    *usage.Ledger
+	purges    *purge.Purges
 	factory   *environment.Factory
 	catalog   *catalog.Catalog
 	pool      *pool.Pool
@@ -101,7 +103,7 @@ func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openCatalog, n.openPool, n.openAPIs,
+		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openCatalog, n.openPool, n.openPurges, n.openAPIs,
 	} {
 		if err := open(ctx); err != nil {
 			return n, err // the deferred function closes what is open
@@ -395,7 +397,7 @@ func (n *node) openAPIs(context.Context) error {
 			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Ending: n.gate.Ending(), Keys: n.auth, Audit: n.audit.Query,
 			Environments: n.pool.Status, Findings: n.driver.Findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
-			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Usage: n.ledger, Place: place, Log: n.log,
+			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Usage: n.ledger, Purge: n.purges.Purge, Place: place, Log: n.log,
 		}),
 	}
 	if err := n.openConsole(&handlers); err != nil {
