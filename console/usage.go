@@ -52,7 +52,7 @@ func (u used) GB() string {
 
 func money(f float64) string {
 	if f != 0 && f < 0.01 {
-		return strconv.FormatFloat(f, 'g', 3, 64)
+		return strconv.FormatFloat(f, 'f', 6, 64)
 	}
 	return strconv.FormatFloat(f, 'f', 2, 64)
 }

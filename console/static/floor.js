@@ -65,18 +65,32 @@ function set(tile, first) {
     leave(entry);
     enter(entry, tile);
   }
+  const looks = entry.look !== tile.look;
   entry.tile = tile;
-  entry.button.className = 'tile ' + tile.look;
-  entry.button.setAttribute('aria-label', label(tile));
-  if (lit && !still.matches) light(entry);
+  if (looks) {
+    entry.look = tile.look;
+    entry.button.className = 'tile ' + tile.look;
+    entry.button.setAttribute('aria-label', label(tile));
+  }
+  if (lit) bright.add(entry);
   if (tile.id === chosen) show(entry);
 }
 
 const label = (tile) => (tile.tenant ? 'tenant ' + tile.tenant + ', ' : '') + (tile.function || tile.shape || 'no function yet') + ', ' + tile.look;
 
-function light(entry) {
-  const glow = [{ boxShadow: '0 0 0 6px rgb(242 131 79 / .75)', transform: 'scale(1.25)' }, { boxShadow: '0 0 0 0 rgb(242 131 79 / 0)', transform: 'none' }];
-  entry.button.animate(glow, { duration: 700, easing: 'ease-out' });
+// A tenant's tile lights up when it was invoked, for as long as one look at the
+// floor takes. Few do so softly; many at once would be more than a browser draws.
+const bright = new Set();
+let before = new Set();
+function light() {
+  for (const entry of before) if (!bright.has(entry)) entry.button.classList.remove('lit');
+  const soft = bright.size <= 40 && !still.matches;
+  for (const entry of bright) {
+    if (soft) entry.button.animate([{ transform: 'scale(1.35)' }, { transform: 'none' }], { duration: 500, easing: 'ease-out' });
+    else entry.button.classList.add('lit');
+  }
+  before = new Set(bright);
+  bright.clear();
 }
 
 function size(kib) { return kib >= 1024 ? (kib / 1024).toFixed(1) + ' MiB' : kib + ' KiB'; }
@@ -176,7 +190,9 @@ function draw() {
   const counts = {};
   for (const { tile } of tiles.values()) counts[tile.look] = (counts[tile.look] ?? 0) + 1;
   for (const b of $$('[data-count]')) { const n = String(counts[b.dataset.count] ?? 0); if (b.textContent !== n) b.textContent = n; }
-  floor.className = 'floor' + (groups.size > 150 ? ' dense' : groups.size > 40 || tiles.size > 400 ? ' compact' : '');
+  light();
+  const density = 'floor' + (groups.size > 150 ? ' dense' : groups.size > 40 || tiles.size > 400 ? ' compact' : '');
+  if (floor.className !== density) floor.className = density;
   empty.hidden = tiles.size > 0;
   if (!reached) reach($('button.tile', floor));
 }

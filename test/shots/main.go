@@ -34,6 +34,7 @@ var (
 	program = flag.String("alcove", "bin/alcove", "the program")
 	out     = flag.String("out", "bin/console-shots", "directory for the pictures")
 	tenants = flag.Int("tenants", 12, "how many tenants call")
+	floor   = flag.Int("floor", 0, "only look at a floor of so many environments that change all the time")
 	driver  = flag.String("isolation", "namespace", "the node's driver")
 )
 
@@ -51,6 +52,9 @@ func run() error {
 	defer os.RemoveAll(data)
 	if err := os.MkdirAll(*out, 0o755); err != nil {
 		return err
+	}
+	if *floor > 0 {
+		return shootFloor(ctx, *floor)
 	}
 	url, end, err := serve(ctx, data)
 	if err != nil {
