@@ -403,6 +403,7 @@ func (n *node) openAPIs(context.Context) error {
 	if err := n.openConsole(&handlers); err != nil {
 		return err
 	}
+	n.pruneRoots()
 	n.gate.Open(gateway.New(handlers))
 	return nil
 }

@@ -36,7 +36,7 @@ func TestKilledBuildIsRemovedAtOpen(t *testing.T) {
 		if attempt == 5 {
 			t.Fatal("no build could be interrupted")
 		}
-		if err := open(t, dir).Prune(); err != nil {
+		if err := remove(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -124,8 +124,7 @@ func TestPruneHere(t *testing.T) {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	s := open(t, dir)
-	if err := s.Prune(); err != nil {
+	if err := remove(dir); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -41,6 +41,7 @@ type Store struct {
 	mu       sync.Mutex
 	building map[string]chan struct{} // by digest; closed when the build has ended
 	known    map[string]Tree          // by Want.key
+	asked    map[string]bool          // digests that somebody wanted; those trees stay
 }
 
 // Tree is a finished root tree. Nothing in it is writable by its mode, and
@@ -66,6 +67,7 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 		sources:  []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"},
 		building: make(map[string]chan struct{}),
 		known:    make(map[string]Tree),
+		asked:    make(map[string]bool),
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -139,6 +141,9 @@ func (s *Store) Tree(ctx context.Context, w Want) (Tree, error) {
 func (s *Store) realize(ctx context.Context, p plan) (tree Tree, built bool, err error) {
 	digest := p.digest()
 	tree = Tree{Dir: filepath.Join(s.dir, digest), Digest: digest}
+	s.mu.Lock()
+	s.asked[digest] = true
+	s.mu.Unlock()
 	for {
 		// A tree has its final name only once it is complete and on disk.
 		if _, err := os.Lstat(tree.Dir); err == nil {
@@ -170,26 +175,61 @@ func (s *Store) realize(ctx context.Context, p plan) (tree Tree, built bool, err
 	}
 }
 
-// Prune removes every tree but those whose digests are given. The caller knows
-// which trees sandboxes still stand on.
-func (s *Store) Prune(keep ...string) error {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return fmt.Errorf("rootfs: %w", err)
+// Prune removes the trees that nobody has asked this store for and that are none of
+// those wanted: what an upgrade of the host, or the last function of a runtime, has
+// left behind. Sandboxes may be at work; those of other processes, on trees that this
+// store was not asked for, may not.
+func (s *Store) Prune(ctx context.Context, wanted ...Want) error {
+	old, err := s.unasked()
+	if err != nil || len(old) == 0 {
+		return err
 	}
-	for _, e := range entries {
-		if !digestName.MatchString(e.Name()) || slices.Contains(keep, e.Name()) {
-			continue
+	for _, w := range wanted {
+		p, err := s.plan(ctx, w)
+		if err != nil {
+			return fmt.Errorf("rootfs: tree %s: %w", w.Name, err)
 		}
-		// Renamed first: a tree must never be found under its digest while it
-		// is half gone.
-		gone := filepath.Join(s.dir, tmpPrefix+"gone-"+e.Name())
-		if err := os.Rename(filepath.Join(s.dir, e.Name()), gone); err != nil {
-			return fmt.Errorf("rootfs: %w", err)
+		digest := p.digest()
+		old = slices.DeleteFunc(old, func(d string) bool { return d == digest })
+	}
+	for _, digest := range old {
+		gone, err := s.setAside(digest)
+		if err == nil && gone != "" {
+			err = removeTree(gone)
+			s.log.Info("removed a root tree that nothing uses", "digest", digest)
 		}
-		if err := removeTree(gone); err != nil {
+		if err != nil {
 			return fmt.Errorf("rootfs: %w", err)
 		}
 	}
 	return nil
+}
+
+// unasked are the digests of the trees that nobody has asked this store for.
+func (s *Store) unasked() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("rootfs: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, e := range entries {
+		if name := e.Name(); digestName.MatchString(name) && !s.asked[name] {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
+// setAside takes a tree its name, unless it has been asked for by now: a tree must
+// never be found under its digest while it is half gone.
+func (s *Store) setAside(digest string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked[digest] {
+		return "", nil
+	}
+	gone := filepath.Join(s.dir, tmpPrefix+"gone-"+digest)
+	return gone, os.Rename(filepath.Join(s.dir, digest), gone)
 }

@@ -28,11 +28,20 @@ func open(t *testing.T, dir string) *Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Prune(); err != nil { // t.TempDir cannot remove read-only directories of other users than root
+		if err := remove(dir); err != nil { // t.TempDir cannot remove read-only directories of other users than root
 			t.Error(err)
 		}
 	})
 	return s
+}
+
+// remove removes all trees of a directory.
+func remove(dir string) error {
+	s, err := Open(dir, quiet())
+	if err != nil {
+		return err
+	}
+	return s.Prune(context.Background())
 }
 
 func tree(t *testing.T, s *Store, w Want) Tree {
@@ -278,12 +287,27 @@ func TestDigestFollowsTheHost(t *testing.T) {
 			t.Errorf("%q, %v; want %q", got, err, want)
 		}
 	}
+	// What is wanted stays, whether this store has been asked for it or not.
 	s := open(t, dir)
-	if err := s.Prune(two.Digest); err != nil {
+	s.sources = append(s.sources, src)
+	if err := s.Prune(t.Context(), w); err != nil {
 		t.Fatal(err)
 	}
 	if got := list(t, dir); len(got) != 1 || got[0] != two.Digest {
 		t.Errorf("after Prune: %q", got)
+	}
+	if tr := tree(t, s, w); tr != two {
+		t.Errorf("after Prune: %+v, want %+v", tr, two)
+	}
+	if err := s.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, dir); len(got) != 1 || got[0] != two.Digest {
+		t.Errorf("a tree that sandboxes may stand on was removed: %q", got)
+	}
+	// If it cannot be told what is wanted, nothing is removed.
+	if err := open(t, dir).Prune(t.Context(), Want{Programs: []string{"/usr/bin/no-such-program"}}); err == nil || len(list(t, dir)) != 1 {
+		t.Errorf("%v; there is %q", err, list(t, dir))
 	}
 }
 
