@@ -35,7 +35,7 @@ var layers = []struct {
 	{packages: []string{"auth/policy"}},
 	{packages: []string{"auth"}},
 	{packages: []string{"audit"}},
-	{packages: []string{"lambdaapi", "logsapi", "stsapi", "nodeapi"}}, // APIs never import each other
+	{packages: []string{"lambdaapi", "logsapi", "stsapi", "nodeapi", "urlapi"}}, // APIs never import each other
 	{packages: []string{"gateway", "console"}},
 	{packages: []string{"cmd/...", "test/...", "examples/..."}, peers: true},
 }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"encoding/hex"
+	"maps"
 
 	"github.com/google/uuid"
 
@@ -55,6 +56,55 @@ func (c *Catalog) URL(ref alcove.Ref) (URLEntry, error) {
 		}
 	}
 	return URLEntry{}, noResource()
+}
+
+// FindURL gives the function, or the alias of one, that the URL of an id belongs
+// to, and the URL, from memory.
+func (c *Catalog) FindURL(id string) (alcove.Ref, *alcove.FunctionURL, bool) {
+	v := c.view.Load()
+	ref, ok := v.urls[id]
+	if !ok {
+		return alcove.Ref{}, nil, false
+	}
+	url := v.functions[ref.Name].record.Qualified[keyOf(ref)].URL
+	return ref, url, url != nil
+}
+
+// moveURLs changes the index of URLs in a view that is yet to be published, when
+// a function was old and is now another, or nil.
+func (v *view) moveURLs(old, now *entry) {
+	if old.urlRefs() == nil && now.urlRefs() == nil {
+		return
+	}
+	v.urls = maps.Clone(v.urls)
+	if v.urls == nil {
+		v.urls = make(map[string]alcove.Ref, 1)
+	}
+	for id := range old.urlRefs() {
+		delete(v.urls, id)
+	}
+	maps.Copy(v.urls, now.urlRefs())
+}
+
+// urlRefs are what the URLs of a function belong to, by id; nil if there are none.
+func (e *entry) urlRefs() (refs map[string]alcove.Ref) {
+	if e == nil {
+		return nil
+	}
+	for key, q := range e.record.Qualified {
+		if q.URL == nil {
+			continue
+		}
+		if refs == nil {
+			refs = make(map[string]alcove.Ref, 1)
+		}
+		ref := alcove.Ref{Name: e.function.Name}
+		if key != alcove.Latest {
+			ref.Qualifier = key
+		}
+		refs[q.URL.ID] = ref
+	}
+	return refs
 }
 
 // DeleteURL removes a URL.

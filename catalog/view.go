@@ -15,6 +15,7 @@ import (
 type view struct {
 	functions map[string]*entry         // by name
 	shelf     map[string]stored[object] // by key
+	urls      map[string]alcove.Ref     // by the id of a function URL
 	codeBytes int64
 	reserved  int
 }
@@ -205,6 +206,7 @@ func (f *follower) complete() {
 	}
 	for name := range f.records {
 		e := f.entry(name)
+		next.moveURLs(nil, e)
 		next.functions[name] = e
 		next.codeBytes += e.codeBytes()
 		next.reserved += reservedOf(e)
@@ -311,6 +313,7 @@ func (f *follower) changed(name string) {
 	}
 	next := now.clone()
 	next.functions = maps.Clone(now.functions)
+	next.moveURLs(old, e)
 	if old != nil {
 		next.codeBytes -= old.codeBytes()
 		next.reserved -= reservedOf(old)

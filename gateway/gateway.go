@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/alcove-run/alcove/urlapi"
 )
 
 // Config names the handlers.
@@ -21,6 +23,9 @@ type Config struct {
 	Logs   http.Handler // CloudWatch Logs
 	STS    http.Handler
 	Node   http.Handler // /alcove/v1/: our own API
+	// URLs are the functions' own, which are known by their host names; nil is a
+	// node that serves none.
+	URLs http.Handler
 	// Console is the pages under /console/; nil is a node without them.
 	Console http.Handler
 }
@@ -56,6 +61,11 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 
 // ServeHTTP hands r on.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// By its host a request is a function's, whatever its path, or never is.
+	if _, ok := urlapi.ID(r.Host); ok && g.URLs != nil {
+		g.URLs.ServeHTTP(w, r)
+		return
+	}
 	service := signedFor(r.Header.Get("Authorization"))
 	switch h := g.choose(r, service); {
 	case h != nil:

@@ -4,6 +4,7 @@
 package invoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -57,6 +58,9 @@ func New(cfg Config) *Invoker {
 type Request struct {
 	Ref    alcove.Ref
 	Tenant alcove.Tenant // empty if none was given
+	// RequestID is a UUID of the caller's, if the event already names it; empty
+	// has one made.
+	RequestID string
 	// Payload is the event. The Invoker keeps it: a runtime may still be reading
 	// it when Invoke has returned, so the memory must never be used for anything
 	// else, another tenant's event least of all.
@@ -101,7 +105,7 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 	defer release()
 
 	inv := &alcove.Invocation{
-		RequestID:     uuid.NewString(),
+		RequestID:     cmp.Or(req.RequestID, uuid.NewString()),
 		Version:       v,
 		InvokedARN:    invokedARN(v, req.Ref),
 		Tenant:        req.Tenant,

@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
-	"log/slog"
 	"net/http"
-	"runtime/debug"
-	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/pump"
 	"github.com/alcove-run/alcove/invoke"
 )
 
@@ -33,53 +30,21 @@ func invokeStreaming(a *API, ctx context.Context, caller alcove.Caller, c *call)
 		}
 		return reply{status: http.StatusNoContent}, nil
 	}
-	run := startStreaming(a.Invoker, ctx, caller, req, a.Log)
-	start, begun := run.stream.Begun()
+	run := invoke.Begin(ctx, a.Invoker, caller, req, a.Log)
+	start, begun := run.Begun()
 	if !begun {
-		if run.wait(); run.err != nil {
-			return reply{}, run.err
+		result, err := run.Wait()
+		if err != nil {
+			return reply{}, err
 		}
-		start = alcove.StreamStart{RequestID: run.result.Report.RequestID, Version: run.result.Report.Version, Start: run.result.Report.Start}
+		start = alcove.StreamStart{RequestID: result.Report.RequestID, Version: result.Report.Version, Start: result.Report.Start}
 	}
 	return reply{send: func(w http.ResponseWriter) { sendStream(w, run, start, req.Tail) }}, nil
 }
 
-// streaming is an invocation under way, whose answer is read from its stream.
-type streaming struct {
-	stream *alcove.Stream
-	done   chan struct{} // closed when the invocation is over, and its report written
-	// Set before done is closed.
-	result *alcove.Result
-	err    error
-}
-
-// startStreaming begins to run req. Whoever calls it waits for its end.
-func startStreaming(invoker Invoker, ctx context.Context, caller alcove.Caller, req invoke.Request, log *slog.Logger) *streaming {
-	run := &streaming{stream: alcove.NewStream(), done: make(chan struct{})}
-	req.Stream = run.stream
-	go func() {
-		defer close(run.done)
-		defer run.stream.End()
-		defer func() {
-			if p := recover(); p != nil {
-				log.Error("request failed", "operation", "InvokeWithResponseStream", "error", fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))
-				run.err = alcove.PlatformError(nil)
-			}
-		}()
-		run.result, run.err = invoker.Invoke(ctx, caller, req)
-	}()
-	return run
-}
-
-func (run *streaming) wait() { <-run.done }
-
-// endPatience is how long a caller may take for what is left of an answer when
-// the invocation is over. Until then the invocation's deadline bounds it.
-const endPatience = 30 * time.Second
-
 // sendStream sends an answer's events as they come, and waits for the end of the
 // invocation, whether its caller does or not.
-func sendStream(w http.ResponseWriter, run *streaming, start alcove.StreamStart, tail bool) {
+func sendStream(w http.ResponseWriter, run *invoke.Streaming, start alcove.StreamStart, tail bool) {
 	h := w.Header()
 	h["Content-Type"] = []string{eventStreamType}
 	h["X-Amzn-Requestid"] = []string{start.RequestID}
@@ -87,48 +52,27 @@ func sendStream(w http.ResponseWriter, run *streaming, start alcove.StreamStart,
 	h["X-Alcove-Start"] = []string{string(start.Start)}
 	w.WriteHeader(http.StatusOK)
 
-	control := http.NewResponseController(w)
-	hurried := make(chan struct{})
-	go func() {
-		defer close(hurried)
-		<-run.stream.Ended()
-		// Writers of tests cannot do it; the server's can.
-		_ = control.SetWriteDeadline(time.Now().Add(endPatience))
-	}()
+	out := pump.New(w, run.Ended())
 	var frame []byte
-	var err error
-	for err == nil {
-		var piece []byte
-		var more bool
-		if piece, more = run.stream.Next(); !more {
-			break
-		}
+	for piece, more := run.Next(); more; piece, more = run.Next() {
 		frame = appendChunk(frame[:0], piece)
-		if _, err = w.Write(frame); err == nil {
-			err = control.Flush()
+		if out.Write(frame) != nil {
+			break // the caller has gone
 		}
 	}
-	run.stream.Leave()
-	run.wait()
-	<-hurried
-	if err != nil {
-		return // the caller has gone
+	run.Leave()
+	result, err := run.Wait()
+	if frame, err = appendEnd(frame[:0], result, err, tail); err == nil {
+		_ = out.Write(frame)
 	}
-	if frame, err = appendEnd(frame[:0], run, tail); err == nil {
-		if _, err = w.Write(frame); err == nil {
-			err = control.Flush()
-		}
-	}
-	if err == nil {
-		_ = control.SetWriteDeadline(time.Time{}) // the connection may have another request
-	}
+	_ = out.Close()
 }
 
 // appendEnd writes the last frames of an answer: what did not go by the stream,
 // and how the invocation ended.
-func appendEnd(b []byte, run *streaming, tail bool) ([]byte, error) {
-	if run.err != nil {
-		e := alcove.AsError(run.err)
+func appendEnd(b []byte, result *alcove.Result, err error, tail bool) ([]byte, error) {
+	if err != nil {
+		e := alcove.AsError(err)
 		return appendError(b, e.Code, e.Message), nil
 	}
 	var end struct {
@@ -136,14 +80,14 @@ func appendEnd(b []byte, run *streaming, tail bool) ([]byte, error) {
 		ErrorDetails string `json:",omitempty"`
 		LogResult    string `json:",omitempty"`
 	}
-	switch result := run.result; {
+	switch {
 	case result.FunctionError != "":
 		end.ErrorCode, end.ErrorDetails = errorCodeOf(result), string(result.Payload)
 	case len(result.Payload) > 0:
 		b = appendChunk(b, result.Payload)
 	}
 	if tail {
-		end.LogResult = base64.StdEncoding.EncodeToString(run.result.LogTail)
+		end.LogResult = base64.StdEncoding.EncodeToString(result.LogTail)
 	}
 	text, err := json.Marshal(end)
 	if err != nil {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -12,7 +13,8 @@ type Request struct {
 	Action   string // such as lambda:InvokeFunction
 	Resource string // an ARN, or "*" for what has none
 
-	Principal Principal
+	Principal Principal // zero is nobody in particular
+	Account   string    // whose the resource is, if it is not the principal's
 	Time      time.Time
 	Source    netip.Addr // invalid if it is not known
 	Secure    bool       // the request came over TLS
@@ -25,6 +27,8 @@ type Request struct {
 	// Tenant is the tenant that the request names, or whose records it would
 	// read; empty is none.
 	Tenant string
+	// URLAuthType is NONE or AWS_IAM if the request came by a function's URL.
+	URLAuthType string
 	// AnyTenant asks whether there may be a tenant for which the request is
 	// allowed: conditions on the tenant hold in what allows, and do not in what
 	// denies. Tenant is not looked at.
@@ -56,6 +60,7 @@ const (
 	viaService
 	functionARN
 	viaURL
+	urlAuthType
 	tenantID
 )
 
@@ -84,6 +89,7 @@ var known = map[string]keyID{
 	"aws:username":                 userName,
 	"aws:viaawsservice":            viaService,
 	"lambda:functionarn":           functionARN,
+	"lambda:functionurlauthtype":   urlAuthType,
 	"lambda:invokedviafunctionurl": viaURL,
 	"lambda:tenantid":              tenantID,
 
@@ -141,11 +147,14 @@ func (r *Request) value(k *key) (string, bool) {
 	case principalARN:
 		return there(r.Principal.ARN)
 	case principalType:
+		if r.Principal == (Principal{}) {
+			return "Anonymous", true
+		}
 		return "User", true
 	case requestedRegion:
 		return there(r.Region)
 	case resourceAccount: // there are no resources of others
-		return there(r.Principal.Account)
+		return there(cmp.Or(r.Account, r.Principal.Account))
 	case resourceTag:
 		return r.tag(k.sub)
 	case secureTransport:
@@ -159,8 +168,12 @@ func (r *Request) value(k *key) (string, bool) {
 		return there(r.Principal.UserID)
 	case userName:
 		return there(r.Principal.Name)
-	case viaService, viaURL:
+	case viaService:
 		return "false", true
+	case viaURL:
+		return strconv.FormatBool(r.URLAuthType != ""), true
+	case urlAuthType:
+		return there(r.URLAuthType)
 	case functionARN:
 		return there(r.FunctionARN)
 	case tenantID:

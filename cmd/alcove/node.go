@@ -400,6 +400,7 @@ func (n *node) openAPIs(context.Context) error {
 			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Usage: n.ledger, Purge: n.purges.Purge, Place: place, Log: n.log,
 		}),
 	}
+	n.openURLs(&handlers)
 	if err := n.openConsole(&handlers); err != nil {
 		return err
 	}
