@@ -362,8 +362,10 @@ func TestNotThereYet(t *testing.T) {
 }
 
 // TestCallerIdentity asks STS who one is.
-func TestCallerIdentity(t *testing.T) {
-	n := on(t, "namespace")
+func TestCallerIdentity(t *testing.T) { checkIdentity(t, on(t, "namespace")) }
+
+func checkIdentity(t *testing.T, n *node) {
+	t.Helper()
 	client := sts.New(sts.Options{Region: "us-east-1", BaseEndpoint: &n.url, Credentials: credentials.StaticCredentialsProvider{Value: n.key}})
 	got, err := client.GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 	if err != nil {
