@@ -5,14 +5,10 @@
 package gateway
 
 import (
-	"encoding/json"
-	"encoding/xml"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/alcove-run/alcove/urlapi"
 )
@@ -29,6 +25,11 @@ type Config struct {
 	// Console is the pages under /console/; nil is a node without them.
 	Console http.Handler
 }
+
+// offered are the services that have something here, as signatures name them.
+var offered = map[string]bool{"lambda": true, "logs": true, "sts": true}
+
+const offers = "Lambda, and parts of CloudWatch Logs and STS"
 
 // logsTarget is the prefix of X-Amz-Target, which the JSON services are told
 // apart by.
@@ -70,9 +71,13 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch h := g.choose(r, service); {
 	case h != nil:
 		h.ServeHTTP(w, r)
-	case service != "":
+	case offered[service]:
 		refuse(w, r, service, http.StatusNotFound, unknown, "The request is signed for the service '"+service+"', and is none of its requests that are answered here. "+
-			"This endpoint offers Lambda, and parts of CloudWatch Logs and STS.")
+			"This endpoint offers "+offers+".")
+	case service != "":
+		// No 404: a client that looks whether something is there would believe it.
+		refuse(w, r, service, http.StatusBadRequest, unsupported, "The request is signed for the service '"+service+"', which this endpoint does not offer. It offers "+offers+
+			". AWS_ENDPOINT_URL_LAMBDA sets the endpoint of Lambda alone, AWS_ENDPOINT_URL that of every service.")
 	default:
 		refuse(w, r, service, http.StatusNotFound, unknown, "There is nothing at this path.")
 	}
@@ -147,52 +152,4 @@ func signedFor(authorization string) string {
 		}
 	}
 	return service[:min(len(service), 64)]
-}
-
-// unknown is what AWS's front ends answer with when a request names no operation.
-const unknown = "UnknownOperationException"
-
-// refuse answers in the form that the SDK reads which sent the request.
-func refuse(w http.ResponseWriter, r *http.Request, service string, status int, code, message string) {
-	h := w.Header()
-	h.Set("X-Amzn-RequestId", uuid.NewString())
-	h.Set("X-Amzn-ErrorType", code)
-	var text []byte
-	var err error
-	if service == "s3" || strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		h.Set("Content-Type", "text/xml")
-		text, err = xml.Marshal(xmlError(service, status, code, message))
-	} else {
-		h.Set("Content-Type", "application/json")
-		text, err = json.Marshal(map[string]string{"__type": code, "message": message})
-	}
-	if err != nil { // strings
-		panic(err)
-	}
-	w.WriteHeader(status)
-	_, _ = w.Write(text) // the caller may have gone
-}
-
-type s3Error struct {
-	XMLName xml.Name `xml:"Error"`
-	Code    string
-	Message string
-}
-
-type queryError struct {
-	XMLName xml.Name `xml:"ErrorResponse"`
-	Type    string   `xml:"Error>Type"`
-	Code    string   `xml:"Error>Code"`
-	Message string   `xml:"Error>Message"`
-}
-
-func xmlError(service string, status int, code, message string) any {
-	if service == "s3" {
-		return s3Error{Code: code, Message: message}
-	}
-	fault := "Sender"
-	if status >= 500 {
-		fault = "Receiver"
-	}
-	return queryError{Type: fault, Code: code, Message: message}
 }

@@ -49,9 +49,9 @@ var cases = []struct {
 	{"POST", "/", "", "", form, "sts"},
 	{"POST", "/", scope("sqs"), "AmazonSQS.SendMessage", "application/x-amz-json-1.0", "signed for the service 'sqs'"},
 	{"POST", "/", scope("iam"), "", form, "signed for the service 'iam'"},
-	{"POST", "/", scope("lambda"), "", "", "signed for the service 'lambda'"},
+	{"POST", "/", scope("lambda"), "", "", "signed for the service 'lambda', and is none of its requests"},
 	{"GET", "/", "", "", "", "nothing at this path"},
-	{"GET", "/bucket/key", scope("s3"), "", "", "signed for the service 's3'"},
+	{"GET", "/bucket/key", scope("s3"), "", "", "signed for the service 's3', which this endpoint does not offer"},
 	{"PUT", "/bucket", scope("../<x>"), "", "", "nothing at this path"},
 }
 
@@ -79,10 +79,14 @@ func TestRequestsGoWhereTheyBelong(t *testing.T) {
 			continue
 		}
 		plain := strings.NewReplacer("&#39;", "'", "\\u0027", "'").Replace(string(text))
-		if resp.StatusCode != 404 || !strings.Contains(plain, c.want) || resp.Header.Get("X-Amzn-Errortype") != unknown || len(resp.Header.Get("X-Amzn-Requestid")) != 36 {
+		status, code := 404, unknown
+		if strings.Contains(plain, "which this endpoint does not offer") {
+			status, code = 400, unsupported
+		}
+		if resp.StatusCode != status || !strings.Contains(plain, c.want) || resp.Header.Get("X-Amzn-Errortype") != code || len(resp.Header.Get("X-Amzn-Requestid")) != 36 {
 			t.Errorf("%s %s: %d %v %s", c.method, c.path, resp.StatusCode, resp.Header, text)
 		}
-		if xml := strings.Contains(c.auth, "/s3/") || c.kind == form; xml != strings.HasPrefix(string(text), "<Error") {
+		if xml := strings.Contains(c.auth, "/s3/") || strings.Contains(c.auth, "/route53/") || c.kind == form; xml != strings.HasPrefix(string(text), "<Error") {
 			t.Errorf("%s %s: answered with %s", c.method, c.path, text)
 		}
 	}

@@ -508,21 +508,52 @@ func TestEveryOperationWithJavaScript(t *testing.T) {
 	leadAll(t, func(t *testing.T, n *node) client { return startDriver(t, n, javaScriptDir, "node", "driver.mjs") })
 }
 
-// TestEveryOperationWithPython is boto3, or botocore alone, of the Python that
-// ALCOVE_PYTHON names, or of one that is installed.
-func TestEveryOperationWithPython(t *testing.T) {
-	t.Parallel()
-	python := ""
+// startPython starts boto3, or botocore alone, of the Python that ALCOVE_PYTHON
+// names, or of one that is installed.
+func startPython(t *testing.T, n *node) *driver {
+	t.Helper()
+	return startDriver(t, n, "testdata/python", findPython(t), "driver.py")
+}
+
+func findPython(t *testing.T) string {
+	t.Helper()
 	for _, path := range []string{os.Getenv("ALCOVE_PYTHON"), "python3", "python", "/usr/bin/python3"} {
 		if path != "" && exec.Command(path, "-c", "import botocore").Run() == nil {
-			python = path
-			break
+			return path
 		}
 	}
-	if python == "" {
-		t.Skip("no Python here has boto3 or botocore: install python3-boto3, or have ALCOVE_PYTHON name one that has")
+	t.Skip("no Python here has boto3 or botocore: install python3-boto3, or have ALCOVE_PYTHON name one that has")
+	return ""
+}
+
+func TestEveryOperationWithPython(t *testing.T) {
+	findPython(t)
+	t.Parallel()
+	leadAll(t, func(t *testing.T, n *node) client { return startPython(t, n) })
+}
+
+// TestEveryOperationWithPythonOfOtherServices has clients of services that are not
+// here told so, in their own protocols.
+func TestEveryOperationWithPythonOfOtherServices(t *testing.T) {
+	findPython(t)
+	d := startPython(t, on(t, "namespace"))
+	for _, c := range []struct {
+		service, method string
+		in              object
+	}{
+		{"iam", "list_roles", nil}, {"iam", "create_role", object{"RoleName": "r", "AssumeRolePolicyDocument": "{}"}}, {"s3", "list_buckets", nil}, {"s3", "get_object", object{"Bucket": "bucket", "Key": "k"}},
+		{"dynamodb", "list_tables", nil}, {"sqs", "list_queues", nil}, {"ecr", "describe_repositories", nil}, {"cloudformation", "list_stacks", nil},
+		{"ec2", "describe_vpcs", nil}, {"events", "list_rules", nil}, {"apigateway", "get_rest_apis", nil}, {"sns", "list_topics", nil},
+	} {
+		in := c.in
+		if in == nil {
+			in = object{}
+		}
+		got := d.do(t, object{"service": c.service, "method": c.method, "in": in})
+		if got.Code != "UnsupportedOperationException" || got.Status != 400 || !strings.Contains(got.Text, "'"+c.service+"', which this endpoint does not offer") {
+			t.Errorf("%s.%s: %d %s %s", c.service, c.method, got.Status, got.Code, got.Text)
+		}
 	}
-	leadAll(t, func(t *testing.T, n *node) client { return startDriver(t, n, "testdata/python", python, "driver.py") })
 }
 
 // TestEveryOperationWithCLI is the AWS CLI that ALCOVE_AWS names, or that is

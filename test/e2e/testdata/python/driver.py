@@ -8,16 +8,19 @@ import botocore.exceptions
 try:
     import boto3
     session = boto3.session.Session()
-    name = "boto3 " + boto3.__version__
 except ImportError:
     import botocore.session
     session = botocore.session.get_session()
-    name = "botocore alone"
 
 make = getattr(session, "client", None) or session.create_client
-client = make("lambda", endpoint_url=os.environ["ENDPOINT"], region_name="us-east-1",
-              config=botocore.config.Config(retries={"max_attempts": 0}))
-operations = {method for method in client.meta.method_to_api_mapping.values()}
+
+
+def client_of(service):
+    return make(service, endpoint_url=os.environ["ENDPOINT"], region_name="us-east-1",
+                config=botocore.config.Config(retries={"max_attempts": 0}))
+
+
+client = client_of("lambda")
 methods = {api: method for method, api in client.meta.method_to_api_mapping.items()}
 BLOBS = ("ZipFile", "Payload", "InvokeArgs")
 
@@ -61,6 +64,9 @@ def snake(waiter):
 def serve(line):
     want = json.loads(line)
     given = request(want["in"])
+    if "service" in want:
+        getattr(client_of(want["service"]), want["method"])(**given)
+        return {}
     if "wait" in want:
         if snake(want["wait"]) not in client.waiter_names:
             return {"Unknown": "the waiter " + want["wait"]}
