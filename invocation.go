@@ -42,6 +42,7 @@ const (
 	StartWarm         Start = "warm"
 	StartStock        Start = "stock"
 	StartRuntimeStock Start = "runtime-stock"
+	StartSandbox      Start = "sandbox" // made ahead, without a program
 	StartCold         Start = "cold"
 )
 

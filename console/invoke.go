@@ -31,7 +31,7 @@ type testResult struct {
 	Log       string
 	RequestID string
 	Version   string
-	// Start is what the invocation found: warm, stock, runtime-stock or cold;
+	// Start is what the invocation found: warm, stock, runtime-stock, sandbox or cold;
 	// Reason why it was nothing quicker.
 	Start, Reason, Environment string
 	Phases                     []phase

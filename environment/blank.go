@@ -29,12 +29,15 @@ func (e *Environment) blank() bool { return e.cfg.Version == nil }
 func (e *Environment) readyBlank() {
 	e.become(Initialising)
 	_, ok := e.box.(sandbox.Specialiser)
+	if e.cfg.Shape.Held {
+		_, ok = e.box.(sandbox.Starter)
+	}
 	switch {
 	case !ok:
 		e.failBlank(&failure{kind: platformKind, message: "the driver cannot give a running sandbox its function"})
 	case e.early != nil:
 		e.failBlank(e.early)
-	case e.asking != nil:
+	case e.asking != nil, e.cfg.Shape.Held:
 		e.ready()
 	}
 }
@@ -107,7 +110,7 @@ func (e *Environment) Specialise(ctx context.Context, cfg Config) error {
 
 // claim takes a blank environment for a function, so that nobody else can.
 func (e *Environment) claim(cfg Config) (sandbox.Specialiser, error) {
-	if !e.blank() || e.State() != Blank || e.asking == nil || e.making || e.closing {
+	if !e.blank() || e.State() != Blank || e.asking == nil && !e.cfg.Shape.Held || e.making || e.closing {
 		return nil, ErrNotBlank
 	}
 	if cfg.ID != e.cfg.ID || cfg.Suppressed || cfg.InvalidEntrypoint != "" {
@@ -133,9 +136,23 @@ func (e *Environment) specialised(cfg Config, began time.Time, raw []byte, err e
 	e.become(Initialising)
 	e.deadline.Reset(e.cfg.InitTimeout)
 	e.logInitStart() // before anything that the function writes
+	if e.cfg.Shape.Held {
+		e.startProgram(cfg.Spec)
+		return nil
+	}
 	e.asking.reply <- raw
 	e.asking = nil
 	return nil
+}
+
+// startProgram has a sandbox that has none run the function's program. It does not
+// block for longer than it takes to write that down.
+func (e *Environment) startProgram(spec sandbox.Spec) {
+	err := e.box.(sandbox.Starter).Start(spec.Args, spec.Env, spec.Dir) // readyBlank has looked
+	if err != nil {
+		e.cfg.Log.Error("program cannot be started", "environment", e.cfg.ID, "error", err)
+		e.failInit(platformFailure())
+	}
 }
 
 // adopt takes over what is a function's in cfg.

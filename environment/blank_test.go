@@ -96,6 +96,65 @@ func TestABlankEnvironmentBecomesOneFunctions(t *testing.T) {
 	}
 }
 
+// startHeld starts an environment that has a sandbox and no program, and waits
+// until it is ready.
+func startHeld(t *testing.T, started func(args, env []string, dir string) error) *bench {
+	t.Helper()
+	ready := make(chan struct{})
+	d := &scripted{run: echo, started: started}
+	b := start(t, nil, func(c *Config) {
+		c.Version, c.Stream, c.StreamName, c.OnFree = nil, nil, "", nil
+		c.Shape.Held, c.Driver, c.Spec.Late = true, d, []string{runtimes.TaskDir}
+		c.OnBlank = func() { close(ready) }
+	})
+	b.driver = d
+	<-ready
+	return b
+}
+
+func TestAHeldSandboxIsGivenItsProgram(t *testing.T) {
+	var got []string
+	b := startHeld(t, func(args, env []string, dir string) error {
+		got = slices.Concat(args, env, []string{dir})
+		return nil
+	})
+	if s := b.env.Status(); s.State != Blank || s.Bound {
+		t.Errorf("before: %+v", s)
+	}
+	err := b.specialise(t, func(c *Config) { c.Spec.Args, c.Spec.Dir = []string{"/bin/program"}, runtimes.TaskDir })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"/bin/program", "A=1", "_HANDLER=f.h", `Z=ü "=x`, runtimes.TaskDir}; !slices.Equal(got, want) {
+		t.Errorf("started with %q, want %q", got, want)
+	}
+	if r := b.mustInvoke(t, "blue", "1").Report; r.Start != alcove.StartSandbox || r.Init <= 0 || !r.Bound {
+		t.Errorf("report %+v", r)
+	}
+	if r := b.mustInvoke(t, "blue", "2").Report; r.Start != alcove.StartWarm || r.Init != 0 {
+		t.Errorf("second report %+v", r)
+	}
+	if _, err := b.invoke(t, "green", "3"); !errors.Is(err, ErrWrongTenant) {
+		t.Errorf("an invocation for another tenant: %v", err)
+	}
+	if err := b.specialise(t, nil); !errors.Is(err, ErrNotBlank) {
+		t.Errorf("specialised again: %v", err)
+	}
+}
+
+// TestAHeldSandboxWithoutItsProgram: who waits is told that the platform failed.
+func TestAHeldSandboxWithoutItsProgram(t *testing.T) {
+	b := startHeld(t, func([]string, []string, string) error { return errors.New("no") })
+	failed := make(chan error, 1)
+	if err := b.specialise(t, func(c *Config) { c.OnInit = func(err error) { failed <- err } }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("Init is said to have succeeded")
+	}
+	<-b.env.Ended()
+}
+
 func TestABlankEnvironmentIsSpecialisedOnce(t *testing.T) {
 	b := startBlank(t, becomes(make(chan string, 1), echo), nil)
 	if err := b.specialise(t, nil); err != nil {

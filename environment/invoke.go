@@ -403,6 +403,8 @@ func (e *Environment) startOf(r *run) alcove.Start {
 		return alcove.StartWarm
 	case r.init == 0 && !e.cfg.Suppressed: // nobody waited for Init
 		return alcove.StartStock
+	case e.wasBlank && e.cfg.Shape.Held:
+		return alcove.StartSandbox
 	case e.wasBlank:
 		return alcove.StartRuntimeStock
 	}

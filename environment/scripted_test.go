@@ -30,9 +30,11 @@ type scripted struct {
 	createErr error
 	// specialise is asked by blank sandboxes; nil answers nil.
 	specialise func(mounts []sandbox.Mount, limits sandbox.Limits) error
-	mu         sync.Mutex
-	alive      int
-	frozen     int
+	// started is asked by held sandboxes, which begin their scripts then.
+	started func(args, env []string, dir string) error
+	mu      sync.Mutex
+	alive   int
+	frozen  int
 }
 
 func (d *scripted) Name() string                { return "scripted" }
@@ -59,12 +61,17 @@ func (d *scripted) Create(_ context.Context, spec sandbox.Spec) (sandbox.Sandbox
 	d.mu.Lock()
 	d.alive++
 	d.mu.Unlock()
-	go func() {
+	run := func() {
 		exit := d.run(rt)
 		rt.stdout.Close()
 		rt.http.CloseIdleConnections()
 		b.once.Do(func() { b.exit = exit; close(b.done) })
-	}()
+	}
+	if d.started != nil {
+		b.ended = rt.stdout.Close
+		return heldBox{blankBox{b}, run}, nil
+	}
+	go run()
 	if len(spec.Late) > 0 {
 		return blankBox{b}, nil
 	}
@@ -81,7 +88,23 @@ func (b blankBox) Specialise(mounts []sandbox.Mount, limits sandbox.Limits) erro
 	return b.driver.specialise(mounts, limits)
 }
 
+// heldBox is a sandbox without a program.
+type heldBox struct {
+	blankBox
+	run func()
+}
+
+func (b heldBox) Start(args, env []string, dir string) error {
+	if err := b.driver.started(args, env, dir); err != nil {
+		return err
+	}
+	b.ended = nil
+	go b.run()
+	return nil
+}
+
 type scriptedBox struct {
+	ended     func() error // closes what a script would, if there is none
 	id        string
 	driver    *scripted
 	done      chan struct{}
@@ -103,6 +126,9 @@ func (b *scriptedBox) MemoryPeak() (int64, error) { return 36 << 20, nil }
 func (b *scriptedBox) Destroy() error {
 	b.destroyed.Do(func() {
 		close(b.kill)
+		if b.ended != nil {
+			b.ended()
+		}
 		b.once.Do(func() { b.exit = sandbox.Exit{Signal: syscall.SIGKILL}; close(b.done) })
 		b.driver.count(&b.driver.alive, -1)
 	})

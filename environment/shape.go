@@ -21,10 +21,17 @@ type Shape struct {
 	Memory int
 	// Tmp is the size of /tmp in MB.
 	Tmp int
+	// Held says that there is only the sandbox, whose program is started when the
+	// function is known: for functions that need a process of their own. TCP is
+	// whether it has to offer the Runtime API by TCP.
+	Held, TCP bool
 }
 
 // String is for listings: "python3.11, /tmp 512 MB".
 func (s Shape) String() string {
+	if s.Held {
+		return fmt.Sprintf("a sandbox for %s, /tmp %d MB", s.Root, s.Tmp)
+	}
 	if s.Memory == 0 {
 		return fmt.Sprintf("%s, /tmp %d MB", s.Root, s.Tmp)
 	}
@@ -35,20 +42,25 @@ func (s Shape) String() string {
 // not go by it: what the least function has.
 const blankMemory = 128
 
-// Shape tells of which shape v's environments are, or in a few words why each has
-// to be made for v from its start.
+// Shape tells of which shape v's environments are, and in a few words why their
+// process has to be started for v, if it has; the shape is Held then, or none if
+// the driver makes no sandbox without a program.
 func (f *Factory) Shape(v *alcove.Version) (shape Shape, why string, err error) {
 	r, err := f.Runtimes.Resolve(v.Config.Runtime)
 	if err != nil {
 		return Shape{}, "", err
 	}
-	if why := r.OwnStart(v); why != "" {
+	why = r.OwnStart(v)
+	if _, holds := f.Driver.(sandbox.Holder); why != "" && !holds {
 		return Shape{}, why, nil
 	}
-	return shapeOf(r, v), "", nil
+	return shapeOf(r, v), why, nil
 }
 
 func shapeOf(r runtimes.Runtime, v *alcove.Version) Shape {
+	if r.OwnStart(v) != "" {
+		return Shape{Root: r.Want.Name, Tmp: v.Config.Ephemeral, Held: true, TCP: r.For(v).TCP}
+	}
 	shape := Shape{Root: r.Want.Name, Tmp: v.Config.Ephemeral}
 	if r.Family == runtimes.NodeJS {
 		shape.Memory = v.Config.MemorySize
@@ -74,7 +86,7 @@ func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config
 		return Config{}, fmt.Errorf("root tree of %s: %w", r.Name, err)
 	}
 	id := newID()
-	return Config{
+	cfg := Config{
 		ID: id, Shape: shape, Driver: f.Driver, Spare: f.Spare, Dir: filepath.Join(f.Dir, id), Log: f.Log,
 		Spec: sandbox.Spec{
 			Root: root.Dir,
@@ -85,7 +97,13 @@ func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config
 			// Its bootstrap can be forked; a driver that forks saves its start.
 			Template: r.Family == runtimes.Python,
 		},
-	}, nil
+	}
+	if shape.Held {
+		s := &cfg.Spec
+		s.TCP, s.Template = shape.TCP, false
+		s.Args, s.Env, s.Dir = nil, nil, ""
+	}
+	return cfg, nil
 }
 
 // BlankBecomes describes what the blank environment id is to become, for its
@@ -99,6 +117,8 @@ func (f *Factory) BlankBecomes(ctx context.Context, id string, v *alcove.Version
 	if err != nil {
 		return Config{}, err
 	}
-	// The rest of the sandbox's Spec is there already.
-	return f.config(v, r, sandbox.Spec{Mounts: mounts, Limits: limits(v.Config)}, id, ""), nil
+	// The rest of the sandbox's Spec is there already, but for the program of one
+	// that has none.
+	spec := sandbox.Spec{Mounts: mounts, Limits: limits(v.Config), Args: r.For(v).Args, Dir: runtimes.TaskDir}
+	return f.config(v, r, spec, id, ""), nil
 }

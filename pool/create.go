@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -46,10 +47,8 @@ func (p *Pool) create(e *entry) {
 	h := p.hooks(e, ready)
 	env, why := p.fromRuntimeStock(e, w.opts, h)
 	var err error
-	if env != nil {
-		e.why = w.why
-	} else {
-		e.why = why
+	e.why = cmp.Or(why, w.why)
+	if env == nil {
 		env, err = p.cfg.Start(e.version, e.group.key.tenant, w.opts, h)
 	}
 	p.mu.Lock()

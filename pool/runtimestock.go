@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -11,8 +12,8 @@ import (
 // RuntimeStock is how the pool has environments made before their function is
 // known. All of it is called without locks held.
 type RuntimeStock struct {
-	// Shape tells which blank environments can become v's, or in a few words why
-	// none can.
+	// Shape tells which blank environments can become v's. why says in a few words
+	// that none can, or, of a shape that is Held, why none is closer to it.
 	Shape func(v *alcove.Version) (shape environment.Shape, why string, err error)
 	// Start begins to make a blank environment of like's shape, which has nothing
 	// else of like.
@@ -62,24 +63,28 @@ func (p *Pool) shape(v *alcove.Version) (shape environment.Shape, why string) {
 	}
 	shape, why, err := p.cfg.RuntimeStock.Shape(v)
 	if err != nil { // whoever starts it will tell
-		return shape, whyRuntimeEmpty
+		return environment.Shape{}, whyRuntimeEmpty
 	}
 	return shape, why
 }
 
-// fromRuntimeStock makes a blank environment e's. It answers nil and the reason
-// if there is none.
+// none tells whether no blank environment can become that of a function with this
+// shape and reason.
+func none(shape environment.Shape, why string) bool { return why != "" && !shape.Held }
+
+// fromRuntimeStock makes a blank environment e's. It answers nil if there is none,
+// and why nothing quicker could be had, if that is not known to the call.
 func (p *Pool) fromRuntimeStock(e *entry, o StartOptions, h Hooks) (Environment, string) {
 	if o.Suppressed {
 		return nil, whyInitFailed
 	}
 	shape, why := p.shape(e.version)
-	if why != "" {
+	if none(shape, why) {
 		return nil, why
 	}
 	blank := p.takeBlank(shape, e.version)
 	if blank == nil {
-		return nil, whyRuntimeEmpty
+		return nil, cmp.Or(why, whyRuntimeEmpty)
 	}
 	if err := p.cfg.RuntimeStock.Specialise(blank.env, e.version, h); err != nil {
 		p.cfg.Log.Warn("blank environment cannot be specialised", "function", e.version.Name, "error", err)
@@ -91,7 +96,7 @@ func (p *Pool) fromRuntimeStock(e *entry, o StartOptions, h Hooks) (Environment,
 	defer p.mu.Unlock()
 	p.gone()
 	e.wasBlank = true
-	return blank.env, ""
+	return blank.env, why
 }
 
 // takeBlank takes the youngest blank environment of a shape, for good, or answers
@@ -148,7 +153,7 @@ func (p *Pool) leastWanted() *shelf {
 // expectBlank has a blank environment of v's shape ready for v's first call.
 func (p *Pool) expectBlank(v *alcove.Version) {
 	shape, why := p.shape(v)
-	if why != "" {
+	if none(shape, why) {
 		return
 	}
 	p.mu.Lock()

@@ -25,6 +25,7 @@ type blanks struct {
 	startErr  error
 	failing   atomic.Bool // of Specialise
 	whyNot    func(*alcove.Version) string
+	holds     bool   // of those for which whyNot has a reason
 	becoming  func() // called by Specialise
 	neverGood bool   // blanks end before they are ready
 }
@@ -32,6 +33,9 @@ type blanks struct {
 func (b *blanks) shape(v *alcove.Version) (environment.Shape, string, error) {
 	if b.whyNot != nil {
 		if why := b.whyNot(v); why != "" {
+			if b.holds {
+				return environment.Shape{Root: "sandbox", Held: true}, why, nil
+			}
 			return environment.Shape{}, why, nil
 		}
 	}
@@ -167,6 +171,32 @@ func TestWhatTheRuntimeStockCannotServeSaysWhy(t *testing.T) {
 		l, err := p.Lease(t.Context(), ordinary, "d", StartOptions{Suppressed: true})
 		if err != nil || isBlank(l) || l.Why != whyInitFailed {
 			t.Errorf("after an Init that failed: %v because %q, %v", l.Environment, l.Why, err)
+		}
+		closePool(t, p)
+	})
+}
+
+func TestAFunctionWithItsOwnProcessIsServedByASandboxMadeAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const why = "start-time variable NODE_OPTIONS"
+		p, b := runtimeStocked(t, 1, stocked)
+		b.holds, b.whyNot = true, func(v *alcove.Version) string {
+			if v.Name == "ordinary" {
+				return ""
+			}
+			return why
+		}
+		own, ordinary := isolated("own"), isolated("ordinary")
+		p.Expect(own)
+		time.Sleep(time.Second)
+		if l, _ := timedLease(t, p, ordinary, "a"); isBlank(l) {
+			t.Errorf("a function of another shape has %s", l.Environment.ID())
+		}
+		if l, took := timedLease(t, p, own, "a"); !isBlank(l) || took != blankInit || !l.Waited || l.Why != why {
+			t.Errorf("%s after %s because %q", l.Environment.ID(), took, l.Why)
+		}
+		if l, took := timedLease(t, p, own, "b"); isBlank(l) || took != coldInit || l.Why != why {
+			t.Errorf("the second at once: %s after %s because %q", l.Environment.ID(), took, l.Why)
 		}
 		closePool(t, p)
 	})

@@ -247,6 +247,13 @@ type Forker interface {
 	Forks(spec Spec) bool
 }
 
+// Holder is a driver that makes Starters.
+type Holder interface {
+	Driver
+	// Holds tells that Create takes a Spec without Args.
+	Holds()
+}
+
 // Finding is one thing that a machine can or cannot give, for `alcove doctor`,
 // for the report at start and for `alcove envs`.
 type Finding struct {

@@ -82,7 +82,7 @@ func writePayload(f *os.File, payload []byte) error {
 }
 
 // startHeaders are how the invocation found its environment (warm, stock,
-// runtime-stock or cold), and why it found nothing quicker.
+// runtime-stock, sandbox or cold), and why it found nothing quicker.
 func startHeaders(m middleware.Metadata) (start, why string) {
 	if resp, ok := awsmiddleware.GetRawResponse(m).(*smithyhttp.Response); ok {
 		return resp.Header.Get("X-Alcove-Start"), resp.Header.Get("X-Alcove-Start-Reason")

@@ -15,7 +15,13 @@ import (
 // frozen, and is gone once the door has read it.
 type heldBox struct{ *blank }
 
-var _ sandbox.Starter = heldBox{}
+var (
+	_ sandbox.Starter = heldBox{}
+	_ sandbox.Holder  = (*Driver)(nil)
+)
+
+// Holds implements sandbox.Holder.
+func (d *Driver) Holds() {}
 
 // Start implements sandbox.Starter.
 func (b heldBox) Start(args, env []string, dir string) error {

@@ -11,6 +11,7 @@ package door
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -19,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/alcove-run/alcove/sandbox"
 )
@@ -58,6 +61,7 @@ func Main() {
 	// One processor is plenty for passing bytes on, and every thread counts
 	// among the function's processes.
 	runtime.GOMAXPROCS(1)
+	keepOwn()
 	args, env := os.Args[1:], os.Environ()
 	switch os.Args[0] {
 	case Arg0Stamp:
@@ -70,6 +74,9 @@ func Main() {
 			err = os.Chdir(o.Dir)
 		}
 		if err == nil && os.Args[0] == Arg0Held {
+			if home := slices.IndexFunc(env, isHome); home >= 0 && !slices.ContainsFunc(o.Env, isHome) {
+				o.Env = append(o.Env, env[home]) // as gVisor does for programs that it starts
+			}
 			err = syscall.Exec(o.Args[0], o.Args, o.Env)
 		}
 		if err != nil {
@@ -90,6 +97,15 @@ func Main() {
 	go forward(signals, pid)
 	go serve(l)
 	end(wait(pid))
+}
+
+// keepOwn has no program inherit a descriptor beyond the log's. The node's own
+// program, which may be the door, opens some that are not marked for that.
+func keepOwn() {
+	_, _, errno := syscall.Syscall(unix.SYS_CLOSE_RANGE, sandbox.LogFD+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if errno != 0 {
+		fail(errno)
+	}
 }
 
 func fail(err error) {
@@ -165,14 +181,14 @@ func lead(tcp *net.TCPConn) {
 	if err != nil {
 		return
 	}
-	unix := c.(*net.UnixConn)
-	defer unix.Close()
+	socket := c.(*net.UnixConn)
+	defer socket.Close()
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
-		pass(tcp, unix)
+		pass(tcp, socket)
 	}()
-	pass(unix, tcp)
+	pass(socket, tcp)
 	<-back
 }
 
