@@ -58,6 +58,7 @@ const (
 	CodeCodeStorageExceeded   = "CodeStorageExceededException"
 	CodeValidation            = "ValidationException"
 	CodeService               = "ServiceException"
+	CodeRecursiveInvocation   = "RecursiveInvocationException"
 )
 
 // Reasons of a TooManyRequestsException (Lambda's ThrottleReason enum).
@@ -67,6 +68,8 @@ const (
 	// ReasonTenantEnvironments is alcove's own: the tenant has its share of the
 	// function's environments.
 	ReasonTenantEnvironments = "TenantEnvironmentLimitExceeded"
+	// ReasonEventQueue is alcove's own, too: as many events wait as may.
+	ReasonEventQueue = "EventQueueLimitExceeded"
 )
 
 // Limit is alcove's own name of a limit that invocations meet.
@@ -81,6 +84,9 @@ const (
 	LimitEnvironments        Limit = "environments"         // how many the node has file descriptors for
 	LimitMemory              Limit = "memory"               // the node's budget for environments
 	LimitDisk                Limit = "disk"                 // what /tmp of all environments leaves of the node's disk
+	LimitEvents              Limit = "events"               // how many events, or bytes of them, may wait on the node
+	LimitTenantEvents        Limit = "tenant-events"        // how many of those may be one tenant's, or one ordinary function's
+	LimitIdempotencyKeys     Limit = "idempotency-keys"     // how many results are kept for idempotency keys
 )
 
 // ClientError is an [Error] that the caller can mend.

@@ -82,6 +82,9 @@ type Config struct {
 	PackageType  string            `json:"packageType"`  // Zip or Image
 	Tracing      string            `json:"tracing"`      // PassThrough or Active
 	Logging      Logging           `json:"logging"`
+	// DeadLetter is the ARN of the queue or the topic for events that fail for
+	// good, or empty.
+	DeadLetter string `json:"deadLetter,omitempty"`
 	// Layers lie over each other at /opt, in this order.
 	Layers []Layer `json:"layers,omitempty"`
 	// Image is what a function of a container image sets of it, or nil.

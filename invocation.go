@@ -102,6 +102,9 @@ type Report struct {
 	// Bound says that the environment was given to its tenant by this
 	// invocation: the event that AWS charges a tenant environment's fee for.
 	Bound bool `json:"bound,omitempty"`
+	// Attempt is which run of an event this was, from 1; zero if a caller waited
+	// for the answer. Request id and attempt together are one report's.
+	Attempt int `json:"attempt,omitempty"`
 }
 
 // Result is what an invocation answers to its caller.

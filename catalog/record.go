@@ -159,6 +159,7 @@ func errRevision() error {
 func runsAlike(a, b *alcove.Version) bool {
 	x, y := a.Config, b.Config
 	x.Description, y.Description = "", ""
+	x.DeadLetter, y.DeadLetter = "", ""
 	return a.Code == b.Code && reflect.DeepEqual(x, y)
 }
 

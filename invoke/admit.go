@@ -17,9 +17,13 @@ type gauge struct {
 	held       map[alcove.Tenant]int // how many hold it
 }
 
+// aside is one of how many places is left to callers that wait for an answer.
+const aside = 10
+
 // admit counts an invocation of v in, or answers with TooManyRequestsException
-// and AWS's reason. What it gives back counts the invocation out.
-func (i *Invoker) admit(v *alcove.Version, tenant alcove.Tenant) (release func(), err error) {
+// and AWS's reason. What it gives back counts the invocation out. A run of an event
+// leaves some places to calls.
+func (i *Invoker) admit(v *alcove.Version, tenant alcove.Tenant, event bool) (release func(), err error) {
 	f, err := i.cfg.Catalog.Function(v.Name)
 	if err != nil {
 		return nil, err
@@ -30,14 +34,20 @@ func (i *Invoker) admit(v *alcove.Version, tenant alcove.Tenant) (release func()
 	if g.held[tenant] > 0 {
 		return nil, alcove.BeingPurged()
 	}
+	places := func(n int) int {
+		if event {
+			n -= n / aside
+		}
+		return n
+	}
 	id := ""
 	if f.Reserved == nil {
-		if g.unreserved >= i.cfg.Catalog.Unreserved() {
+		if g.unreserved >= places(i.cfg.Catalog.Unreserved()) {
 			return nil, alcove.Throttled(alcove.ReasonConcurrency, alcove.LimitConcurrency)
 		}
 		g.unreserved++
 	} else {
-		if id = v.FunctionID; g.reserved[id] >= *f.Reserved {
+		if id = v.FunctionID; g.reserved[id] >= places(*f.Reserved) {
 			return nil, alcove.Throttled(alcove.ReasonReservedConcurrency, alcove.LimitReservedConcurrency)
 		}
 		g.reserved[id]++
@@ -63,6 +73,16 @@ func (g *gauge) release(id string, tenant alcove.Tenant) {
 			delete(g.tenants, tenant)
 		}
 	}
+}
+
+// checkHeld refuses what is for a tenant that is held.
+func (i *Invoker) checkHeld(tenant alcove.Tenant) error {
+	i.gauge.mu.Lock()
+	defer i.gauge.mu.Unlock()
+	if i.gauge.held[tenant] > 0 {
+		return alcove.BeingPurged()
+	}
+	return nil
 }
 
 // Hold refuses the invocations of a tenant from now on, until release is called.

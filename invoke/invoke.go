@@ -72,6 +72,20 @@ type Request struct {
 	// Stream is where the answer goes while it is made, if the function streams
 	// it; nil is for an answer that is wanted whole.
 	Stream *alcove.Stream
+	// Event is a run that nobody waits for, or nil.
+	Event *Event
+}
+
+// Event is what makes a request one run of an event.
+type Event struct {
+	// Attempt is which run of the event this is, from 1; the request id is the same
+	// for all.
+	Attempt int
+	// FunctionID is the function that the event was accepted for: another one that
+	// has its name by now is not invoked.
+	FunctionID string
+	// Begin is called before the function gets to see the event.
+	Begin func()
 }
 
 // attempts bounds how often an invocation that no runtime has seen is offered to
@@ -85,20 +99,18 @@ const attempts = 4
 // has begun, and its report is owed.
 func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request) (*alcove.Result, error) {
 	accepted := time.Now()
-	v, err := i.cfg.Catalog.Resolve(req.Ref)
+	v, err := i.Check(req)
 	if err != nil {
-		return nil, err
-	}
-	if err := checkTenancy(v, req.Tenant); err != nil {
-		return nil, err
-	}
-	if err := checkState(v); err != nil {
 		return nil, err
 	}
 	if req.DryRun {
 		return &alcove.Result{Report: alcove.Report{RequestID: uuid.NewString(), Version: v.Number}}, nil
 	}
-	release, err := i.admit(v, req.Tenant)
+	trace, err := i.chain(v, req.TraceID)
+	if err != nil {
+		return nil, err
+	}
+	release, err := i.admit(v, req.Tenant, req.Event != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -111,15 +123,21 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 		Tenant:        req.Tenant,
 		Payload:       req.Payload,
 		ClientContext: req.ClientContext,
-		TraceID:       req.TraceID,
+		TraceID:       trace,
 		Accepted:      accepted,
 		Stream:        req.Stream,
 	}
 	if len(inv.Payload) == 0 {
 		inv.Payload = emptyEvent
 	}
-	res, err := i.run(context.WithoutCancel(ctx), inv, req.Tail)
+	res, err := i.run(context.WithoutCancel(ctx), inv, req)
 	if res != nil {
+		if req.Event != nil {
+			res.Report.Attempt = req.Event.Attempt
+			if req.Event.Attempt == 1 {
+				res.Report.QueueBytes = int64(len(inv.Payload))
+			}
+		}
 		i.report(caller, inv, &res.Report)
 	}
 	if err != nil {
@@ -139,6 +157,25 @@ func (i *Invoker) report(caller alcove.Caller, inv *alcove.Invocation, r *alcove
 	}
 }
 
+// Check says whether an invocation would be begun, but for whether there is room
+// for it, and of what version.
+func (i *Invoker) Check(req Request) (*alcove.Version, error) {
+	v, err := i.cfg.Catalog.Resolve(req.Ref)
+	if err != nil {
+		return nil, err
+	}
+	if e := req.Event; e != nil && e.FunctionID != "" && e.FunctionID != v.FunctionID {
+		return nil, alcove.NotFound(invokedARN(v, req.Ref))
+	}
+	if err := checkTenancy(v, req.Tenant); err != nil {
+		return nil, err
+	}
+	if err := i.checkHeld(req.Tenant); err != nil {
+		return nil, err
+	}
+	return v, checkState(v)
+}
+
 // emptyEvent is what a handler gets when the caller sent nothing.
 var emptyEvent = []byte("{}")
 
@@ -154,13 +191,18 @@ func invokedARN(v *alcove.Version, ref alcove.Ref) string {
 // run leases an environment and invokes it. An Init that failed is repeated as a
 // part of the invocation, as on AWS, and its error is then the answer. Where the
 // platform failed there is an error, and a result that is only a report.
-func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, tail bool) (*alcove.Result, error) {
-	var o pool.StartOptions
+func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, req Request) (*alcove.Result, error) {
+	o := pool.StartOptions{Background: req.Event != nil}
+	began := false
 	for n := 0; ; n++ {
 		var res *alcove.Result
 		l, err := i.cfg.Pool.Lease(ctx, inv.Version, inv.Tenant, o)
 		if err == nil {
-			res, err = l.Environment.Invoke(ctx, inv, environment.InvokeOptions{Tail: tail, Waited: l.Waited, Why: l.Why})
+			if req.Event != nil && !began {
+				began = true
+				req.Event.Begin()
+			}
+			res, err = l.Environment.Invoke(ctx, inv, environment.InvokeOptions{Tail: req.Tail, Waited: l.Waited, Why: l.Why})
 			if err == nil {
 				return res, nil
 			}
@@ -170,7 +212,7 @@ func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, tail bool) (*
 		case n+1 == attempts:
 			return res, err
 		case initFailed && !o.Suppressed:
-			o = pool.StartOptions{Suppressed: true, LogStream: failed.LogStream}
+			o = pool.StartOptions{Suppressed: true, LogStream: failed.LogStream, Background: o.Background}
 		case errors.Is(err, environment.ErrNotHandedOver):
 			o.HandedBack = l.Environment
 		default:

@@ -94,6 +94,8 @@ type StartOptions struct {
 	LogStream string
 	// Provisioned: it is made for provisioned concurrency, for nobody yet.
 	Provisioned bool
+	// Background: nobody waits for the answer.
+	Background bool
 	// HandedBack is the environment that had the invocation before and gave it
 	// back, if one did.
 	HandedBack Environment

@@ -10,32 +10,49 @@ import (
 // another's first: holders that have no environment yet come before those that
 // have, every holder has one turn at a time, and within a holder the first come
 // is first. A holder that has one is not starved: its calls are served by it.
+// Runs of events, for which nobody waits, come after calls, but for one turn of
+// four.
 type creationQueue struct {
 	firsts  []*line // of holders that had no environment when they came
 	turns   []*line
-	lines   map[*holder]*line
+	later   []*line // of runs that nobody waits for
+	lines   map[lineKey]*line
 	waiting int // calls in it
+	calls   int // turns that calls have had since one of later's
 }
 
-// line is the calls of one holder; it stands in firsts or in turns.
+// callTurns is how many turns calls have for one of a run that nobody waits for.
+const callTurns = 3
+
+type lineKey struct {
+	holder     *holder
+	background bool
+}
+
+// line is the calls of one holder; it stands in firsts, in turns or in later.
 type line struct {
-	holder  *holder
+	key     lineKey
 	waiters []*waiter
 }
 
+func (w *waiter) line() lineKey { return lineKey{w.group.holder, w.opts.Background} }
+
 func (q *creationQueue) push(w *waiter) {
 	if q.lines == nil {
-		q.lines = make(map[*holder]*line)
+		q.lines = make(map[lineKey]*line)
 	}
 	q.waiting++
-	h := w.group.holder
-	l := q.lines[h]
+	k := w.line()
+	l := q.lines[k]
 	if l == nil {
-		l = &line{holder: h}
-		q.lines[h] = l
-		if h.entries == 0 {
+		l = &line{key: k}
+		q.lines[k] = l
+		switch {
+		case k.background:
+			q.later = append(q.later, l)
+		case k.holder.entries == 0:
 			q.firsts = append(q.firsts, l)
-		} else {
+		default:
 			q.turns = append(q.turns, l)
 		}
 	}
@@ -45,11 +62,16 @@ func (q *creationQueue) push(w *waiter) {
 // pop gives the next call, or nil.
 func (q *creationQueue) pop() *waiter {
 	var l *line
-	switch {
+	switch calls := len(q.firsts)+len(q.turns) > 0; {
+	case len(q.later) > 0 && (!calls || q.calls >= callTurns):
+		l, q.later = q.later[0], q.later[1:]
+		q.calls = 0
 	case len(q.firsts) > 0:
 		l, q.firsts = q.firsts[0], q.firsts[1:]
+		q.calls++
 	case len(q.turns) > 0:
 		l, q.turns = q.turns[0], q.turns[1:]
+		q.calls++
 	default:
 		return nil
 	}
@@ -66,7 +88,7 @@ func (q *creationQueue) popFor(v *alcove.Version) *waiter {
 	if q.waiting == 0 {
 		return nil
 	}
-	for _, list := range []*[]*line{&q.firsts, &q.turns} {
+	for _, list := range []*[]*line{&q.firsts, &q.turns, &q.later} {
 		for i, l := range *list {
 			j := slices.IndexFunc(l.waiters, func(w *waiter) bool {
 				return !w.opts.Suppressed && sameCode(w.group.version, v)
@@ -88,7 +110,11 @@ func (q *creationQueue) popFor(v *alcove.Version) *waiter {
 // again puts l, whose holder has had its turn, behind the others.
 func (q *creationQueue) again(l *line) {
 	if len(l.waiters) == 0 {
-		delete(q.lines, l.holder)
+		delete(q.lines, l.key)
+		return
+	}
+	if l.key.background {
+		q.later = append(q.later, l)
 		return
 	}
 	q.turns = append(q.turns, l)
@@ -96,15 +122,15 @@ func (q *creationQueue) again(l *line) {
 
 // remove takes out a call that waits no more.
 func (q *creationQueue) remove(w *waiter) {
-	l := q.lines[w.group.holder]
+	l := q.lines[w.line()]
 	i := slices.Index(l.waiters, w)
 	l.waiters = slices.Delete(l.waiters, i, i+1)
 	q.waiting--
 	if len(l.waiters) > 0 {
 		return
 	}
-	delete(q.lines, l.holder)
-	for _, list := range []*[]*line{&q.firsts, &q.turns} {
+	delete(q.lines, l.key)
+	for _, list := range []*[]*line{&q.firsts, &q.turns, &q.later} {
 		if i := slices.Index(*list, l); i >= 0 {
 			*list = slices.Delete(*list, i, i+1)
 		}

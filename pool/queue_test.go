@@ -120,3 +120,27 @@ func (n *naiveQueue) take(fits func(*waiter) bool) *waiter {
 	}
 	return nil
 }
+
+// Runs that nobody waits for come after calls, and are not starved.
+func TestCallsComeBeforeEvents(t *testing.T) {
+	var q creationQueue
+	for i := range 8 {
+		for _, background := range []bool{true, false} {
+			q.push(&waiter{group: &group{holder: &holder{key: fmt.Sprint(i)}, version: isolated("f")}, opts: StartOptions{Background: background}})
+		}
+	}
+	order := ""
+	for w := q.pop(); w != nil; w = q.pop() {
+		if w.opts.Background {
+			order += "e"
+		} else {
+			order += "c"
+		}
+	}
+	if order != "cccecccecceeeeee" {
+		t.Errorf("order %s", order)
+	}
+	if len(q.lines) != 0 || q.waiting != 0 {
+		t.Errorf("%d lines and %d calls are left", len(q.lines), q.waiting)
+	}
+}

@@ -111,6 +111,8 @@ const (
 
 // Lane is where events of one function, qualifier and tenant wait.
 type Lane struct {
+	// Tag is the caller's own.
+	Tag    uint32
 	party  *party
 	group  *group
 	window window
@@ -323,6 +325,30 @@ func (t *Turns) begin(l *Lane) {
 	}
 }
 
+// Take begins a run of an event of l whose turn it is not.
+func (t *Turns) Take(l *Lane) {
+	if l.state == held || l.state == waiting {
+		l.events--
+		l.window.running++
+		l.group.window.running++
+		l.party.running++
+		t.node.running++
+		if l.party.at >= 0 {
+			heap.Fix(&t.parties, l.party.at)
+		}
+		return
+	}
+	t.withdraw(l)
+	t.ready(l)
+	t.begin(l)
+}
+
+// Left says that a run of l has ended of which the function saw nothing.
+func (t *Turns) Left(l *Lane, now time.Time) {
+	t.end(l)
+	t.settle(l, now)
+}
+
 // Finish says that a run of l has ended, and that the function saw it.
 func (t *Turns) Finish(l *Lane, now time.Time) {
 	t.end(l)
@@ -348,10 +374,10 @@ func (t *Turns) Throttled(l *Lane, s Scope, now time.Time) {
 }
 
 // Failed says that a run of l did not begin or end for the platform's fault. The
-// lane waits if nothing else of it runs.
+// lane waits, longer each time; runs that fail together count as one.
 func (t *Turns) Failed(l *Lane, now time.Time) {
 	t.end(l)
-	if l.window.running == 0 {
+	if !now.Before(l.window.until) {
 		l.window.until = now.Add(backoff(l.window.again, lanePause))
 		l.window.again++
 	}

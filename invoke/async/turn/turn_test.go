@@ -35,7 +35,7 @@ func TestNextAgainstTheRule(t *testing.T) {
 			return l
 		}
 		for range rapid.IntRange(1, 120).Draw(t, "steps") {
-			switch op := rapid.IntRange(0, 7).Draw(t, "op"); {
+			switch op := rapid.IntRange(0, 9).Draw(t, "op"); {
 			case op <= 1:
 				turns.Add(rapid.SampledFrom(lanes).Draw(t, "lane"), rapid.IntRange(1, 3).Draw(t, "events"))
 			case op == 2 && len(running) > 0:
@@ -46,6 +46,13 @@ func TestNextAgainstTheRule(t *testing.T) {
 				turns.Add(l, 1)
 			case op == 4 && len(running) > 0:
 				turns.Failed(take(), now)
+			case op == 8 && len(running) > 0:
+				turns.Left(take(), now)
+			case op == 9:
+				if l := rapid.SampledFrom(lanes).Draw(t, "lane"); l.Events() > 0 {
+					turns.Take(l)
+					running = append(running, l)
+				}
 			case op == 5:
 				l := rapid.SampledFrom(lanes).Draw(t, "lane")
 				turns.Remove(l, rapid.IntRange(0, l.Events()).Draw(t, "events"))
