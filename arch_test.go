@@ -32,6 +32,7 @@ var layers = []struct {
 	{packages: []string{"pool"}},
 	{packages: []string{"catalog", "logs", "usage"}},
 	{packages: []string{"invoke", "purge"}},
+	{packages: []string{"invoke/async/..."}, peers: true},
 	{packages: []string{"auth/policy"}},
 	{packages: []string{"auth"}},
 	{packages: []string{"audit"}},

@@ -98,6 +98,16 @@ type Invoker interface {
 	Invoke(ctx context.Context, caller alcove.Caller, req invoke.Request) (*alcove.Result, error)
 }
 
+// Events keeps invocations that nobody waits for, and has them run.
+type Events interface {
+	// Accept returns when the event is on the disk, with the request id of its
+	// runs. The payload is its own from then on. Errors are *[alcove.Error].
+	Accept(ctx context.Context, caller alcove.Caller, req invoke.Request) (requestID string, err error)
+	// Delivers says whether the node can send results to a destination of an ARN
+	// that is no function.
+	Delivers(arn string) bool
+}
+
 // Artifacts gives deployment packages back.
 type Artifacts interface {
 	// OpenZip opens the zip file with a digest in lower-case hexadecimal.
@@ -118,6 +128,7 @@ type Config struct {
 	Auth        Authenticator
 	Catalog     Catalog
 	Invoker     Invoker
+	Events      Events
 	Artifacts   Artifacts
 	Runtimes    Runtimes
 	Provisioner Provisioner

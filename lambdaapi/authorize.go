@@ -15,7 +15,10 @@ import (
 // resources, and condition keys for AWS Lambda"). An operation that neither names
 // something in its path nor is listed here has no API made with it.
 
-const invokeAction = "lambda:InvokeFunction"
+const (
+	invokeAction = "lambda:InvokeFunction"
+	asyncAction  = "lambda:InvokeAsync" // IAM has one of its own for the old operation
+)
 
 // actions are those whose IAM name is not that of the operation.
 var actions = map[string]string{
@@ -155,9 +158,11 @@ func (a *API) operation(c *call) (auth.Operation, error) {
 	default:
 		o.Resource = "*"
 	}
-	if g.action == invokeAction {
+	if g.action == invokeAction || g.action == asyncAction {
 		o.Invocation = true
 		o.Reported = header(c.request.Header, "X-Amz-Invocation-Type") != "DryRun"
+	}
+	if g.action == invokeAction { // the old operation knows no tenants
 		// One that is malformed is none; the operation refuses it.
 		o.Tenant, _ = tenantOf(c.request.Header)
 	}

@@ -39,8 +39,9 @@ type functionConfiguration struct {
 	ImageConfigResponse        *imageConfigAnswer    `json:",omitempty"`
 	RuntimeVersionConfig       *runtimeVersionAnswer `json:",omitempty"`
 	LoggingConfig              loggingAnswer
-	Layers                     []layerAnswer  `json:",omitempty"`
-	TenancyConfig              *tenancyAnswer `json:",omitempty"`
+	Layers                     []layerAnswer    `json:",omitempty"`
+	TenancyConfig              *tenancyAnswer   `json:",omitempty"`
+	DeadLetterConfig           *deadLetterShape `json:",omitempty"`
 }
 
 type layerAnswer struct {
@@ -103,6 +104,9 @@ func (a *API) configuration(v *alcove.Version, arn string) *functionConfiguratio
 	}
 	if !c.Image.Empty() {
 		out.ImageConfigResponse = &imageConfigAnswer{imageConfigOutput(*c.Image)}
+	}
+	if c.DeadLetter != "" {
+		out.DeadLetterConfig = &deadLetterShape{&c.DeadLetter}
 	}
 	if c.Tenancy != "" {
 		out.TenancyConfig = &tenancyAnswer{c.Tenancy}

@@ -123,6 +123,7 @@ var constraints = map[string]constraint{
 	"Qualifier":                       {min: 1, max: 128, pattern: whole(`\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+`)},
 	"RecursiveLoop":                   {enum: []string{"Terminate", "Allow"}},
 	"ReservedConcurrency":             {min: 0, max: unbounded},
+	"ResourceArn":                     {max: 10000, pattern: whole(`(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()`)},
 	"RoleArn":                         {max: 10000, pattern: whole(`arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+`)},
 	"Runtime":                         {max: maxEcho}, // its values are the runtimes' business
 	"RuntimeVersionArn":               {min: 26, max: 2048, pattern: whole(`arn:(aws[a-zA-Z-]*):lambda:` + region + `::runtime:.+`)},

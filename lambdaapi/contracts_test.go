@@ -5,6 +5,7 @@ import (
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/invoke"
+	"github.com/alcove-run/alcove/invoke/async"
 	"github.com/alcove-run/alcove/runtimes"
 )
 
@@ -14,5 +15,6 @@ var (
 	_ Catalog       = (*catalog.Catalog)(nil)
 	_ Artifacts     = (*artifact.Store)(nil)
 	_ Invoker       = (*invoke.Invoker)(nil)
+	_ Events        = (*async.Queue)(nil)
 	_ Runtimes      = (*runtimes.Set)(nil)
 )

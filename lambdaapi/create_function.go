@@ -104,6 +104,9 @@ func (in *createFunctionInput) refuse(a *API) (string, error) {
 	if err := in.unsupported(); err != nil {
 		return "", err
 	}
+	if err := in.checkDeadLetters(a); err != nil {
+		return "", err
+	}
 	if len(in.Tags) > alcove.MaxTags {
 		return "", alcove.InvalidParameter("Number of tags exceeds resource tag limit.")
 	}

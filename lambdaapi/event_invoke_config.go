@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -127,12 +126,7 @@ func (a *API) checkDestinations(ref alcove.Ref, d *destinationConfigShape) error
 		if arn == "" {
 			continue
 		}
-		parts := strings.SplitN(arn, ":", 6)
-		service := ""
-		if len(parts) == 6 {
-			service = parts[2]
-		}
-		switch {
+		switch service := serviceOf(arn); {
 		case service == "lambda":
 			to, err := a.Place.ParseRef(arn, "")
 			if err == nil && to.Name == ref.Name {
@@ -145,6 +139,9 @@ func (a *API) checkDestinations(ref alcove.Ref, d *destinationConfigShape) error
 				return alcove.InvalidParameter("The destination ARN %s is invalid.", arn)
 			}
 		case service == "sqs", service == "sns", service == "events", service == "s3" && arn != d.OnSuccess.arn():
+			if err := a.reaches(arn); err != nil {
+				return err
+			}
 		default:
 			return alcove.InvalidParameter("The provided destination config DestinationConfig(onSuccess=%s, onFailure=%s) is invalid.",
 				d.OnSuccess.words("OnSuccess"), d.OnFailure.words("OnFailure"))

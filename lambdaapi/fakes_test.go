@@ -339,6 +339,22 @@ func (i *fakeInvoker) Invoke(_ context.Context, _ alcove.Caller, req invoke.Requ
 		Report: alcove.Report{RequestID: "11111111-2222-3333-4444-555555555555", Version: v.Number, Start: alcove.StartWarm, Environment: "env-1", Isolation: "gvisor"}}, nil
 }
 
+// fakeEvents keeps what was accepted last, in its invoker.
+type fakeEvents struct{ i *fakeInvoker }
+
+func (e fakeEvents) Accept(_ context.Context, _ alcove.Caller, req invoke.Request) (string, error) {
+	if _, err := e.i.catalog.Describe(req.Ref); err != nil {
+		return "", err
+	}
+	e.i.mu.Lock()
+	defer e.i.mu.Unlock()
+	e.i.last = req
+	e.i.last.Payload = bytes.Clone(req.Payload)
+	return "99999999-2222-3333-4444-555555555555", nil
+}
+
+func (fakeEvents) Delivers(arn string) bool { return !strings.HasSuffix(arn, ":unreachable") }
+
 type fakeRuntimes struct{}
 
 func (fakeRuntimes) Resolve(name string) (runtimes.Runtime, error) {
@@ -379,7 +395,7 @@ func newNode(t testing.TB) *node {
 	t.Helper()
 	catalog := &fakeCatalog{dir: t.TempDir(), functions: map[string]*fakeFunction{}}
 	n := &node{catalog: catalog, invoker: &fakeInvoker{catalog: catalog}, now: time.Unix(1_700_000_000, 0), log: &bytes.Buffer{}}
-	n.api = New(Config{Place: place, Auth: fakeAuth{}, Catalog: catalog, Invoker: n.invoker, Artifacts: catalog, Runtimes: fakeRuntimes{},
+	n.api = New(Config{Place: place, Auth: fakeAuth{}, Catalog: catalog, Invoker: n.invoker, Events: fakeEvents{n.invoker}, Artifacts: catalog, Runtimes: fakeRuntimes{},
 		Architecture: "x86_64", Concurrency: 1000, Log: slog.New(slog.NewTextHandler(n.log, nil)), Now: func() time.Time { return n.now }})
 	return n
 }

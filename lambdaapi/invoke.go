@@ -23,9 +23,12 @@ const explainHeader = "X-Alcove-Explain"
 // leaves the rest to the invoker: whether the function is there, whether the
 // tenant fits, whether there is room.
 func invokeFunction(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
-	req, err := a.readInvocation(c)
+	req, event, err := a.readInvocation(c)
 	if err != nil {
 		return reply{}, err
+	}
+	if event {
+		return a.accept(ctx, caller, req)
 	}
 	result, err := a.Invoker.Invoke(ctx, caller, req)
 	if err != nil {
@@ -38,20 +41,28 @@ func invokeFunction(a *API, ctx context.Context, caller alcove.Caller, c *call) 
 	return reply{send: func(w http.ResponseWriter) { sendResult(w, result, req.Tail, explain) }}, nil
 }
 
-// readInvocation makes the invoker's request of c, or says all that is wrong
-// with it.
-func (a *API) readInvocation(c *call) (invoke.Request, error) {
+// accept has an event kept, to be run later. The request id is that of its runs.
+func (a *API) accept(ctx context.Context, caller alcove.Caller, req invoke.Request) (reply, error) {
+	id, err := a.Events.Accept(ctx, caller, req)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{send: func(w http.ResponseWriter) { write(w, http.StatusAccepted, id, nil) }}, nil
+}
+
+// readInvocation makes the invoker's request of c, and says whether it is an event
+// that nobody waits for; or it says all that is wrong with it.
+func (a *API) readInvocation(c *call) (req invoke.Request, event bool, err error) {
 	h := c.request.Header
-	var req invoke.Request
 	var f failures
 	ref, err := a.qualified(c)
 	if err = f.keep(err); err != nil {
-		return req, err
+		return req, false, err
 	}
 	req.Ref = ref
 	if req.Tenant, err = tenantOf(h); err != nil {
 		if err = f.keep(err); err != nil {
-			return req, err
+			return req, false, err
 		}
 	}
 	kind := header(h, "X-Amz-Invocation-Type")
@@ -66,25 +77,22 @@ func (a *API) readInvocation(c *call) (invoke.Request, error) {
 		f.add("logType", log, enumText([]string{"None", "Tail"}))
 	}
 	if err := f.err(); err != nil {
-		return req, err
-	}
-	if kind == "Event" {
-		return req, unsupported("InvocationType Event is not supported yet. Use RequestResponse.")
+		return req, false, err
 	}
 	if header(h, "X-Amz-Durable-Execution-Name") != "" {
-		return req, unsupportedMember("DurableExecutionName")
+		return req, false, unsupportedMember("DurableExecutionName")
 	}
 	if text := header(h, "X-Amz-Client-Context"); text != "" {
 		if req.ClientContext, err = readClientContext(text); err != nil {
-			return req, err
+			return req, false, err
 		}
 	}
 	if req.DryRun = kind == "DryRun"; req.DryRun {
-		return req, nil
+		return req, false, nil
 	}
 	req.TraceID = header(h, "X-Amzn-Trace-Id")
 	req.Payload = c.body
-	return req, checkPayload(&req.Payload)
+	return req, kind == "Event", checkPayload(&req.Payload)
 }
 
 func invocationTypes() []string { return []string{"Event", "RequestResponse", "DryRun"} }

@@ -20,7 +20,7 @@ func invokeStreaming(a *API, ctx context.Context, caller alcove.Caller, c *call)
 		f.add("invocationType", kind, enumText([]string{"RequestResponse", "DryRun"}))
 		return reply{}, f.err()
 	}
-	req, err := a.readInvocation(c)
+	req, _, err := a.readInvocation(c) // no event, as was seen above
 	if err != nil {
 		return reply{}, err
 	}

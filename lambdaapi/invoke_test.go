@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
@@ -104,7 +105,6 @@ func TestInvokeRefuses(t *testing.T) {
 		{name: "not utf-8", body: "\"\x87\"", status: 400, code: "InvalidRequestContentException", text: "Invalid UTF-8"},
 		{name: "too large", body: `"` + strings.Repeat("x", 6<<20) + `"`, status: 413, code: "RequestEntityTooLargeException",
 			text: "Request must be smaller than 6291456 bytes for the InvokeFunction operation"},
-		{name: "event", header: one("X-Amz-Invocation-Type", "Event"), status: 400, code: "UnsupportedOperationException", text: "Event is not supported yet"},
 		{name: "type", header: one("X-Amz-Invocation-Type", "x"), status: 400, code: "ValidationException",
 			text: "1 validation error detected: Value 'x' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]"},
 		{name: "type and log", header: http.Header{"X-Amz-Invocation-Type": {"x"}, "X-Amz-Log-Type": {"y"}}, status: 400, code: "ValidationException",
@@ -250,4 +250,32 @@ type answerer struct{ result *alcove.Result }
 
 func (a answerer) Invoke(context.Context, alcove.Caller, invoke.Request) (*alcove.Result, error) {
 	return a.result, nil
+}
+
+// An event is answered when it is kept, with the request id of its runs, and no
+// body.
+func TestInvokeEvent(t *testing.T) {
+	n := start(t)
+	n.create(t, "f", func(in *lambda.CreateFunctionInput) {
+		in.TenancyConfig = &types.TenancyConfig{TenantIsolationMode: types.TenantIsolationModePerTenant}
+	})
+	out, err := n.client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("f"), InvocationType: types.InvocationTypeEvent,
+		TenantId: aws.String("blue"), Payload: []byte(`{"a":1}`)})
+	if err != nil || out.StatusCode != 202 || len(out.Payload) != 0 || out.ExecutedVersion != nil || out.FunctionError != nil {
+		t.Fatalf("%+v %v", out, err)
+	}
+	if id, _ := awsmiddleware.GetRequestIDMetadata(out.ResultMetadata); id != "99999999-2222-3333-4444-555555555555" {
+		t.Errorf("request id %s", id)
+	}
+	if got := n.invoker.last; got.Tenant != "blue" || string(got.Payload) != `{"a":1}` {
+		t.Errorf("accepted %+v", got)
+	}
+	//lint:ignore SA1019 it is there for those who still use it
+	old, err := n.client.InvokeAsync(t.Context(), &lambda.InvokeAsyncInput{FunctionName: aws.String("f"), InvokeArgs: strings.NewReader(`{"b":2}`)})
+	if err != nil || old.Status != 202 || string(n.invoker.last.Payload) != `{"b":2}` || n.invoker.last.Tenant != "" {
+		t.Errorf("the old operation: %+v %v, accepted %+v", old, err, n.invoker.last)
+	}
+	if status, h, text := n.raw(t, "POST", "/2014-11-13/functions/f/invoke-async", nil, "no JSON"); status != 400 || h.Get("X-Amzn-Errortype") != "InvalidRequestContentException" {
+		t.Errorf("no JSON: %d %s", status, text)
+	}
 }

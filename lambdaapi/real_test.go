@@ -102,7 +102,7 @@ func openRealNode(dir string) (*realNode, error) {
 	}
 	log := &bytes.Buffer{}
 	k := &keeper{catalog: cat, room: 1 << 30}
-	api := New(Config{Place: place, Auth: fakeAuth{}, Catalog: cat, Invoker: resolving{cat}, Artifacts: art, Provisioner: k, Runtimes: fakeRuntimes{},
+	api := New(Config{Place: place, Auth: fakeAuth{}, Catalog: cat, Invoker: resolving{cat}, Events: realEvents{cat: cat}, Artifacts: art, Provisioner: k, Runtimes: fakeRuntimes{},
 		Architecture: "x86_64", Concurrency: 1000, Log: slog.New(slog.NewTextHandler(log, nil))})
 	return &realNode{api: api, catalog: cat, keeper: k, log: log, dir: dir, close: func() error { return errors.Join(cat.Close(), st.Close()) }}, nil
 }
@@ -177,4 +177,15 @@ func refused(t testing.TB, err error, code, text string) {
 	if !same {
 		t.Errorf("%v\nwant %s: %s", err, code, text)
 	}
+}
+
+// realEvents accepts for functions that there are.
+type realEvents struct {
+	fakeEvents
+	cat *catalog.Catalog
+}
+
+func (e realEvents) Accept(_ context.Context, _ alcove.Caller, req invoke.Request) (string, error) {
+	_, err := e.cat.Resolve(req.Ref)
+	return "99999999-2222-3333-4444-555555555555", err
 }

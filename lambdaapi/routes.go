@@ -70,7 +70,7 @@ func table() []route {
 		{"GET", "/2026-07-09/resource-policy/{ResourceArn}", "", "GetResourcePolicy", maxBody, with(getResourcePolicy)},
 		{"GET", "/2021-07-20/functions/{FunctionName}/runtime-management-config", "", "GetRuntimeManagementConfig", maxBody, with(getRuntimeManagement)},
 		{"POST", "/2015-03-31/functions/{FunctionName}/invocations", "", "Invoke", maxInvocation, bare(invokeFunction)},
-		{"POST", "/2014-11-13/functions/{FunctionName}/invoke-async", "", "InvokeAsync", maxInvocation, nil},
+		{"POST", "/2014-11-13/functions/{FunctionName}/invoke-async", "", "InvokeAsync", maxInvocation, bare(invokeAsync)},
 		{"POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", "", "InvokeWithResponseStream", maxInvocation, bare(invokeStreaming)},
 		{"GET", "/2015-03-31/functions/{FunctionName}/aliases", "", "ListAliases", maxBody, with(listAliases)},
 		{"GET", "/2025-11-30/capacity-providers", "", "ListCapacityProviders", maxBody, nil},

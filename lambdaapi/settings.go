@@ -19,9 +19,10 @@ type settings struct {
 	Layers           []string `is:"LayerList"`
 	ImageConfig      *imageShape
 
+	DeadLetterConfig *deadLetterShape
+
 	// Those below are refused unless they are empty.
 	VpcConfig              *vpcShape
-	DeadLetterConfig       *deadLetterShape
 	KMSKeyArn              *string
 	FileSystemConfigs      []map[string]any
 	CapacityProviderConfig map[string]any
@@ -55,7 +56,9 @@ type vpcShape struct {
 	Ipv6AllowedForDualStack *bool
 }
 
-type deadLetterShape struct{ TargetArn *string }
+type deadLetterShape struct {
+	TargetArn *string `is:"ResourceArn"`
+}
 
 type imageShape struct {
 	EntryPoint       []string `is:"StringList"`
@@ -78,7 +81,6 @@ func (s *settings) unsupported() error {
 		given bool
 	}{
 		{"VpcConfig", vpc != nil && len(vpc.SubnetIds)+len(vpc.SecurityGroupIds) > 0},
-		{"DeadLetterConfig", s.DeadLetterConfig != nil && set(s.DeadLetterConfig.TargetArn)},
 		{"KMSKeyArn", set(s.KMSKeyArn)},
 		{"FileSystemConfigs", len(s.FileSystemConfigs) > 0},
 		{"CapacityProviderConfig", len(s.CapacityProviderConfig) > 0},

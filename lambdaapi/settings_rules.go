@@ -88,10 +88,44 @@ func (s *settings) apply(c *alcove.Config) error {
 			c.Environment = map[string]string{}
 		}
 	}
+	if s.DeadLetterConfig != nil {
+		c.DeadLetter = ""
+		set(&c.DeadLetter, s.DeadLetterConfig.TargetArn)
+	}
 	if s.LoggingConfig != nil {
 		return s.LoggingConfig.apply(&c.Logging)
 	}
 	return nil
+}
+
+// checkDeadLetters refuses what takes no dead letters: anything but queues and
+// topics that this node can reach.
+func (s *settings) checkDeadLetters(a *API) error {
+	if s.DeadLetterConfig == nil || s.DeadLetterConfig.TargetArn == nil || *s.DeadLetterConfig.TargetArn == "" {
+		return nil
+	}
+	arn := *s.DeadLetterConfig.TargetArn
+	if service := serviceOf(arn); service != "sqs" && service != "sns" {
+		return alcove.InvalidParameter("The provided target ARN %s is neither an SQS queue nor an SNS topic.", arn)
+	}
+	return a.reaches(arn)
+}
+
+// reaches refuses a destination that nothing can be sent to from here.
+func (a *API) reaches(arn string) error {
+	if !a.Events.Delivers(arn) {
+		return alcove.InvalidParameter("This node sends nothing to %s: its operator has given it no endpoint for %s.", arn, serviceOf(arn))
+	}
+	return nil
+}
+
+// serviceOf is the service of an ARN, or empty.
+func serviceOf(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 {
+		return ""
+	}
+	return parts[2]
 }
 
 // applyTo is apply with the layers, which the catalog knows. A list that is given

@@ -30,6 +30,9 @@ func updateFunctionConfiguration(a *API, ctx context.Context, caller alcove.Call
 	if err := in.unsupported(); err != nil {
 		return reply{}, err
 	}
+	if err := in.checkDeadLetters(a); err != nil {
+		return reply{}, err
+	}
 	if in.Runtime != nil {
 		if _, err := a.Runtimes.Resolve(*in.Runtime); err != nil {
 			return reply{}, err

@@ -23,7 +23,7 @@ type invokeCmd struct {
 	Function string `arg:"" help:"Name or ARN of the function."`
 	Tenant   string `help:"Tenant id, for a function with tenant isolation." placeholder:"ID" env:"-"`
 	Payload  string `help:"The event: JSON, @FILE, or - for standard input." default:"{}" env:"-"`
-	Event    bool   `help:"Ask for the invocation to be queued, and do not wait for it; a node without a queue refuses." env:"-"`
+	Event    bool   `help:"Have the event kept and run later; prints the request id of its runs." env:"-"`
 }
 
 var errFunctionFailed = errors.New("the function failed")
@@ -53,6 +53,11 @@ func (c *invokeCmd) Run(ctx context.Context) error {
 	})
 	if err != nil {
 		return c.explain(err)
+	}
+	if c.Event {
+		id, _ := awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)
+		fmt.Println(printable(id))
+		return nil
 	}
 	if err := writePayload(os.Stdout, out.Payload); err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 	"github.com/alcove-run/alcove/environment"
 	"github.com/alcove-run/alcove/gateway"
 	"github.com/alcove-run/alcove/invoke"
+	"github.com/alcove-run/alcove/invoke/async"
 	"github.com/alcove-run/alcove/journal"
 	"github.com/alcove-run/alcove/lambdaapi"
 	"github.com/alcove-run/alcove/logs"
@@ -87,6 +88,7 @@ type node struct {
 	catalog   *catalog.Catalog
 	pool      *pool.Pool
 	invoker   *invoke.Invoker
+	events    *async.Queue
 	auth      *auth.Auth
 
 	listening
@@ -103,7 +105,7 @@ func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openCatalog, n.openPool, n.openPurges, n.openAPIs,
+		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openCatalog, n.openPool, n.openEvents, n.openPurges, n.openAPIs,
 	} {
 		if err := open(ctx); err != nil {
 			return n, err // the deferred function closes what is open
@@ -388,7 +390,7 @@ func (n *node) openAPIs(context.Context) error {
 	place := n.cfg.place()
 	handlers := gateway.Config{
 		Lambda: lambdaapi.New(lambdaapi.Config{
-			Auth: n.auth, Catalog: n.catalog, Artifacts: n.artifacts, Invoker: n.invoker, Provisioner: n.pool,
+			Auth: n.auth, Catalog: n.catalog, Artifacts: n.artifacts, Invoker: n.invoker, Events: n.events, Provisioner: n.pool,
 			Runtimes: n.runtimes, Place: place, Concurrency: n.cfg.Concurrency, Log: n.log,
 		}),
 		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Place: place, Log: n.log}),

@@ -33,6 +33,7 @@ type serveCmd struct {
 	KeepAlive     time.Duration `help:"How long an idle environment is kept while it is not known when its tenant comes; what is known makes of it a tenth to six times as much." default:"10m"`
 	StockMax      int           `help:"How many initialised environments of a version may wait for new tenants, where the function does not say; 0 keeps none." default:"16"`
 	RuntimeStock  int           `help:"How many sandboxes with their interpreter up may wait for a function, of each runtime and size that functions have; 0 keeps none." default:"4"`
+	EventsMax     int           `help:"How many events may wait to run; one tenant, or one function without tenants, may have a quarter of it." default:"1000000"`
 	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of what this machine or container has if not given." placeholder:"SIZE"`
 	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
 	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
@@ -87,6 +88,9 @@ func (c *serveCmd) validate() error {
 	}
 	if c.RuntimeStock < 0 || c.RuntimeStock > alcove.MaxStock {
 		return fmt.Errorf("--runtime-stock %d: 0 to %d", c.RuntimeStock, alcove.MaxStock)
+	}
+	if c.EventsMax < 1 {
+		return fmt.Errorf("--events-max %d: at least 1", c.EventsMax)
 	}
 	if c.Memory != 0 && c.Memory < minMemory {
 		return fmt.Errorf("--memory %d MB: at least %d MB, or no environment has room", c.Memory>>20, minMemory>>20)

@@ -36,6 +36,8 @@ type Deliverer interface {
 	// Deliver returns when the destination has taken m. An error that wraps
 	// ErrRejected will not go away by itself.
 	Deliver(ctx context.Context, m Message) error
+	// Reaches says whether there is an endpoint for an ARN.
+	Reaches(arn string) bool
 }
 
 // ErrRejected is a message that a destination will never take.
@@ -222,6 +224,9 @@ func (q *Queue) deliver(e *event, body []byte, target string, deadLetter bool) e
 	}
 	return q.cfg.Deliver.Deliver(ctx, m)
 }
+
+// Delivers says whether results can be sent to an ARN that is no function's.
+func (q *Queue) Delivers(arn string) bool { return q.cfg.Deliver != nil && q.cfg.Deliver.Reaches(arn) }
 
 // deliverHere invokes a function of this node with a record, as an event. An
 // isolated one gets the tenant whose event it was.

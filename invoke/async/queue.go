@@ -116,9 +116,9 @@ type Queue struct {
 	// owed is what could not be written.
 	owed []func() error
 	// wake is when the background wakes up by itself; zero is never.
-	wake time.Time
-	counts   map[string]*Counts
-	totals   Counts
+	wake   time.Time
+	counts map[string]*Counts
+	totals Counts
 }
 
 // laneKey names a lane: who is invoked, and for whom.

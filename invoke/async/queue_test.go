@@ -110,12 +110,12 @@ func (b *bench) Invoke(_ context.Context, caller alcove.Caller, req invoke.Reque
 	begin := req.Event.Begin
 	req.Event.Begin = func() {
 		b.mu.Lock()
-		b.runs = append(b.runs, ran{time.Now(), req.Ref.Name, req.Tenant, req.Event.RequestID, req.Event.Attempt, string(req.Payload)})
+		b.runs = append(b.runs, ran{time.Now(), req.Ref.Name, req.Tenant, req.RequestID, req.Event.Attempt, string(req.Payload)})
 		b.mu.Unlock()
 		begin()
 	}
 	res, err := run(caller, req)
-	if err == nil && len(b.runsOf(req.Event.RequestID)) < req.Event.Attempt {
+	if err == nil && len(b.runsOf(req.RequestID)) < req.Event.Attempt {
 		req.Event.Begin()
 	}
 	return res, err
@@ -143,6 +143,8 @@ func (b *bench) Deliver(_ context.Context, m Message) error {
 	b.sent = append(b.sent, m)
 	return nil
 }
+
+func (b *bench) Reaches(string) bool { return true }
 
 func (b *bench) config() Config {
 	fs, err := spool.Directory(b.dir)

@@ -70,8 +70,8 @@ func (q *Queue) attempt(e *event, body []byte, i uint32, it *item, left time.Dur
 	}
 	req := invoke.Request{
 		Ref: alcove.Ref{Name: e.name, Qualifier: e.qualifier}, Tenant: e.tenant, Payload: body[:e.request:e.request],
-		ClientContext: e.clientContext, TraceID: e.traceID,
-		Event: &invoke.Event{RequestID: e.id.String(), Attempt: int(it.starts) + 1, FunctionID: e.functionID, Begin: func() {
+		ClientContext: e.clientContext, TraceID: e.traceID, RequestID: e.id.String(),
+		Event: &invoke.Event{Attempt: int(it.starts) + 1, FunctionID: e.functionID, Begin: func() {
 			it.starts++
 			q.mu.Lock()
 			q.items.at(i).starts = it.starts

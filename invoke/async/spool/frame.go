@@ -7,8 +7,9 @@ import (
 	"io"
 )
 
-// A segment is a header of eight bytes that names the format, and frames. A frame
-// is a head and the record's two parts:
+// A segment is a header and frames. The header is eight bytes that name the format,
+// how many bytes of the segment before are on the disk (uint64), and the CRC-32C of
+// both. A frame is a head and the record's two parts:
 //
 //	length of meta   uint32  little-endian, all four
 //	length of body   uint32
@@ -20,7 +21,7 @@ import (
 // reading the bodies.
 const (
 	magic      = "alcvsp1\n"
-	headerSize = int64(len(magic))
+	headerSize = int64(len(magic)) + 8 + 4
 	frameHead  = 16
 	// MaxMeta and MaxBody bound the parts of a record. A longer one is refused, a
 	// longer claim is damage.
@@ -76,6 +77,24 @@ func (h *head) metaOK(meta []byte) bool {
 }
 
 func (h *head) size() int64 { return frameHead + int64(h.meta) + int64(h.body) }
+
+func appendHeader(dst []byte, before int64) []byte {
+	start := len(dst)
+	dst = append(dst, magic...)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(before))
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli()))
+}
+
+// readHeader gives how much of the segment before is on the disk.
+func readHeader(f File) (before int64, ok bool) {
+	var b [headerSize]byte
+	if n, _ := f.ReadAt(b[:], 0); n < len(b) || string(b[:len(magic)]) != magic {
+		return 0, false
+	}
+	before = int64(binary.LittleEndian.Uint64(b[len(magic):]))
+	sum := binary.LittleEndian.Uint32(b[len(magic)+8:])
+	return before, before >= 0 && crc32.Checksum(b[:len(magic)+8], castagnoli()) == sum
+}
 
 // parseFrame reads a whole frame.
 func parseFrame(b []byte) (Record, error) {

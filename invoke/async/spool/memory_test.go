@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -182,7 +184,8 @@ func (m *memoryFS) crash(chance func(n int) int) *memoryFS {
 	if chance(2) == 0 { // the names were written nevertheless
 		names = m.files
 	}
-	for name, f := range names {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		f := names[name]
 		b := append([]byte(nil), f.durable...)
 		for _, w := range f.writes {
 			switch chance(3) {

@@ -151,9 +151,22 @@ func (s *Spool) recover(visit Visit) error {
 		return err
 	}
 	next := uint32(1)
-	for i, n := range numbers {
+	var files []File
+	for _, n := range numbers {
 		next = n + 1
-		if err := s.load(n, i == len(numbers)-1, visit); err != nil {
+		f, err := s.cfg.FS.Open(nameOf(n))
+		if err != nil {
+			return fmt.Errorf("spool: open segment: %w", err)
+		}
+		files = append(files, f)
+		s.segments = append(s.segments, &segment{number: n, file: f})
+	}
+	for i, seg := range s.segments {
+		end, known := int64(0), false
+		if i+1 < len(files) {
+			end, known = readHeader(files[i+1])
+		}
+		if err := s.load(seg, end, known, visit); err != nil {
 			return err
 		}
 	}
@@ -161,26 +174,29 @@ func (s *Spool) recover(visit Visit) error {
 	if n := len(s.segments); n > 0 && s.segments[n-1].end >= headerSize && s.segments[n-1].end < s.cfg.SegmentBytes {
 		return nil
 	}
-	return s.begin(next)
+	end := int64(0)
+	if n := len(s.segments); n > 0 {
+		end = s.segments[n-1].end
+	}
+	return s.begin(next, end)
 }
 
-// load reads one segment. Only the last can have been written to when the machine
-// stopped: the others were synced before the next was begun.
-func (s *Spool) load(number uint32, last bool, visit Visit) error {
-	f, err := s.cfg.FS.Open(nameOf(number))
-	if err != nil {
-		return fmt.Errorf("spool: open segment: %w", err)
-	}
-	seg := &segment{number: number, file: f}
-	s.segments = append(s.segments, seg)
+// load reads one segment. Of one that another follows, that one says what was on
+// the disk when it was left; where nobody says, what is torn was written last and
+// never acknowledged.
+func (s *Spool) load(seg *segment, end int64, known bool, visit Visit) error {
+	f, number := seg.file, seg.number
 	size, err := f.Size()
 	if err != nil {
 		return fmt.Errorf("spool: segment %08x: %w", number, err)
 	}
-	sc := &scanner{f: f, size: size, bodies: last}
-	if got, err := sc.bytes(0, int(headerSize)); err != nil || string(got) != magic {
-		if !last {
-			s.damaged(seg, 0, size, err)
+	if known {
+		size = min(size, end)
+	}
+	sc := &scanner{f: f, size: size, bodies: !known}
+	if _, ok := readHeader(f); !ok {
+		if known && end > 0 {
+			s.damaged(seg, 0, size, errors.New("no header"))
 		}
 		sc.size = 0
 	}
@@ -193,7 +209,7 @@ func (s *Spool) load(number uint32, last bool, visit Visit) error {
 			break
 		}
 		if errors.Is(err, ErrDamaged) {
-			if last {
+			if !known {
 				if err := f.Truncate(sc.at); err != nil {
 					return fmt.Errorf("spool: cut off a torn end: %w", err)
 				}
@@ -211,7 +227,7 @@ func (s *Spool) load(number uint32, last bool, visit Visit) error {
 		}
 	}
 	seg.end = sc.at
-	if last {
+	if !known {
 		// What a killed process wrote may be in the system's memory only.
 		if err := f.Sync(); err != nil {
 			return fmt.Errorf("spool: sync: %w", err)
@@ -230,14 +246,14 @@ func (s *Spool) damaged(seg *segment, at, bytes int64, err error) {
 		"segment", nameOf(seg.number), "offset", at, "bytes", bytes, "error", err)
 }
 
-// begin makes the segment of that number the active one. For the holder of
-// writing.
-func (s *Spool) begin(number uint32) error {
+// begin makes the segment of that number the active one, behind one of which so
+// much is on the disk. For the holder of writing.
+func (s *Spool) begin(number uint32, before int64) error {
 	f, err := s.cfg.FS.Create(nameOf(number))
 	if err != nil {
 		return fmt.Errorf("spool: create segment: %w", err)
 	}
-	_, err = f.WriteAt([]byte(magic), 0)
+	_, err = f.WriteAt(appendHeader(nil, before), 0)
 	if err == nil {
 		err = s.cfg.FS.SyncNames()
 	}
@@ -364,7 +380,10 @@ func (s *Spool) rotate(old *segment) error {
 		// disk, the rest nobody was promised.
 		s.cfg.Log.Error("spool: a segment is not all on the disk", "segment", nameOf(old.number), "error", err)
 	}
-	return s.begin(old.number + 1)
+	s.mu.Lock()
+	end := old.synced
+	s.mu.Unlock()
+	return s.begin(old.number+1, end)
 }
 
 // syncSegment syncs a segment whose records end at end. For the holder of syncing.
@@ -512,7 +531,8 @@ func (s *Spool) Trim() error {
 	for {
 		s.writing <- struct{}{}
 		s.mu.Lock()
-		if s.closed || len(s.segments) < 2 || s.segments[0].held > 0 {
+		// After a failed sync, writing has to go on in a new segment first.
+		if s.closed || len(s.segments) < 2 || s.segments[0].held > 0 || s.active().syncErr != nil {
 			s.mu.Unlock()
 			<-s.writing
 			return nil

@@ -224,7 +224,7 @@ func (f slowFile) Sync() error {
 
 func TestSegmentsGoOldestFirst(t *testing.T) {
 	fs := newMemoryFS()
-	s, _ := openAll(t, fs, 40)
+	s, _ := openAll(t, fs, 50)
 	var places []Place
 	for i := range 5 {
 		p, _, err := s.Append(Record{Meta: fmt.Appendf(nil, "m%d", i), Body: bytes.Repeat([]byte("b"), 50)})
@@ -249,15 +249,15 @@ func TestSegmentsGoOldestFirst(t *testing.T) {
 
 func TestDamageCostsOneSegmentAndIsKept(t *testing.T) {
 	fs := newMemoryFS()
-	s, _ := openAll(t, fs, 40)
+	s, _ := openAll(t, fs, 50)
 	for i := range 3 {
 		if _, _, err := s.Append(Record{Meta: fmt.Appendf(nil, "m%d", i), Body: bytes.Repeat([]byte("b"), 50)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.Close()
-	fs.files[nameOf(1)].now[12] ^= 1
-	s, all := openAll(t, fs, 40)
+	fs.files[nameOf(1)].now[24] ^= 1
+	s, all := openAll(t, fs, 50)
 	if len(all) != 2 || s.Stats().Damaged != 1 {
 		t.Fatalf("%v, %+v", all, s.Stats())
 	}
@@ -292,12 +292,12 @@ func FuzzOpen(f *testing.F) {
 	s, _ := openAll(f, fs, 1<<20)
 	s.Append(Record{Meta: []byte("meta"), Body: []byte("body")}, Record{Meta: []byte("more")})
 	f.Add(fs.files[nameOf(1)].now, true)
-	f.Add([]byte(magic), false)
+	f.Add(appendHeader(nil, 0), false)
 	f.Fuzz(func(t *testing.T, b []byte, last bool) {
 		fs := newMemoryFS()
 		fs.files[nameOf(1)] = &inode{fs: fs, now: b}
 		if !last {
-			fs.files[nameOf(2)] = &inode{fs: fs, now: []byte(magic)}
+			fs.files[nameOf(2)] = &inode{fs: fs, now: appendHeader(nil, int64(len(b)))}
 		}
 		s, all := openAll(t, fs, 1<<20)
 		for _, r := range all {

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"runtime"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/disk"
+	"github.com/alcove-run/alcove/invoke/async"
+	"github.com/alcove-run/alcove/invoke/async/spool"
+)
+
+const (
+	// eventsDir is the queue's below the data directory.
+	eventsDir  = "events"
+	eventBytes = 8 << 30 // of events that wait
+	// eventShare is one of how many parts of what may wait one tenant may have.
+	eventShare = 4
+	// eventRunsPerCPU bounds how many events run at once, eventDeliveries how many
+	// of their results are on their way.
+	eventRunsPerCPU = 128
+	eventDeliveries = 64
+	idempotencyKeys = 500000
+)
+
+// openEvents opens the queue of events, which goes on with what a predecessor left.
+func (n *node) openEvents(context.Context) error {
+	fs, err := spool.Directory(n.path(eventsDir))
+	if err != nil {
+		return err
+	}
+	n.events, err = async.Open(async.Config{
+		FS: fs, Invoker: n.invoker, Catalog: n.catalog, EventInvoke: n.eventInvoke, Place: n.cfg.place(),
+		Runs: min(n.cfg.Concurrency, eventRunsPerCPU*runtime.NumCPU()), Deliveries: eventDeliveries,
+		Limits: async.Limits{Events: n.cfg.EventsMax, PartyEvents: max(1, n.cfg.EventsMax/eventShare),
+			Bytes: eventBytes, PartyBytes: eventBytes / eventShare, Reserve: spaceReserve, Keys: idempotencyKeys},
+		Free: func() (int64, error) {
+			_, free, err := disk.Space(n.cfg.Data)
+			return free, err
+		},
+		Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.opened(n.events.Close)
+	n.events.Start()
+	return nil
+}
+
+// eventInvoke is the event invoke config of a function or a qualifier, or nil.
+func (n *node) eventInvoke(ref alcove.Ref) *alcove.EventInvokeConfig {
+	e, err := n.catalog.EventInvoke(ref)
+	if err != nil {
+		return nil
+	}
+	return e.Config
+}
