@@ -81,7 +81,7 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 	} {
 		r, err := set.Resolve(of.name)
 		if err != nil {
-			show(sandbox.Finding{Name: of.name, State: sandbox.Missing, Detail: alcove.AsError(err).Message, Fix: of.fix})
+			show(sandbox.Finding{Name: of.name, State: sandbox.Missing, Detail: whyNot(err), Fix: of.fix})
 			continue
 		}
 		show(sandbox.Finding{Name: string(r.Family), State: sandbox.OK, Detail: runsOn(r)})
@@ -90,6 +90,16 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 		return fmt.Errorf("no isolation driver works on this machine")
 	}
 	return nil
+}
+
+// whyNot tells the operator what a caller is not told.
+func whyNot(err error) string {
+	if e := alcove.AsError(err); e.Fault != alcove.FaultPlatform {
+		return e.Message
+	} else if e.Err != nil {
+		return e.Err.Error()
+	}
+	return err.Error()
 }
 
 func runsOn(r runtimes.Runtime) string {
