@@ -117,6 +117,7 @@ var routes = []route{
 	{"POST", "functions/{name}/delete", false, (*request).deleteFunction},
 	{"GET", "tenants", false, (*request).listTenants},
 	{"GET", "tenant", false, (*request).showTenant},
+	{"POST", "tenant/purge", false, (*request).purgeTenant},
 	{"GET", "usage", false, (*request).showUsage},
 	{"GET", "usage.csv", false, (*request).usageCSV},
 	{"GET", "logs", false, (*request).showLogs},
@@ -270,6 +271,7 @@ var done = map[string]string{
 	"published": "The version is published.",
 	"alias":     "The alias is saved.",
 	"deleted":   "The function is deleted.",
+	"purged":    "Everything of the tenant is off this node; what it used is kept as sums.",
 }
 
 // loadPages parses every page together with what all of them share.

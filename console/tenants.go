@@ -153,3 +153,20 @@ func (q *request) tenantsOf(query url.Values) ([]tenantRow, string, error) {
 	}
 	return all, b.Prices.Currency, nil
 }
+
+// purgeTenant takes everything of a tenant off the node, whose id was typed again.
+func (q *request) purgeTenant() error {
+	tenant := q.PostFormValue("tenant")
+	if tenant == "" || q.PostFormValue("confirm") != tenant {
+		return badInput("Type the tenant's id to purge it; nothing was removed.")
+	}
+	const path = "/alcove/v1/tenants/"
+	// As long as it takes: every environment ends, and files are rewritten.
+	body, err := q.api().open(q.Context(), call{service: "lambda", method: http.MethodDelete, path: path + tenant, rawPath: path + url.PathEscape(tenant)})
+	if err != nil {
+		return err
+	}
+	body.Close()
+	q.redirect("tenants?done=purged")
+	return nil
+}

@@ -149,6 +149,7 @@ func (c *client) lambda() *lambda.Client {
 // call is a request of an API that AWS's client for Lambda has not.
 type call struct {
 	service, method, path string
+	rawPath               string // the path encoded, where that is not one way only
 	query                 url.Values
 	header                http.Header
 	body                  []byte
@@ -159,7 +160,7 @@ const maxAnswer = 64 << 20
 
 // open sends a request. The caller closes the body.
 func (c *client) open(ctx context.Context, q call) (io.ReadCloser, error) {
-	u := url.URL{Scheme: "http", Host: c.host, Path: q.path, RawQuery: q.query.Encode()}
+	u := url.URL{Scheme: "http", Host: c.host, Path: q.path, RawPath: q.rawPath, RawQuery: q.query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, q.method, u.String(), bytes.NewReader(q.body))
 	if err != nil {
 		return nil, err

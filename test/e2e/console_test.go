@@ -175,6 +175,15 @@ func TestConsole(t *testing.T) {
 		t.Errorf("blue's records among green's: %s", s)
 	}
 
+	b.open("tenant?tenant=violet")
+	b.do(chromedp.Click("details.danger summary"), chromedp.SendKeys("#confirm", "violet"), chromedp.Click("button.danger"))
+	b.sees(".done", "off this node")
+	for _, e := range n.all(t, "hello") {
+		if e.Tenant == "violet" {
+			t.Errorf("after the purge there is %+v", e)
+		}
+	}
+
 	b.open("functions/hello/code")
 	b.do(b.set("#text", "def handler(event, context):\n    return 'second'\n"), chromedp.Click("form[data-dirty] button.primary"))
 	b.sees(".done", "deployed")
