@@ -47,11 +47,12 @@ type Config struct {
 type Invoker struct {
 	cfg   Config
 	gauge gauge
+	pace  *pace
 }
 
 // New makes an Invoker.
 func New(cfg Config) *Invoker {
-	return &Invoker{cfg: cfg, gauge: gauge{reserved: make(map[string]int), tenants: make(map[alcove.Tenant]int), held: make(map[alcove.Tenant]int)}}
+	return &Invoker{cfg: cfg, pace: newPace(), gauge: gauge{reserved: make(map[string]int), tenants: make(map[alcove.Tenant]int), held: make(map[alcove.Tenant]int)}}
 }
 
 // Request is one invocation as a caller asked for it, checked for form.
@@ -192,6 +193,7 @@ func invokedARN(v *alcove.Version, ref alcove.Ref) string {
 // part of the invocation, as on AWS, and its error is then the answer. Where the
 // platform failed there is an error, and a result that is only a report.
 func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, req Request) (*alcove.Result, error) {
+	defer i.pace.begin(pacedBy(inv.Version, inv.Tenant))()
 	o := pool.StartOptions{Background: req.Event != nil}
 	began := false
 	for n := 0; ; n++ {

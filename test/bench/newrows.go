@@ -115,6 +115,40 @@ func (b *bench) firstRow(ctx context.Context) (out []figure, err error) {
 	return out, nil
 }
 
+// forkRow has new tenants come to a function for which nothing is made ahead, but
+// that its interpreter can be forked.
+func (b *bench) forkRow(ctx context.Context) ([]figure, error) {
+	if b.driver != "namespace" {
+		return nil, nil
+	}
+	n, err := startNode(ctx, b.binary, b.driver, "--stock-max", "0", "--runtime-stock", "0")
+	if err != nil {
+		return nil, err
+	}
+	defer n.stop()
+	f, err := n.function(ctx, "fork", python, nil)
+	if err != nil {
+		return nil, err
+	}
+	// The first has the template started.
+	if err := b.paced(f, 3, time.Second, nil); err != nil {
+		return nil, err
+	}
+	const calls, pause = 20, 200 * time.Millisecond
+	s := starts{}
+	before := n.spent()
+	if err := b.paced(f, calls, pause, s.see); err != nil {
+		return nil, err
+	}
+	spent := n.spent().since(before)
+	if cold := len(s["cold"]); cold != calls {
+		return nil, fmt.Errorf("%d of %d calls were cold", cold, calls)
+	}
+	return []figure{inMillis(forked, percentile(s.all(), 50)),
+		{"CPU of such a call: node", millis, float64(spent.node) / 1e6 / calls},
+		{"CPU of such a call: sandbox and template", millis, float64(spent.sandboxes) / 1e6 / calls}}, nil
+}
+
 // rateRow has new tenants come as fast as four clients are answered.
 func (b *bench) rateRow(ctx context.Context) ([]figure, error) {
 	n, err := startNode(ctx, b.binary, b.driver)

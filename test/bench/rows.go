@@ -26,6 +26,7 @@ func rows() []row {
 		{name: "steady", run: (*bench).steadyRow, once: true},
 		{name: "stock", run: (*bench).stockRow, once: true},
 		{name: "first", run: (*bench).firstRow},
+		{name: "fork", run: (*bench).forkRow},
 		{name: "rate", run: (*bench).rateRow, peer: (*bench).ratePeer},
 		{name: "memory", run: (*bench).memoryRow, once: true},
 		{name: "flood", run: (*bench).floodRow},
@@ -47,6 +48,7 @@ const (
 	stockOf      = "new tenant from stock, one a second, %s, %s"
 	runtimeStock = "first call from runtime stock, %s, p50"
 	nothing      = "first call with nothing in stock, %s, p50"
+	forked       = "first call with nothing in stock, Python, forked from the template, p50"
 	aheadOnly    = "first call with only the sandbox made ahead, %s, p50"
 	rateOf       = "new Python tenants, sustained"
 	memoryOf     = "memory of an idle bound Python tenant (MemAvailable)"
@@ -64,7 +66,8 @@ var targets = map[string]map[string]float64{
 	fmt.Sprintf(stockOf, "Node", "p99"):   {"namespace": 5, "gvisor": 8},
 	fmt.Sprintf(runtimeStock, "Python"):   {"namespace": 2, "gvisor": 5},
 	fmt.Sprintf(runtimeStock, "Node"):     {"namespace": 3, "gvisor": 8},
-	fmt.Sprintf(nothing, "Python"):        {"namespace": 6, "gvisor": 105},
+	fmt.Sprintf(nothing, "Python"):        {"gvisor": 105},
+	forked:                                {"namespace": 6},
 	fmt.Sprintf(nothing, "Node"):          {"namespace": 36, "gvisor": 130},
 	fmt.Sprintf(aheadOnly, "Python"):      {"gvisor": 60},
 	fmt.Sprintf(aheadOnly, "Node"):        {"gvisor": 90},
