@@ -51,6 +51,8 @@ type Config struct {
 	// CodeInUse says whether an environment still runs a package, of which no
 	// version may be left. Nil means that none ever does.
 	CodeInUse func(sha string) bool
+	// Pinned says whether a package is kept whoever refers to it. Nil means none.
+	Pinned func(sha string) bool
 	// SweepDelay is how long packages that nobody refers to are kept: an
 	// environment of the version before may just be starting. Zero is 30 s.
 	SweepDelay time.Duration
@@ -104,6 +106,9 @@ func open(ctx context.Context, cfg Config, delay time.Duration) (*Catalog, error
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Pinned == nil {
+		cfg.Pinned = func(string) bool { return false }
 	}
 	if cfg.CodeInUse == nil {
 		cfg.CodeInUse = func(string) bool { return false }

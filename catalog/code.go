@@ -205,7 +205,7 @@ func (c *Catalog) sweep(kept func(sha string) bool) {
 		if v := c.view.Load(); v != of {
 			of, refs = v, c.referenced()
 		}
-		return refs[sha] || kept(sha)
+		return refs[sha] || c.cfg.Pinned(sha) || kept(sha)
 	})
 	if err != nil && c.ctx.Err() == nil {
 		c.log.Warn("packages that nobody refers to could not be removed", "error", err)

@@ -70,6 +70,8 @@ type Config struct {
 	// InvalidEntrypoint, if not empty, is why there is nothing to start: Init
 	// fails with it, and it is the function's fault.
 	InvalidEntrypoint string
+	// InvalidWorkingDir is the same of the directory that it is to be started in.
+	InvalidWorkingDir string
 	// Suppressed says that Init runs as part of the first invocation, under the
 	// function's own timeout, because it failed when it ran by itself.
 	Suppressed bool

@@ -24,6 +24,7 @@ type Factory struct {
 	Roots     *rootfs.Store
 	Artifacts *artifact.Store
 	Runtimes  *runtimes.Set
+	Images    Images
 	Place     alcove.Place
 	// Dir is where environments have their directories.
 	Dir string
@@ -36,35 +37,58 @@ type Factory struct {
 	Log         *slog.Logger
 }
 
+// Images gives container images, which it pulls if they are not here.
+type Images interface {
+	// Image gives the image of a function's code.
+	Image(ctx context.Context, code alcove.Code) (artifact.Image, error)
+	// Runtime gives the image that stands for a runtime.
+	Runtime(ctx context.Context, name string) (alcove.Code, artifact.Image, error)
+}
+
 // Prepare makes whatever v's environments share: the root tree of its runtime
-// and the tree of its code. It is slow the first time and quick after that.
+// and the tree of its code, or its image. It is slow the first time and quick
+// after that.
 func (f *Factory) Prepare(ctx context.Context, v *alcove.Version) error {
-	_, _, err := f.trees(ctx, v)
+	_, err := f.basis(ctx, v)
 	return err
 }
 
-func (f *Factory) trees(ctx context.Context, v *alcove.Version) (runtimes.Runtime, sandbox.Spec, error) {
+// basis is what environments of a version are made of.
+type basis struct {
+	runtime runtimes.Runtime
+	spec    sandbox.Spec
+	// image is the container image that is the root, or nil.
+	image *artifact.Image
+}
+
+func (f *Factory) basis(ctx context.Context, v *alcove.Version) (basis, error) {
+	if v.FromImage() {
+		return f.imageBasis(ctx, v)
+	}
 	r, err := f.Runtimes.Resolve(v.Config.Runtime)
 	if err != nil {
-		return r, sandbox.Spec{}, err
+		return basis{}, err
+	}
+	if r.Image {
+		return f.runtimeImageBasis(ctx, v, r)
 	}
 	r = r.For(v)
 	root, err := f.Roots.Tree(ctx, r.Want)
 	if err != nil {
-		return r, sandbox.Spec{}, fmt.Errorf("root tree of %s: %w", r.Name, err)
+		return basis{}, fmt.Errorf("root tree of %s: %w", r.Name, err)
 	}
 	mounts, err := f.mounts(ctx, v)
 	if err != nil {
-		return r, sandbox.Spec{}, err
+		return basis{}, err
 	}
-	return r, sandbox.Spec{
+	return basis{runtime: r, spec: sandbox.Spec{
 		Root:   root.Dir,
 		Mounts: mounts,
 		TCP:    r.TCP,
 		Args:   r.Args,
 		Dir:    runtimes.TaskDir,
 		Limits: limits(v.Config),
-	}, nil
+	}}, nil
 }
 
 // mounts are the trees of v's code and of its layers.
@@ -101,12 +125,12 @@ func limits(c alcove.Config) sandbox.Limits {
 // Config describes a new environment of v. If stream is empty the environment
 // gets a log stream of its own.
 func (f *Factory) Config(ctx context.Context, v *alcove.Version, stream string) (Config, error) {
-	r, spec, err := f.trees(ctx, v)
+	b, err := f.basis(ctx, v)
 	if err != nil {
 		return Config{}, err
 	}
-	cfg := f.config(v, r, spec, newID(), stream)
-	f.fork(&cfg, v, r)
+	cfg := f.config(v, b, newID(), stream)
+	f.fork(&cfg, v, b.runtime)
 	return cfg, nil
 }
 
@@ -125,40 +149,32 @@ func (f *Factory) fork(cfg *Config, v *alcove.Version, r runtimes.Runtime) {
 	}
 }
 
-func (f *Factory) config(v *alcove.Version, r runtimes.Runtime, spec sandbox.Spec, id, stream string) Config {
+func (f *Factory) config(v *alcove.Version, b basis, id, stream string) Config {
 	if stream == "" {
 		stream = streamName(v, id, time.Now())
 	}
-	missing := ""
-	if r.Family == runtimes.Provided {
-		if spec.Args = bootstrap(spec.Mounts); spec.Args == nil {
-			missing = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
-		}
-	}
-	spec.Env = append(runtimes.Environ(v, r, f.Place, stream),
-		fmt.Sprintf("_LAMBDA_TELEMETRY_LOG_FD=%d", sandbox.LogFD))
-	return Config{
-		ID: id, Version: v, RuntimeVersion: runtimeVersion(r), RuntimeVersionARN: runtimeARN(r, f.Place),
-		Driver: f.Driver, Spare: f.Spare, Spec: spec, Dir: filepath.Join(f.Dir, id),
+	r := b.runtime
+	cfg := Config{
+		ID: id, Version: v, RuntimeVersion: r.Label(), RuntimeVersionARN: r.VersionARN(f.Place),
+		Driver: f.Driver, Spare: f.Spare, Spec: b.spec, Dir: filepath.Join(f.Dir, id),
 		Stream: f.Stream(v.Config.Logging.Group, stream), StreamName: stream,
-		InvalidEntrypoint: missing, FreezeAfter: f.FreezeAfter, Log: f.Log,
+		FreezeAfter: f.FreezeAfter, Log: f.Log,
 	}
-}
-
-// runtimeVersion names what really runs, in the form of AWS's "python:3.10.v11";
-// empty for custom runtimes, which nobody knows the version of.
-func runtimeVersion(r runtimes.Runtime) string {
-	if r.Version == "" {
-		return ""
+	if b.image != nil {
+		cfg.Spec.Env = runtimes.ImageEnviron(v, r, b.image.Settings.Environment, f.Place, stream)
+	} else {
+		cfg.Spec.Env = runtimes.Environ(v, r, f.Place, stream)
 	}
-	return string(r.Family) + ":" + r.Version
-}
-
-func runtimeARN(r runtimes.Runtime, p alcove.Place) string {
-	if r.Version == "" {
-		return ""
+	cfg.Spec.Env = append(cfg.Spec.Env, fmt.Sprintf("_LAMBDA_TELEMETRY_LOG_FD=%d", sandbox.LogFD))
+	switch {
+	case r.Family == runtimes.Provided:
+		if cfg.Spec.Args = bootstrap(b.spec.Mounts); cfg.Spec.Args == nil {
+			cfg.InvalidEntrypoint = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
+		}
+	case b.image != nil:
+		cfg.command(b.image)
 	}
-	return "arn:" + p.Partition + ":lambda:" + p.Region + "::runtime:" + string(r.Family) + r.Version
+	return cfg
 }
 
 // bootstrap is the command of a custom runtime: the first program of that name in

@@ -36,6 +36,25 @@ func exitFailure(x sandbox.Exit) *failure {
 	return f
 }
 
+// invalid is Lambda's account of what is known not to start, or nil.
+func (c *Config) invalid() *failure {
+	switch {
+	case c.InvalidWorkingDir != "":
+		return &failure{kind: "Runtime.InvalidWorkingDir", message: c.InvalidWorkingDir}
+	case c.InvalidEntrypoint != "":
+		return &failure{kind: "Runtime.InvalidEntrypoint", message: c.InvalidEntrypoint}
+	}
+	return nil
+}
+
+// programFailure is Lambda's account of a program that cannot be started.
+func programFailure(p *sandbox.ProgramError) *failure {
+	if p.Dir {
+		return &failure{kind: "Runtime.InvalidWorkingDir", message: p.Error()}
+	}
+	return &failure{kind: "Runtime.InvalidEntrypoint", message: p.Error()}
+}
+
 // timeoutFailure is Lambda's account of an invocation that took too long.
 func timeoutFailure(inv *alcove.Invocation) *failure {
 	return &failure{kind: timeoutKind, message: timeoutMessage(inv)}

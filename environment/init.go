@@ -2,6 +2,7 @@ package environment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -48,9 +49,9 @@ func (e *Environment) beginInit() {
 			e.logInitStart()
 		}
 	}
-	if reason := e.cfg.InvalidEntrypoint; reason != "" {
+	if f := e.cfg.invalid(); f != nil {
 		e.output.closeWriters()
-		e.unstartable = &failure{kind: "Runtime.InvalidEntrypoint", message: reason}
+		e.unstartable = f
 		if !e.cfg.Suppressed {
 			e.failInit(e.unstartable)
 		}
@@ -125,6 +126,13 @@ func listenUnix(dir, name string) (net.Listener, error) {
 // sandboxCreated goes on with Init, or gives up.
 func (e *Environment) sandboxCreated(c created) {
 	e.making = false
+	if p, ok := errors.AsType[*sandbox.ProgramError](c.err); ok && !e.blank() {
+		e.unstartable = programFailure(p)
+		if !e.cfg.Suppressed || e.current != nil {
+			e.failInit(e.unstartable)
+		}
+		return
+	}
 	if c.err != nil {
 		e.cfg.Log.Error("sandbox cannot be made", "environment", e.cfg.ID, "error", c.err)
 		e.failInit(platformFailure())

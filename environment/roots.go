@@ -20,7 +20,9 @@ func (f *Factory) PruneRoots(ctx context.Context, versions []*alcove.Version) er
 		if err != nil {
 			return err
 		}
-		wanted[v.Config.Runtime] = r.For(v).Want
+		if !r.Image { // an image is no tree of Roots
+			wanted[v.Config.Runtime] = r.For(v).Want
+		}
 	}
 	all := make([]rootfs.Want, 0, len(wanted))
 	for _, w := range wanted {

@@ -46,11 +46,17 @@ const blankMemory = 128
 // process has to be started for v, if it has; the shape is Held then, or none if
 // the driver makes no sandbox without a program.
 func (f *Factory) Shape(v *alcove.Version) (shape Shape, why string, err error) {
+	if v.FromImage() {
+		return Shape{}, runtimes.OfImage().OwnStart(v), nil
+	}
 	r, err := f.Runtimes.Resolve(v.Config.Runtime)
 	if err != nil {
 		return Shape{}, "", err
 	}
 	why = r.OwnStart(v)
+	if r.Image { // its root is the image
+		return Shape{}, why, nil
+	}
 	if _, holds := f.Driver.(sandbox.Holder); why != "" && !holds {
 		return Shape{}, why, nil
 	}
@@ -120,5 +126,5 @@ func (f *Factory) BlankBecomes(ctx context.Context, id string, v *alcove.Version
 	// The rest of the sandbox's Spec is there already, but for the program of one
 	// that has none.
 	spec := sandbox.Spec{Mounts: mounts, Limits: limits(v.Config), Args: r.For(v).Args, Dir: runtimes.TaskDir}
-	return f.config(v, r, spec, id, ""), nil
+	return f.config(v, basis{runtime: r, spec: spec}, id, ""), nil
 }

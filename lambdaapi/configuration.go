@@ -123,10 +123,10 @@ func (a *API) configuration(v *alcove.Version, arn string) *functionConfiguratio
 // empty.
 func (a *API) runtimeVersionARN(runtime string) string {
 	r, err := a.Runtimes.Resolve(runtime)
-	if err != nil || r.Version == "" {
+	if err != nil {
 		return ""
 	}
-	return "arn:" + a.Place.Partition + ":lambda:" + a.Place.Region + "::runtime:" + string(r.Family) + r.Version
+	return r.VersionARN(a.Place)
 }
 
 // listed describes versions the way lists do: without their states.

@@ -44,8 +44,11 @@ var notStartTime = []string{"NODE_ENV"}
 // OwnStart tells in a few words why v's process has to be started for v, or is
 // empty if one that was started before v was known can become v's.
 func (r Runtime) OwnStart(v *alcove.Version) string {
-	if r.Family == Provided {
+	switch r.Family {
+	case Provided:
 		return "custom runtime"
+	case Container:
+		return "container image"
 	}
 	patterns := append(slices.Clone(startTimeOfAll), startTime[r.Family]...)
 	for _, key := range slices.Sorted(maps.Keys(v.Config.Environment)) {

@@ -22,6 +22,7 @@ type Set struct {
 	// pythons are by name; the one that any other name runs on is first.
 	pythons []*interpreter
 	node    *interpreter // nil if there is none
+	mapped  func(name string) (digest string, ok bool)
 }
 
 // interpreter is a program of the host. What it says of itself is asked for when
@@ -110,6 +111,9 @@ func program(name string) (string, error) {
 // InvalidParameterValueExceptions that say what is missing, but for an
 // interpreter that is there and cannot be asked, which is the platform's fault.
 func (s *Set) Resolve(name string) (Runtime, error) {
+	if r, ok := s.image(name); ok {
+		return r, nil
+	}
 	r := Runtime{Name: name, Family: FamilyOf(name)}
 	var in *interpreter
 	var needs string
@@ -124,7 +128,7 @@ func (s *Set) Resolve(name string) (Runtime, error) {
 	default:
 		if slices.Contains(Names(), name) {
 			return Runtime{}, alcove.InvalidParameter(
-				"alcove cannot run the runtime %s. It runs nodejs*.x, python3.*, provided.al2 and provided.al2023.", name)
+				"alcove cannot run the runtime %s. It runs nodejs*.x, python3.*, provided.al2 and provided.al2023, and runtimes that an image stands for (--runtime-image).", name)
 		}
 		return Runtime{}, alcove.InvalidParameter(
 			"Value %s at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [%s] or be a valid ARN",

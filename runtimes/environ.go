@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/alcove-run/alcove"
@@ -62,23 +61,10 @@ func Environ(v *alcove.Version, r Runtime, place alcove.Place, stream string) []
 	}
 
 	env["_HANDLER"] = c.Handler
-	env["AWS_LAMBDA_FUNCTION_NAME"] = v.Name
-	env["AWS_LAMBDA_FUNCTION_VERSION"] = v.Number
-	env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = strconv.Itoa(c.MemorySize)
-	env["AWS_LAMBDA_LOG_GROUP_NAME"] = c.Logging.Group
-	env["AWS_LAMBDA_LOG_STREAM_NAME"] = stream
-	if c.Logging.Group == "" {
-		env["AWS_LAMBDA_LOG_GROUP_NAME"] = "/aws/lambda/" + v.Name
-	}
 	if r.Family != Provided {
 		env["AWS_EXECUTION_ENV"] = "AWS_Lambda_" + r.Name
 	}
-	if c.Logging.JSON() {
-		env["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
-		if c.Logging.ApplicationLevel != "" {
-			env["AWS_LAMBDA_LOG_LEVEL"] = c.Logging.ApplicationLevel
-		}
-	}
+	identify(env, v, stream)
 	return list(env)
 }
 

@@ -20,9 +20,11 @@ type Runtime struct {
 	// Name is the one that the function was created with, "python3.12".
 	Name   string
 	Family Family
-	// Version is that of the interpreter that really runs, "3.11.2"; empty for
-	// provided.*.
+	// Version is that of the interpreter that really runs, "3.11.2", or the digest
+	// of the image; empty for provided.* without an image.
 	Version string
+	// Image says that the root is a container image that stands for the runtime.
+	Image bool
 	// Want is what the root tree must have beyond every tree's base.
 	Want rootfs.Want
 	// TCP says that whatever runs wants the Runtime API at
@@ -45,9 +47,10 @@ exec "$w" "$@"`
 // Such a program may speak to the Runtime API itself and gets TCP for that.
 //
 // For provided.* nothing changes: whoever knows the code chooses between
-// /var/task/bootstrap and /opt/bootstrap.
+// /var/task/bootstrap and /opt/bootstrap. Nor does it for images, which bring all
+// that along.
 func (r Runtime) For(v *alcove.Version) Runtime {
-	if r.Family == Provided {
+	if r.Family == Provided || r.Family == Container {
 		return r
 	}
 	r.Args = slices.Clone(r.Args)

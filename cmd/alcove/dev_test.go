@@ -1,6 +1,7 @@
 package main
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -22,7 +23,7 @@ func TestDevRunsANodeWithServesDefaults(t *testing.T) {
 	if err := want.validate(); err != nil {
 		t.Fatal(err)
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/pool/policy"
 	"github.com/alcove-run/alcove/purge"
+	"github.com/alcove-run/alcove/registry"
 	"github.com/alcove-run/alcove/runtimeapi"
 	"github.com/alcove-run/alcove/runtimes"
 	"github.com/alcove-run/alcove/sandbox"
@@ -84,6 +85,7 @@ type node struct {
 	audit     *audit.Log
 	ledger    *usage.Ledger
 	purges    *purge.Purges
+	images    *registry.Puller
 	factory   *environment.Factory
 	catalog   *catalog.Catalog
 	pool      *pool.Pool
@@ -215,7 +217,7 @@ func (n *node) openSandboxes(ctx context.Context) error {
 		Place: n.cfg.place(), Dir: n.path(runDir), FreezeAfter: freezeAfter, Log: n.log,
 		Stream: func(group, stream string) environment.LogStream { return n.logs.Stream(group, stream) },
 	}
-	return nil
+	return n.openImages()
 }
 
 // openRecords opens the log store and the journal.
@@ -244,6 +246,7 @@ func (n *node) openCatalog(ctx context.Context) error {
 	n.opened(closes(st))
 	n.catalog, err = catalog.Open(ctx, catalog.Config{
 		Store: st, Artifacts: n.artifacts, Place: n.cfg.place(), Prepare: n.factory.Prepare,
+		Resolve: n.images.Resolve, Pinned: n.images.Pinned,
 		Concurrency: n.cfg.Concurrency, Log: n.log, Now: time.Now,
 		CodeInUse: func(sha string) bool { return n.pool != nil && n.pool.InUse(sha) },
 	})

@@ -38,7 +38,8 @@ type serveCmd struct {
 	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
 	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
 	Prices        string        `help:"File of prices for alcove usage; AWS's list prices if not given." type:"path" placeholder:"FILE"`
-	LogLevel      logLevel      `help:"debug, info, warn or error." default:"info"`
+	imageFlags
+	LogLevel logLevel `help:"debug, info, warn or error." default:"info"`
 }
 
 // drainTime bounds how long a node that was told to stop waits for invocations.
@@ -99,6 +100,9 @@ func (c *serveCmd) validate() error {
 		return fmt.Errorf("--account %q: must be 12 digits", c.Account)
 	}
 	if _, err := c.prices(); err != nil {
+		return err
+	}
+	if err := c.imageFlags.check(); err != nil {
 		return err
 	}
 	if c.Data == "" {

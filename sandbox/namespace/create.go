@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -283,6 +284,21 @@ func socketPair(name string) (*net.UnixConn, *os.File, error) {
 	return conn.(*net.UnixConn), theirs, nil
 }
 
+// programError reads what a launcher says of a program that cannot be started.
+func programError(order *launch.Order, text string) error {
+	if text == "" {
+		return errors.New("the launcher said nothing of the program")
+	}
+	errno, err := strconv.ParseUint(text[1:], 10, 16)
+	if err != nil {
+		return fmt.Errorf("the launcher said %q of the program", text)
+	}
+	if text[0] == 'D' {
+		return &sandbox.ProgramError{Path: order.Dir, Dir: true, Err: syscall.Errno(errno)}
+	}
+	return &sandbox.ProgramError{Path: order.Args[0], Err: syscall.Errno(errno)}
+}
+
 // packetSize is what goes into one packet to the launcher, which reads 64 KiB.
 const packetSize = 32 << 10
 
@@ -346,6 +362,8 @@ func (b *box) converse(order *launch.Order, note func(string), at *launch.Stamps
 			}
 		case launch.MsgError:
 			return errors.New(text)
+		case launch.MsgProgram:
+			return programError(order, text)
 		case launch.MsgStarted:
 			at.Decode(buf[1:n])
 			return nil

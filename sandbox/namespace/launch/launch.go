@@ -48,6 +48,7 @@ const (
 	MsgStarted  = 'S' // the program has been executed; Stamps follow
 	MsgError    = 'E' // the text of what went wrong; the launcher ends
 	MsgReady    = 'R' // brings the Landlock rules for a forked program; whether there is one is the answer
+	MsgProgram  = 'P' // the program cannot be executed: P or D, its directory, and the error's number; the launcher ends
 	MsgNote     = 'N' // something is weaker than it could be; the text says what
 )
 
@@ -62,7 +63,11 @@ const MaxOrder = 4 << 20
 func Main() {
 	runtime.LockOSThread() // rights, cgroups and filters belong to threads
 	err := run()
-	send(string(MsgError) + err.Error())
+	text := string(MsgError) + err.Error()
+	if p, ok := err.(*programError); ok {
+		text = string(MsgProgram) + string(p.what) + strconv.Itoa(int(p.errno))
+	}
+	send(text)
 	unix.Exit(1)
 }
 
@@ -74,6 +79,15 @@ type stepError struct {
 
 func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
 func (e *stepError) Unwrap() error { return e.err }
+
+// A programError is a program that cannot be started in a sandbox that is
+// complete.
+type programError struct {
+	what  byte // as MsgProgram has it
+	errno syscall.Errno
+}
+
+func (e *programError) Error() string { return e.errno.Error() }
 
 func fail(step string, err error) error {
 	if err == nil {

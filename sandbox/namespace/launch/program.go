@@ -71,6 +71,12 @@ func start(o *Order, logFD int) (pid int, err error) {
 	if n == 0 {
 		return pid, nil
 	}
+	switch errno := syscall.Errno(report[1]); report[0] {
+	case stepExec:
+		return 0, &programError{'P', errno}
+	case stepDirectory:
+		return 0, &programError{'D', errno}
+	}
 	return 0, fail(steps[report[0]]+" ("+o.Args[0]+" in "+o.Dir+")", syscall.Errno(report[1]))
 }
 
