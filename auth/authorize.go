@@ -29,6 +29,14 @@ type Operation struct {
 	Invocation, Reported bool
 	// Free is for every caller.
 	Free bool
+	// Policy is the policy of a resource that is no function, which is looked at as
+	// well; empty is none.
+	Policy string
+	// Implied is a part of another call, whose record is that call's unless it is
+	// denied.
+	Implied bool
+	// Asked is what policies may ask about what the request would have.
+	Asked policy.Asked
 
 	Request   *http.Request
 	RequestID string
@@ -77,7 +85,7 @@ func (s *Scope) Sees(t alcove.Tenant) bool {
 // The root key may do everything and costs no evaluation.
 func (a *Auth) Authorize(caller alcove.Caller, o Operation) (*Scope, error) {
 	if caller.AccessKeyID == a.root.ID || a.config.Mode == ModeNone {
-		if o.Reported {
+		if o.Reported || o.Implied {
 			return nil, nil
 		}
 		if err := a.record(caller, &o, nil); err != nil {
@@ -92,7 +100,7 @@ func (a *Auth) Authorize(caller alcove.Caller, o Operation) (*Scope, error) {
 	}
 	r := a.request(p, caller, &o)
 	denied := a.decide(p, &r, &o)
-	if denied == nil && o.Reported {
+	if denied == nil && (o.Reported || o.Implied) {
 		return nil, nil
 	}
 	if err := a.record(caller, &o, denied); err != nil && denied == nil {
@@ -112,7 +120,7 @@ func (a *Auth) request(p *principal, caller alcove.Caller, o *Operation) policy.
 	r := policy.Request{
 		Action: o.Action, Resource: a.resourceOf(o), Tenant: string(o.Tenant), AnyTenant: o.PerTenant,
 		Principal: policy.Principal{ARN: caller.ARN, Account: caller.Account, UserID: caller.UserID, Name: p.key.Name},
-		Time:      a.config.Now(), Source: caller.Source, Region: a.config.Place.Region,
+		Time:      a.config.Now(), Source: caller.Source, Region: a.config.Place.Region, Asked: o.Asked,
 	}
 	r.Secure = o.Request != nil && o.Request.TLS != nil
 	if o.Function.Name != "" {
@@ -147,8 +155,8 @@ func (a *Auth) decide(p *principal, r *policy.Request, o *Operation) error {
 	if o.Whole && p.policy.Scoped() {
 		return notAuthorized(r, "because the key is bound to tenants by lambda:TenantId, and this concerns all of them")
 	}
-	if o.Invocation {
-		switch a.resourcePolicy(o.Function).Decide(r) {
+	if o.Invocation || o.Policy != "" {
+		switch a.policyOf(o).Decide(r) {
 		case policy.Denied:
 			return notAuthorized(r, "with an explicit deny in a resource-based policy")
 		case policy.Allowed:
@@ -177,6 +185,19 @@ type resourcePolicy struct {
 
 // denyAll stands for a policy that cannot be read.
 const denyAll = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}`
+
+// policyOf is the policy of what o is about.
+func (a *Auth) policyOf(o *Operation) *policy.Document {
+	if o.Invocation {
+		return a.resourcePolicy(o.Function)
+	}
+	d, err := policy.ParseResource(o.Policy)
+	if err != nil {
+		a.config.Log.Error("policy of a resource cannot be read: it allows nothing", "resource", o.Resource, "error", err)
+		return nil
+	}
+	return d
+}
 
 func (a *Auth) resourcePolicy(ref alcove.Ref) *policy.Document {
 	if a.config.ResourcePolicy == nil {

@@ -330,3 +330,42 @@ func BenchmarkAuthorizeInvoke(b *testing.B) {
 		}
 	}
 }
+
+// TestLayersHavePolicies: the policy of a layer lets in who has none, denies nobody
+// by what it cannot say, and its denial is recorded though it is part of a call.
+func TestLayersHavePolicies(t *testing.T) {
+	k := openKept(t, t.TempDir())
+	const layer = "arn:aws:lambda:us-east-1:000000000000:layer:l:1"
+	ann, _ := k.make(t, "ann", statement("Allow", "lambda:CreateFunction", "*", ""))
+	bob, _ := k.make(t, "bob", statement("Allow", "lambda:GetLayerVersion", layer, ""))
+	eve, _ := k.make(t, "eve", statement("Deny", "lambda:GetLayerVersion", "*", ""))
+	of := func(principal string) string {
+		return `{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"s","Effect":"Allow","Principal":` + principal + `,"Action":"lambda:GetLayerVersion","Resource":"` + layer + `"}]}`
+	}
+	for _, c := range []struct {
+		name   string
+		caller alcove.Caller
+		policy string
+		want   string
+	}{
+		{"nobody lets ann", ann, "", "because no identity-based policy allows the lambda:GetLayerVersion action"},
+		{"the layer lets everybody", ann, of(`"*"`), ""},
+		{"the layer lets the account, which leaves it to keys", ann, of(`{"AWS":"arn:aws:iam::000000000000:root"}`), "because no identity-based policy allows"},
+		{"the layer lets another account", ann, of(`{"AWS":"arn:aws:iam::111111111111:root"}`), "because no identity-based policy allows"},
+		{"what cannot be read lets nobody", ann, "{", "because no identity-based policy allows"},
+		{"the key lets bob", bob, "", ""},
+		{"the key denies eve", eve, of(`"*"`), "with an explicit deny in an identity-based policy"},
+	} {
+		k.records = nil
+		_, err := k.Authorize(c.caller, Operation{Action: "lambda:GetLayerVersion", Resource: layer, Policy: c.policy, Implied: true})
+		if c.want == "" {
+			if err != nil || len(k.records) != 0 {
+				t.Errorf("%s: %v, %d records", c.name, err, len(k.records))
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), "is not authorized to perform: lambda:GetLayerVersion on resource: "+layer+" "+c.want) || len(k.records) != 1 || k.records[0].Allowed {
+			t.Errorf("%s: %v, records %+v", c.name, err, k.records)
+		}
+	}
+}

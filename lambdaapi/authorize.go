@@ -24,7 +24,7 @@ const (
 var actions = map[string]string{
 	"Invoke":                   invokeAction,
 	"InvokeWithResponseStream": invokeAction,
-	"GetLayerVersionByArn":     "lambda:GetLayerVersion",
+	"GetLayerVersionByArn":     getLayerAction,
 }
 
 // actionOf is the action that an operation is authorised as.
@@ -150,7 +150,7 @@ func (a *API) operation(c *call) (auth.Operation, error) {
 		// What is decoded here is what the operation gets: a name that is read
 		// twice might be read as two.
 		in := new(createFunctionInput)
-		if err := membersOf(c.route.serve.in).read(c, in); err != nil {
+		if err := c.route.serve.members.read(c, in); err != nil {
 			return o, err
 		}
 		c.in = in
@@ -158,13 +158,18 @@ func (a *API) operation(c *call) (auth.Operation, error) {
 	default:
 		o.Resource = "*"
 	}
-	if g.action == invokeAction || g.action == asyncAction {
+	o.Asked = a.readAsked(c)
+	switch g.action {
+	case getLayerAction:
+		o.Policy = a.layerPolicy(strings.TrimPrefix(o.Resource, a.Place.LayerARN("")))
+	case invokeAction:
+		// One that is malformed is none; the operation refuses it. The old
+		// operation knows no tenants.
+		o.Tenant, _ = tenantOf(c.request.Header)
+		fallthrough
+	case asyncAction:
 		o.Invocation = true
 		o.Reported = header(c.request.Header, "X-Amz-Invocation-Type") != "DryRun"
-	}
-	if g.action == invokeAction { // the old operation knows no tenants
-		// One that is malformed is none; the operation refuses it.
-		o.Tenant, _ = tenantOf(c.request.Header)
 	}
 	return o, nil
 }

@@ -5,11 +5,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/auth/policy"
+	"github.com/alcove-run/alcove/catalog"
 )
 
 // refusing knows who calls and lets nobody do anything.
@@ -22,6 +26,16 @@ func (r *refusing) Authorize(_ alcove.Caller, o auth.Operation) (*auth.Scope, er
 	r.asked = append(r.asked, o)
 	return nil, alcove.ClientError("AccessDeniedException", "User: x is not authorized")
 }
+
+// nothing is a catalog that has nothing of what policies ask about, and panics at
+// whatever else is asked of it.
+type nothing struct{ Catalog }
+
+func (nothing) URL(alcove.Ref) (catalog.URLEntry, error) {
+	return catalog.URLEntry{}, alcove.NotFound("")
+}
+
+func (nothing) LayerPolicy(string, int) (string, string, error) { return "", "", alcove.NotFound("") }
 
 // subjects are what operations are authorised on, when all that a request can
 // name is there: function f, qualifier q, layer l in version 3, and so on.
@@ -54,7 +68,7 @@ func TestEveryRouteIsAuthorised(t *testing.T) {
 	fill := strings.NewReplacer("{FunctionName}", "f", "{Name}", "a", "{LayerName}", "l", "{VersionNumber}", "03", "{StatementId}", "s",
 		"{CodeSigningConfigArn}", url.PathEscape(place.SigningARN("csc-12345678901234567")), "{ResourceArn}", url.PathEscape(arn+":q"), "{Resource}", url.PathEscape(arn))
 	who := &refusing{}
-	api := New(Config{Place: place, Auth: who}) // whatever is reached behind it panics
+	api := New(Config{Place: place, Auth: who, Catalog: nothing{}}) // whatever else is reached behind it panics
 	for _, r := range table() {
 		if r.serve == nil {
 			continue
@@ -139,5 +153,93 @@ func TestARouteWithoutASubjectIsADefect(t *testing.T) {
 		if g, err := grantOf(&r); err == nil {
 			t.Errorf("%s is authorised as %+v", r.operation, g)
 		}
+	}
+}
+
+// TestPoliciesSeeWhatIsAsked sends requests with all that conditions may ask about.
+func TestPoliciesSeeWhatIsAsked(t *testing.T) {
+	n := furnishedNode(t)
+	defer n.remove(t)
+	who := &refusing{}
+	n.api.Auth = who
+	arn := n.names.Replace
+	tags := policy.Asked{Tags: map[string]string{"b": "1", "a": "2"}, TagKeys: []string{"a", "b"}}
+	create := tags
+	create.Layers, create.SigningConfig = []string{arn("LAYER:1")}, arn("SIGNING")
+	for _, c := range []struct {
+		operation, query, body string
+		want                   policy.Asked
+	}{
+		{"CreateFunction", "", strings.TrimSuffix(validBodies["CreateFunction"], "}") + arn(`,"Tags":{"b":"1","a":"2"},"Layers":["LAYER:1"],"CodeSigningConfigArn":"SIGNING"}`), create},
+		{"UpdateFunctionConfiguration", "", arn(`{"Layers":["LAYER:1"]}`), policy.Asked{Layers: create.Layers}},
+		{"UpdateFunctionConfiguration", "", `{"Timeout":3}`, policy.Asked{}},
+		{"PutFunctionCodeSigningConfig", "", arn(`{"CodeSigningConfigArn":"SIGNING"}`), policy.Asked{SigningConfig: arn("SIGNING")}},
+		{"CreateCodeSigningConfig", "", strings.TrimSuffix(validBodies["CreateCodeSigningConfig"], "}") + `,"Tags":{"b":"1","a":"2"}}`, tags},
+		{"TagResource", "", `{"Tags":{"b":"1","a":"2"}}`, tags},
+		{"UntagResource", "tagKeys=b&tagKeys=a", "", policy.Asked{TagKeys: []string{"b", "a"}}},
+		{"AddPermission", "", `{"StatementId":"u","Action":"lambda:InvokeFunctionUrl","Principal":"sns.amazonaws.com","FunctionUrlAuthType":"NONE"}`,
+			policy.Asked{Principal: "sns.amazonaws.com", URLAuthType: "NONE"}},
+		{"CreateFunctionUrlConfig", "", `{"AuthType":"AWS_IAM"}`, policy.Asked{URLAuthType: "AWS_IAM"}},
+		{"UpdateFunctionUrlConfig", "", `{"AuthType":"AWS_IAM"}`, policy.Asked{URLAuthType: "AWS_IAM"}},
+		{"UpdateFunctionUrlConfig", "", `{"InvokeMode":"BUFFERED"}`, policy.Asked{URLAuthType: "NONE"}},
+		{"GetFunctionUrlConfig", "", "", policy.Asked{URLAuthType: "NONE"}},
+		{"DeleteFunctionUrlConfig", "", "", policy.Asked{URLAuthType: "NONE"}},
+		{"TagResource", "", `{"Tags":`, policy.Asked{}}, // who may not is not told that it is no JSON
+	} {
+		who.asked = nil
+		routes := table()
+		r := &routes[slices.IndexFunc(routes, func(r route) bool { return r.operation == c.operation })]
+		names, _ := n.target(r)
+		w := n.send(t, r, names, c.query, strings.NewReader(c.body), int64(len(c.body)), nil)
+		if w.Code != 403 || len(who.asked) != 1 || !reflect.DeepEqual(who.asked[0].Asked, c.want) {
+			t.Errorf("%s %s: %d, asked %+v", c.operation, c.body, w.Code, who.asked)
+		}
+	}
+}
+
+// onlyLayers lets everything but layers pass.
+type onlyLayers struct {
+	fakeAuth
+	asked []auth.Operation
+}
+
+func (o *onlyLayers) Authorize(_ alcove.Caller, op auth.Operation) (*auth.Scope, error) {
+	if op.Action != getLayerAction {
+		return nil, nil
+	}
+	o.asked = append(o.asked, op)
+	return nil, alcove.ClientError("AccessDeniedException", "not this layer")
+}
+
+// TestLayersAreAuthorised: who may not get a layer may not have a function use it,
+// and the layer's own policy is there to be looked at.
+func TestLayersAreAuthorised(t *testing.T) {
+	n := furnishedNode(t)
+	defer n.remove(t)
+	who := &onlyLayers{}
+	n.api.Auth = who
+	arn := n.names.Replace("LAYER:1")
+	before := n.state(t)
+	for _, c := range []struct {
+		operation, body string
+		implied         bool
+	}{
+		{"CreateFunction", strings.TrimSuffix(validBodies["CreateFunction"], "}") + `,"Layers":["` + arn + `"]}`, true},
+		{"UpdateFunctionConfiguration", `{"Layers":["` + arn + `"]}`, true},
+		{"GetLayerVersion", "", false},
+		{"GetLayerVersionByArn", "", false},
+	} {
+		who.asked = nil
+		routes := table()
+		r := &routes[slices.IndexFunc(routes, func(r route) bool { return r.operation == c.operation })]
+		names, query := n.target(r)
+		w := n.send(t, r, names, query, strings.NewReader(c.body), int64(len(c.body)), nil)
+		if w.Code != 403 || len(who.asked) != 1 || who.asked[0].Resource != arn || !strings.Contains(who.asked[0].Policy, `"Sid":"s"`) ||
+			who.asked[0].Implied != c.implied {
+			t.Errorf("%s: %d %s, asked %+v", c.operation, w.Code, w.Body, who.asked)
+		}
+	}
+	if after := n.state(t); after != before {
+		t.Errorf("what was refused changed something:\n%s\n%s", before, after)
 	}
 }

@@ -41,6 +41,9 @@ type reply struct {
 type handler struct {
 	run func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error)
 	in  reflect.Type // of the request; nil for those of bare
+	// members are those of in; asks says that it is asking.
+	members *members
+	asks    bool
 }
 
 // bare makes a handler of an operation that reads no JSON.
@@ -54,7 +57,8 @@ func bare(f func(a *API, ctx context.Context, caller alcove.Caller, c *call) (re
 func with[In any](f func(a *API, ctx context.Context, caller alcove.Caller, c *call, in *In) (reply, error)) *handler {
 	t := reflect.TypeFor[In]()
 	table := membersOf(t)
-	return &handler{in: t, run: func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
+	_, asks := any(new(In)).(asking)
+	return &handler{in: t, members: table, asks: asks, run: func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error) {
 		in, ok := c.in.(*In)
 		if !ok {
 			in = new(In)
@@ -124,6 +128,9 @@ func (a *API) answer(c *call) (reply, error) {
 		return reply{}, err
 	}
 	if _, err := a.Auth.Authorize(caller, operation); err != nil {
+		return reply{}, err
+	}
+	if err := a.authorizeLayers(caller, c, operation.Asked.Layers); err != nil {
 		return reply{}, err
 	}
 	answer, err := c.route.serve.run(a, c.request.Context(), caller, c)

@@ -12,8 +12,8 @@ type condition struct {
 	key      key
 	negated  bool // the opposite of the comparison
 	ifExists bool
-	// each is ForAllValues, some is ForAnyValue. Every key has one value at most,
-	// so they differ only where it has none.
+	// each is ForAllValues, some is ForAnyValue. Where a key has one value at most,
+	// they differ only if it has none.
 	each, some bool
 	// null is the operator Null: it holds if the key is there, or if it is absent.
 	null, absent bool
@@ -94,20 +94,55 @@ func (c *compiler) condition(operator, name string, texts []string) (condition, 
 
 // holds says whether a request satisfies the condition.
 func (c *condition) holds(r *Request) bool {
+	if c.key.id.many() {
+		return c.holdsFor(r.all(&c.key), r)
+	}
 	value, ok := r.value(&c.key)
 	if c.null {
 		return ok != c.absent
 	}
 	if !ok {
-		switch {
-		case c.some:
-			return c.ifExists
-		case c.each, c.ifExists:
-			return true
-		}
-		return c.negated
+		return c.holdsWithout()
 	}
 	return c.any(value, r) != c.negated
+}
+
+// holdsWithout says whether it holds for a request that has no value of its key.
+func (c *condition) holdsWithout() bool {
+	switch {
+	case c.some:
+		return c.ifExists
+	case c.each, c.ifExists:
+		return true
+	}
+	return c.negated
+}
+
+// holdsFor says whether it holds for the values of a key that may have many. An
+// operator that says not for how many of them is true of one, and its opposite of
+// none.
+func (c *condition) holdsFor(values []string, r *Request) bool {
+	switch {
+	case c.null:
+		return len(values) > 0 != c.absent
+	case len(values) == 0:
+		return c.holdsWithout()
+	}
+	matching := 0
+	for _, v := range values {
+		if c.any(v, r) {
+			matching++
+		}
+	}
+	switch {
+	case c.each && c.negated:
+		return matching == 0
+	case c.each:
+		return matching == len(values)
+	case c.some && c.negated:
+		return matching < len(values)
+	}
+	return matching > 0 != c.negated
 }
 
 func (c *condition) any(value string, r *Request) bool {

@@ -285,3 +285,70 @@ func TestResourcePolicies(t *testing.T) {
 		}
 	}
 }
+
+// TestConditionsOfManyValues: how many of a request's values have to match.
+func TestConditionsOfManyValues(t *testing.T) {
+	for _, c := range []struct {
+		condition string
+		// what holds for these keys of tags
+		none, a, ab, c bool
+	}{
+		{`"StringEquals":{"aws:TagKeys":["a","b"]}`, false, true, true, false},
+		{`"StringNotEquals":{"aws:TagKeys":["a","b"]}`, true, false, false, true},
+		{`"StringEqualsIfExists":{"aws:TagKeys":"a"}`, true, true, true, false},
+		{`"ForAllValues:StringEquals":{"aws:TagKeys":["a"]}`, true, true, false, false},
+		{`"ForAllValues:StringEquals":{"aws:TagKeys":["a","b"]}`, true, true, true, false},
+		{`"ForAnyValue:StringEquals":{"aws:TagKeys":["b"]}`, false, false, true, false},
+		{`"ForAllValues:StringNotEquals":{"aws:TagKeys":["b"]}`, true, true, false, true},
+		{`"ForAnyValue:StringNotEquals":{"aws:TagKeys":["b"]}`, false, true, true, true},
+		{`"ForAnyValue:StringLike":{"AWS:tagkeys":["?"]}`, false, true, true, true},
+		{`"Null":{"aws:TagKeys":"true"}`, true, false, false, false},
+		{`"Null":{"aws:TagKeys":"false"}`, false, true, true, true},
+	} {
+		d := parse(t, doc(allow(`"Action":"*","Resource":"*","Condition":{`+c.condition+`}`)))
+		for _, with := range []struct {
+			keys []string
+			want bool
+		}{{nil, c.none}, {[]string{"a"}, c.a}, {[]string{"a", "b"}, c.ab}, {[]string{"c"}, c.c}} {
+			r := request("lambda:TagResource", fn+"f", func(r *Request) { r.Asked.TagKeys = with.keys })
+			if got := d.Decide(r) == Allowed; got != with.want {
+				t.Errorf("%s with %v: %v", c.condition, with.keys, got)
+			}
+		}
+	}
+}
+
+// TestConditionsOnWhatIsAsked has one for each of the other keys.
+func TestConditionsOnWhatIsAsked(t *testing.T) {
+	const layer = "arn:aws:lambda:us-east-1:000000000000:layer:"
+	all := Asked{URLAuthType: "AWS_IAM", Tags: map[string]string{"Team": "x"}, TagKeys: []string{"Team"}, Layers: []string{layer + "a:1", layer + "b:2"},
+		Principal: "sns.amazonaws.com", SigningConfig: "arn:csc"}
+	for _, c := range []struct {
+		condition      string
+		asked, nothing bool
+	}{
+		{`"StringEquals":{"lambda:FunctionUrlAuthType":"AWS_IAM"}`, true, false},
+		{`"StringNotEquals":{"lambda:FunctionUrlAuthType":"NONE"}`, true, true},
+		{`"StringEquals":{"aws:RequestTag/team":"x"}`, true, false},
+		{`"StringEquals":{"aws:RequestTag/other":"x"}`, false, false},
+		{`"StringEquals":{"lambda:Principal":"sns.amazonaws.com"}`, true, false},
+		{`"StringEquals":{"lambda:CodeSigningConfigArn":"arn:csc"}`, true, false},
+		{`"ForAllValues:StringLike":{"lambda:Layer":"` + layer + `*:*"}`, true, true},
+		{`"ForAllValues:StringLike":{"lambda:Layer":"` + layer + `a:*"}`, false, true},
+		{`"ForAnyValue:ArnLike":{"lambda:Layer":"` + layer + `b:*"}`, true, false},
+		{`"StringEquals":{"lambda:SourceFunctionArn":"*"}`, false, false},
+		{`"Null":{"lambda:VpcIds":"true"}`, true, true},
+	} {
+		d := parse(t, doc(allow(`"Action":"*","Resource":"*","Condition":{`+c.condition+`}`)))
+		for _, with := range []struct {
+			asked Asked
+			want  bool
+		}{{all, c.asked}, {Asked{}, c.nothing}} {
+			asked, want := with.asked, with.want
+			r := request("lambda:CreateFunction", fn+"f", func(r *Request) { r.Asked = asked })
+			if got := d.Decide(r) == Allowed; got != want {
+				t.Errorf("%s with %+v: %v", c.condition, asked, got)
+			}
+		}
+	}
+}

@@ -29,10 +29,22 @@ type Request struct {
 	Tenant string
 	// URLAuthType is NONE or AWS_IAM if the request came by a function's URL.
 	URLAuthType string
+	Asked       Asked
 	// AnyTenant asks whether there may be a tenant for which the request is
 	// allowed: conditions on the tenant hold in what allows, and do not in what
 	// denies. Tenant is not looked at.
 	AnyTenant bool
+}
+
+// Asked is what a request would have, as far as conditions ask about it; what is
+// empty is not asked for.
+type Asked struct {
+	URLAuthType   string            // the type of a function's URL
+	Tags          map[string]string // to be set
+	TagKeys       []string          // of tags to be set or taken away
+	Layers        []string          // ARNs of versions that a function is to have
+	Principal     string            // whom a permission is for
+	SigningConfig string            // the ARN of a function's code signing configuration
 }
 
 // Principal is who makes a request.
@@ -62,7 +74,16 @@ const (
 	viaURL
 	urlAuthType
 	tenantID
+	requestTag // aws:RequestTag/NAME
+	lambdaPrincipal
+	signingConfig
+	// Keys from here on may have many values.
+	tagKeys
+	layers
 )
+
+// many says that a key may have more than one value.
+func (id keyID) many() bool { return id >= tagKeys }
 
 // key is a condition key as a policy names it; sub is what stands behind its
 // slash.
@@ -82,17 +103,27 @@ var known = map[string]keyID{
 	"aws:principaltype":            principalType,
 	"aws:requestedregion":          requestedRegion,
 	"aws:resourceaccount":          resourceAccount,
+	"aws:requesttag/":              requestTag,
 	"aws:resourcetag/":             resourceTag,
 	"aws:securetransport":          secureTransport,
 	"aws:sourceip":                 sourceIP,
+	"aws:tagkeys":                  tagKeys,
 	"aws:userid":                   userID,
 	"aws:username":                 userName,
 	"aws:viaawsservice":            viaService,
+	"lambda:codesigningconfigarn":  signingConfig,
 	"lambda:functionarn":           functionARN,
 	"lambda:functionurlauthtype":   urlAuthType,
 	"lambda:invokedviafunctionurl": viaURL,
+	"lambda:layer":                 layers,
+	"lambda:principal":             lambdaPrincipal,
 	"lambda:tenantid":              tenantID,
 
+	"lambda:eventsourcetoken":    absent, // event source mappings' and
+	"lambda:sourcefunctionarn":   absent, // functions' own calls, networks of AWS
+	"lambda:securitygroupids":    absent,
+	"lambda:subnetids":           absent,
+	"lambda:vpcids":              absent,
 	"aws:calledvia":              absent,
 	"aws:calledviafirst":         absent,
 	"aws:calledvialast":          absent,
@@ -156,7 +187,13 @@ func (r *Request) value(k *key) (string, bool) {
 	case resourceAccount: // there are no resources of others
 		return there(cmp.Or(r.Account, r.Principal.Account))
 	case resourceTag:
-		return r.tag(k.sub)
+		return tag(r.Tags, k.sub)
+	case requestTag:
+		return tag(r.Asked.Tags, k.sub)
+	case lambdaPrincipal:
+		return there(r.Asked.Principal)
+	case signingConfig:
+		return there(r.Asked.SigningConfig)
 	case secureTransport:
 		return strconv.FormatBool(r.Secure), true
 	case sourceIP:
@@ -173,7 +210,7 @@ func (r *Request) value(k *key) (string, bool) {
 	case viaURL:
 		return strconv.FormatBool(r.URLAuthType != ""), true
 	case urlAuthType:
-		return there(r.URLAuthType)
+		return there(cmp.Or(r.URLAuthType, r.Asked.URLAuthType))
 	case functionARN:
 		return there(r.FunctionARN)
 	case tenantID:
@@ -184,14 +221,25 @@ func (r *Request) value(k *key) (string, bool) {
 
 func there(s string) (string, bool) { return s, s != "" }
 
+// all gives what a request has for a key that may have many values.
+func (r *Request) all(k *key) []string {
+	switch k.id {
+	case tagKeys:
+		return r.Asked.TagKeys
+	case layers:
+		return r.Asked.Layers
+	}
+	return nil
+}
+
 // tag finds a tag by its key in any case, as condition keys are; the exact one
 // goes first.
-func (r *Request) tag(name string) (string, bool) {
-	if v, ok := r.Tags[name]; ok {
+func tag(tags map[string]string, name string) (string, bool) {
+	if v, ok := tags[name]; ok {
 		return v, true
 	}
 	least, value, found := "", "", false
-	for k, v := range r.Tags {
+	for k, v := range tags {
 		if strings.EqualFold(k, name) && (!found || k < least) {
 			least, value, found = k, v, true
 		}

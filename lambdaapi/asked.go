@@ -1,0 +1,127 @@
+package lambdaapi
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/auth/policy"
+)
+
+// Policies may ask about what a request would have: its tags, layers, whom a
+// permission is for. Such requests are read before they are authorised, and what
+// was read is what the operation gets. One that cannot be read asks for nothing;
+// the operation says what is wrong with it to whoever may.
+
+// asking is a request that policies may ask about.
+type asking interface{ asked(a *API) policy.Asked }
+
+// readAsked gives what policies may ask about the request of c.
+func (a *API) readAsked(c *call) policy.Asked {
+	h := c.route.serve
+	if h == nil || h.in == nil || !h.asks {
+		return policy.Asked{}
+	}
+	if c.in == nil {
+		in := reflect.New(h.in).Interface()
+		if h.members.read(c, in) != nil {
+			return policy.Asked{}
+		}
+		c.in = in
+	}
+	return c.in.(asking).asked(a)
+}
+
+func tagsAsked(tags map[string]string) policy.Asked {
+	return policy.Asked{Tags: tags, TagKeys: slices.Sorted(maps.Keys(tags))}
+}
+
+func textOf(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+func (in *createFunctionInput) asked(*API) policy.Asked {
+	asked := tagsAsked(in.Tags)
+	asked.Layers, asked.SigningConfig = in.Layers, textOf(in.CodeSigningConfigArn)
+	return asked
+}
+
+func (in *updateFunctionConfigurationInput) asked(*API) policy.Asked {
+	return policy.Asked{Layers: in.Layers}
+}
+
+func (in *putFunctionSigningInput) asked(*API) policy.Asked {
+	return policy.Asked{SigningConfig: *in.CodeSigningConfigArn}
+}
+
+func (in *createSigningInput) asked(*API) policy.Asked { return tagsAsked(in.Tags) }
+
+func (in *tagResourceInput) asked(*API) policy.Asked { return tagsAsked(in.Tags) }
+
+func (in *untagResourceInput) asked(*API) policy.Asked { return policy.Asked{TagKeys: in.TagKeys} }
+
+func (in *addPermissionInput) asked(*API) policy.Asked {
+	return policy.Asked{Principal: *in.Principal, URLAuthType: textOf(in.FunctionUrlAuthType)}
+}
+
+func (in *createURLInput) asked(*API) policy.Asked { return policy.Asked{URLAuthType: *in.AuthType} }
+
+func (in *updateURLInput) asked(a *API) policy.Asked {
+	if in.AuthType == nil {
+		return in.urlInput.asked(a)
+	}
+	return policy.Asked{URLAuthType: *in.AuthType}
+}
+
+// asked is the type of the URL that there is.
+func (in *urlInput) asked(a *API) policy.Asked {
+	ref, err := in.ref(a)
+	if err != nil {
+		return policy.Asked{}
+	}
+	e, err := a.Catalog.URL(ref)
+	if err != nil {
+		return policy.Asked{}
+	}
+	return policy.Asked{URLAuthType: e.URL.AuthType}
+}
+
+const getLayerAction = "lambda:GetLayerVersion"
+
+// authorizeLayers sees that a caller may have a function use the layers that its
+// request names, as AWS does: who may not get a layer's version may not use it.
+func (a *API) authorizeLayers(caller alcove.Caller, c *call, layers []string) error {
+	for _, arn := range layers {
+		named, here := strings.CutPrefix(arn, a.Place.LayerARN(""))
+		if !here {
+			continue // it will not be found
+		}
+		o := auth.Operation{Action: getLayerAction, Resource: arn, Policy: a.layerPolicy(named), Implied: true, Request: c.request, RequestID: c.requestID}
+		if _, err := a.Auth.Authorize(caller, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// layerPolicy is the policy of a version of a layer, given as name:number; empty
+// if it has none, or is not there.
+func (a *API) layerPolicy(named string) string {
+	name, version, _ := strings.Cut(named, ":")
+	number, err := strconv.Atoi(version)
+	if err != nil {
+		return ""
+	}
+	document, _, err := a.Catalog.LayerPolicy(name, number)
+	if err != nil {
+		return ""
+	}
+	return document
+}
