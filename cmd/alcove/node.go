@@ -138,7 +138,7 @@ func (n *node) close(ctx context.Context) error {
 
 // openData takes the data directory for this process alone, and as many open
 // files as it may have.
-func (n *node) openData(context.Context) (err error) {
+func (n *node) openData(ctx context.Context) (err error) {
 	if n.files, err = openFiles(); err != nil {
 		return err
 	}
@@ -151,13 +151,12 @@ func (n *node) openData(context.Context) (err error) {
 	if err := os.Chmod(n.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("--data: %w", err)
 	}
-	f, err := os.OpenFile(n.path(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := lockData(ctx, n.path(lockFile))
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("--data %s: another node uses it: stop that one, or name another directory", n.cfg.Data)
+	}
 	if err != nil {
 		return fmt.Errorf("--data: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return fmt.Errorf("--data %s: another node uses it: stop that one, or name another directory", n.cfg.Data)
 	}
 	n.opened(closes(f))
 	return nil
