@@ -1,0 +1,218 @@
+package metrics
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alcove-run/alcove"
+)
+
+// groupKey is what measurements of invocations are gathered by before they become
+// points of several series each.
+type groupKey struct {
+	minute   int64 // Unix seconds
+	function string
+	resource string // the function as it was named: NAME or NAME:QUALIFIER
+	executed string // the version that ran
+	tenant   alcove.Tenant
+}
+
+// group is what was measured of them.
+type group struct {
+	invocations, errors, throttles float64
+	duration                       Set // milliseconds
+}
+
+// measured is what was counted and is in no transaction yet. Its memory is bounded:
+// beyond maxMeasured tenants are counted together.
+type measured struct {
+	mu     sync.Mutex
+	groups map[groupKey]*group     // guarded by mu
+	other  map[seriesPoint]*Set    // guarded by mu
+	known  map[seriesPoint]*series // guarded by mu
+}
+
+// seriesPoint is a minute of a series.
+type seriesPoint struct {
+	key    string
+	minute int64
+}
+
+const maxMeasured = 10_000
+
+// Others is the TenantId of everything of tenants that are too many to be told
+// apart. No tenant's id has parentheses.
+const Others = "(others)"
+
+// Throttled counts an invocation that was refused with TooManyRequestsException.
+func (s *Store) Throttled(ref alcove.Ref, tenant alcove.Tenant) {
+	m := &s.measured
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := groupKey{minute: minuteOf(s.now()), function: ref.Name, resource: resourceOf(ref.Name, ref.Qualifier), tenant: tenant}
+	if len(m.groups) >= maxMeasured && m.groups[k] == nil && tenant != "" {
+		k.tenant = Others
+	}
+	if m.groups == nil {
+		m.groups = make(map[groupKey]*group)
+	}
+	g := m.groups[k]
+	if g == nil {
+		g = new(group)
+		m.groups[k] = g
+	}
+	g.throttles++
+}
+
+// Gauges takes what is measured by looking.
+type Gauges struct {
+	m      *measured
+	minute int64
+}
+
+// Concurrency takes how many invocations of a function were under way at once at
+// most since the last look; the empty name is all functions.
+func (g *Gauges) Concurrency(function string, peak int) {
+	se := &series{metric: Metric{Namespace: LambdaNamespace, Name: "ConcurrentExecutions"}, unit: "Count"}
+	if function != "" {
+		se.metric.Dimensions = []Dimension{{"FunctionName", function}}
+	}
+	g.m.put(se, g.minute, float64(peak))
+}
+
+// Unreserved takes the same of all functions without reserved concurrency.
+func (g *Gauges) Unreserved(peak int) {
+	g.m.put(&series{metric: Metric{Namespace: LambdaNamespace, Name: "UnreservedConcurrentExecutions"}, unit: "Count"}, g.minute, float64(peak))
+}
+
+// gauge looks.
+func (m *measured) gauge(now time.Time, look func(*Gauges)) { look(&Gauges{m, minuteOf(now)}) }
+
+// Event counts something that happened to a function, in one of AWS's other metrics
+// of functions (AsyncEventsReceived, say): in the metrics of all functions, of the
+// function, and of its tenant if there is one.
+func (s *Store) Event(function string, tenant alcove.Tenant, name, unit string, value float64) {
+	minute := minuteOf(s.now())
+	for _, d := range [][]Dimension{nil, {{"FunctionName", function}}} {
+		s.measured.put(&series{metric: Metric{LambdaNamespace, name, d}, unit: unit}, minute, value)
+	}
+	if tenant != "" {
+		s.measured.put(tenantSeries(name, unit, function, tenant), minute, value)
+	}
+}
+
+// put adds a value to a minute of a series.
+func (m *measured) put(se *series, minute int64, value float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.other == nil {
+		m.other, m.known = make(map[seriesPoint]*Set), make(map[seriesPoint]*series)
+	}
+	at := seriesPoint{se.key(), minute}
+	set := m.other[at]
+	if set == nil {
+		if len(m.other) >= maxMeasured {
+			return
+		}
+		set = new(Set)
+		m.other[at], m.known[at] = set, se
+	}
+	set.Add(value, 1)
+}
+
+// drain moves what was measured into a batch.
+func (m *measured) drain(b *batch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k, g := range m.groups {
+		b.group(k).add(g)
+	}
+	for at, set := range m.other {
+		b.point(m.known[at], at.minute).merge(set)
+	}
+	m.groups, m.other, m.known = nil, nil, nil
+}
+
+func (g *group) add(o *group) {
+	g.invocations += o.invocations
+	g.errors += o.errors
+	g.throttles += o.throttles
+	g.duration.merge(&o.duration)
+}
+
+func minuteOf(t time.Time) int64 { return t.Unix() / 60 * 60 }
+
+func resourceOf(function, qualifier string) string {
+	if qualifier == "" {
+		return function
+	}
+	return function + ":" + qualifier
+}
+
+// qualifierOf is the qualifier of an ARN that a caller named, or empty.
+func qualifierOf(arn string) string {
+	if parts := strings.Split(arn, ":"); len(parts) == 8 {
+		return parts[7]
+	}
+	return ""
+}
+
+// addReport counts an invocation. What the platform failed is no invocation on AWS.
+func (b *batch) addReport(r *alcove.Report) {
+	if r.Status == alcove.StatusFailure {
+		return
+	}
+	g := b.group(groupKey{minute: minuteOf(r.Started), function: r.Function, resource: resourceOf(r.Function, qualifierOf(r.InvokedARN)),
+		executed: r.Version, tenant: r.Tenant})
+	g.invocations++
+	if r.Status != alcove.StatusSuccess {
+		g.errors++
+	}
+	g.duration.Add(float64(r.Duration.Microseconds())/1000, 1)
+}
+
+// spread makes points of a group: for all functions, for the function, for the
+// function as it was named, for the version that an alias chose, and for the tenant.
+func (b *batch) spread(k groupKey, g *group) {
+	lists := [][]Dimension{nil, {{"FunctionName", k.function}}, {{"FunctionName", k.function}, {"Resource", k.resource}}}
+	if q := strings.TrimPrefix(k.resource, k.function); q != "" && k.executed != "" && q != ":"+k.executed {
+		lists = append(lists, []Dimension{{"ExecutedVersion", k.executed}, {"FunctionName", k.function}, {"Resource", k.resource}})
+	}
+	add := func(make func(name, unit string) *series) {
+		if g.invocations > 0 {
+			b.point(make("Invocations", "Count"), k.minute).Add(1, g.invocations)
+			errors := b.point(make("Errors", "Count"), k.minute)
+			if g.errors > 0 {
+				errors.Add(1, g.errors)
+			}
+			if ok := g.invocations - g.errors; ok > 0 {
+				errors.Add(0, ok)
+			}
+			b.point(make("Duration", "Milliseconds"), k.minute).merge(&g.duration)
+		}
+		throttles := b.point(make("Throttles", "Count"), k.minute)
+		if g.throttles > 0 {
+			throttles.Add(1, g.throttles)
+		}
+		if g.invocations > 0 {
+			throttles.Add(0, g.invocations)
+		}
+	}
+	for _, d := range lists {
+		add(func(name, unit string) *series { return &series{metric: Metric{LambdaNamespace, name, d}, unit: unit} })
+	}
+	if k.tenant != "" {
+		add(func(name, unit string) *series { return tenantSeries(name, unit, k.function, k.tenant) })
+	}
+}
+
+// tenantSeries is a tenant's own of a function.
+func tenantSeries(name, unit, function string, tenant alcove.Tenant) *series {
+	se := &series{metric: Metric{LambdaNamespace, name, []Dimension{{"FunctionName", function}, {"TenantId", string(tenant)}}}, unit: unit,
+		tenant: tenant, class: "tenants of " + function}
+	if tenant == Others {
+		se.tenant, se.class = "", ""
+	}
+	return se
+}
