@@ -30,13 +30,13 @@ var layers = []struct {
 	{packages: []string{"environment"}},
 	{packages: []string{"pool/policy"}},
 	{packages: []string{"pool"}},
-	{packages: []string{"catalog", "logs", "usage"}},
+	{packages: []string{"catalog", "logs", "metrics", "usage"}},
 	{packages: []string{"invoke", "purge"}},
 	{packages: []string{"invoke/async/..."}, peers: true},
 	{packages: []string{"auth/policy"}},
 	{packages: []string{"auth"}},
 	{packages: []string{"audit"}},
-	{packages: []string{"lambdaapi", "logsapi", "stsapi", "nodeapi", "urlapi"}}, // APIs never import each other
+	{packages: []string{"lambdaapi", "logsapi", "metricsapi", "stsapi", "nodeapi", "urlapi"}}, // APIs never import each other
 	{packages: []string{"gateway", "console"}},
 	{packages: []string{"cmd/...", "test/...", "examples/..."}, peers: true},
 }

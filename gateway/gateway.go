@@ -18,7 +18,9 @@ type Config struct {
 	Lambda http.Handler // dated paths, such as /2015-03-31/functions, and /code/
 	Logs   http.Handler // CloudWatch Logs
 	STS    http.Handler
-	Node   http.Handler // /alcove/v1/: our own API
+	// Metrics is CloudWatch; nil is a node without it.
+	Metrics http.Handler
+	Node    http.Handler // /alcove/v1/: our own API
 	// URLs are the functions' own, which are known by their host names; nil is a
 	// node that serves none.
 	URLs http.Handler
@@ -27,13 +29,20 @@ type Config struct {
 }
 
 // offered are the services that have something here, as signatures name them.
-var offered = map[string]bool{"lambda": true, "logs": true, "sts": true}
+var offered = map[string]bool{"lambda": true, "logs": true, "monitoring": true, "sts": true}
 
-const offers = "Lambda, and parts of CloudWatch Logs and STS"
+const offers = "Lambda, and parts of CloudWatch, CloudWatch Logs and STS"
 
 // logsTarget is the prefix of X-Amz-Target, which the JSON services are told
 // apart by.
 const logsTarget = "Logs_20140328."
+
+// CloudWatch's requests have a target, a path (Smithy RPC v2), or nothing but the
+// service that they are signed for (AWS Query).
+const (
+	metricsTarget = "GraniteServiceVersion20100801."
+	metricsPath   = "/service/GraniteServiceVersion20100801/"
+)
 
 type gateway struct{ Config }
 
@@ -96,6 +105,8 @@ func (g *gateway) choose(r *http.Request, service string) http.Handler {
 		return g.chooseByHeader(r, service)
 	case strings.HasPrefix(path, "/alcove/v1/"):
 		return g.Node
+	case strings.HasPrefix(path, metricsPath):
+		return g.Metrics
 	case strings.HasPrefix(path, "/code/"):
 		return g.Lambda
 	case strings.HasPrefix(path, "/console/") && g.Console != nil:
@@ -113,6 +124,8 @@ func (g *gateway) chooseByHeader(r *http.Request, service string) http.Handler {
 	switch {
 	case strings.HasPrefix(target, logsTarget):
 		return g.Logs
+	case strings.HasPrefix(target, metricsTarget), target == "" && r.Method == http.MethodPost && form && service == "monitoring":
+		return g.Metrics
 	case target == "" && r.Method == http.MethodPost && form && (service == "sts" || service == ""):
 		return g.STS
 	}

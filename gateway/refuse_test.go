@@ -33,7 +33,7 @@ func TestOtherServicesAreTold(t *testing.T) {
 		{"events", "POST", "/", "AWSEvents.ListRules", "application/x-amz-json-1.1", "", readJSON},
 		{"secretsmanager", "POST", "/", "secretsmanager.ListSecrets", "application/x-amz-json-1.1", "", readJSON},
 		{"apigateway", "GET", "/restapis", "", "", "", readJSON},
-		{"monitoring", "POST", "/service/GraniteServiceVersion20100801/operation/ListMetrics", "", "application/cbor", "rpc-v2-cbor", readCBOR},
+		{"arc-region-switch", "POST", "/service/ArcRegionSwitch/operation/ListPlans", "", "application/cbor", "rpc-v2-cbor", readCBOR},
 	} {
 		r := httptest.NewRequest(c.method, c.path, strings.NewReader(""))
 		for name, value := range map[string]string{"Authorization": scope(c.service), "X-Amz-Target": c.target, "Content-Type": c.kind, "Smithy-Protocol": c.smithy} {

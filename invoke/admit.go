@@ -15,6 +15,18 @@ type gauge struct {
 	unreserved int
 	tenants    map[alcove.Tenant]int
 	held       map[alcove.Tenant]int // how many hold it
+	// functions are those of each function, by name; all and free those of all, and
+	// of those without reserved concurrency. See Peaks.
+	functions map[string]*level
+	all, free level
+}
+
+// level is how many there are, and were at once at most.
+type level struct{ now, peak int }
+
+func (l *level) add(n int) {
+	l.now += n
+	l.peak = max(l.peak, l.now)
 }
 
 // aside is one of how many places is left to callers that wait for an answer.
@@ -55,14 +67,49 @@ func (i *Invoker) admit(v *alcove.Version, tenant alcove.Tenant, event bool) (re
 	if tenant != "" {
 		g.tenants[tenant]++
 	}
-	return func() { g.release(id, tenant) }, nil
+	g.count(v.Name, id, 1)
+	return func() { g.release(v.Name, id, tenant) }, nil
+}
+
+// count keeps the levels. Preconditions: g.mu is held.
+func (g *gauge) count(function, id string, n int) {
+	l := g.functions[function]
+	if l == nil {
+		l = new(level)
+		g.functions[function] = l
+	}
+	l.add(n)
+	g.all.add(n)
+	if id == "" {
+		g.free.add(n)
+	}
+}
+
+// Peaks gives how many invocations were under way at once at most since it was called
+// last: of each function that had any, of all, and of those without reserved
+// concurrency.
+func (i *Invoker) Peaks() (functions map[string]int, all, unreserved int) {
+	g := &i.gauge
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	functions = make(map[string]int, len(g.functions))
+	for name, l := range g.functions {
+		functions[name] = l.peak
+		if l.peak = l.now; l.now == 0 {
+			delete(g.functions, name)
+		}
+	}
+	all, unreserved = g.all.peak, g.free.peak
+	g.all.peak, g.free.peak = g.all.now, g.free.now
+	return functions, all, unreserved
 }
 
 // release counts an invocation out. id is empty if it was counted against the
 // account.
-func (g *gauge) release(id string, tenant alcove.Tenant) {
+func (g *gauge) release(function, id string, tenant alcove.Tenant) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.count(function, id, -1)
 	if id == "" {
 		g.unreserved--
 	} else if g.reserved[id]--; g.reserved[id] == 0 {

@@ -40,7 +40,10 @@ type Config struct {
 	Catalog Catalog
 	Pool    Pool
 	Journal Journal
-	Log     *slog.Logger
+	// Throttled, if not nil, is told of every invocation that is refused with
+	// TooManyRequestsException.
+	Throttled func(ref alcove.Ref, tenant alcove.Tenant)
+	Log       *slog.Logger
 }
 
 // Invoker runs invocations.
@@ -52,7 +55,7 @@ type Invoker struct {
 
 // New makes an Invoker.
 func New(cfg Config) *Invoker {
-	return &Invoker{cfg: cfg, pace: newPace(), gauge: gauge{reserved: make(map[string]int), tenants: make(map[alcove.Tenant]int), held: make(map[alcove.Tenant]int)}}
+	return &Invoker{cfg: cfg, pace: newPace(), gauge: gauge{reserved: make(map[string]int), tenants: make(map[alcove.Tenant]int), held: make(map[alcove.Tenant]int), functions: make(map[string]*level)}}
 }
 
 // Request is one invocation as a caller asked for it, checked for form.
@@ -113,7 +116,7 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 	}
 	release, err := i.admit(v, req.Tenant, req.Event != nil)
 	if err != nil {
-		return nil, err
+		return nil, i.refused(req, err)
 	}
 	defer release()
 
@@ -142,9 +145,19 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 		i.report(caller, inv, &res.Report)
 	}
 	if err != nil {
-		return nil, alcove.AsError(err)
+		return nil, i.refused(req, err)
 	}
 	return res, nil
+}
+
+// refused counts an invocation that was throttled, and gives the error that its
+// caller sees.
+func (i *Invoker) refused(req Request, err error) error {
+	e := alcove.AsError(err)
+	if e.Code == alcove.CodeTooManyRequests && i.cfg.Throttled != nil {
+		i.cfg.Throttled(req.Ref, req.Tenant)
+	}
+	return e
 }
 
 // report writes the one report of an invocation that an environment has had, to

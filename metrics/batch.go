@@ -1,9 +1,12 @@
 package metrics
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/internal/sqlite"
@@ -89,7 +92,9 @@ func (s *Store) commit(at journal.Position) error {
 		}
 		defer w.close()
 		folded := batch{}
-		for at, p := range b.points {
+		// A tenant's together, so that it has all of its series or none.
+		for _, at := range b.order() {
+			p := b.points[at]
 			ok, err := s.write(w, p.series, at.minute, &p.set, counts, &total)
 			if err != nil {
 				return err
@@ -119,6 +124,15 @@ func (s *Store) commit(at journal.Position) error {
 		s.counts[class] += n
 	}
 	return nil
+}
+
+// order is the points by their tenants.
+func (b *batch) order() []seriesPoint {
+	list := slices.Collect(maps.Keys(b.points))
+	slices.SortFunc(list, func(x, y seriesPoint) int {
+		return cmp.Or(cmp.Compare(b.points[x].series.tenant, b.points[y].series.tenant), cmp.Compare(x.key, y.key))
+	})
+	return list
 }
 
 // writer has the statements of one transaction.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,7 @@ import (
 	"github.com/alcove-run/alcove/lambdaapi"
 	"github.com/alcove-run/alcove/logs"
 	"github.com/alcove-run/alcove/logsapi"
+	"github.com/alcove-run/alcove/metrics"
 	"github.com/alcove-run/alcove/nodeapi"
 	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/pool/policy"
@@ -86,6 +88,8 @@ type node struct {
 	ledger    *usage.Ledger
 	purges    *purge.Purges
 	images    *registry.Puller
+	metrics   *metrics.Store
+	counted   atomic.Pointer[invoke.Invoker] // the invoker, once there is one
 	factory   *environment.Factory
 	catalog   *catalog.Catalog
 	pool      *pool.Pool
@@ -107,7 +111,7 @@ func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openCatalog, n.openPool, n.openEvents, n.openPurges, n.openAPIs,
+		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openMetrics, n.openCatalog, n.openPool, n.openEvents, n.openPurges, n.openAPIs,
 	} {
 		if err := open(ctx); err != nil {
 			return n, err // the deferred function closes what is open
@@ -214,7 +218,7 @@ func (n *node) openSandboxes(ctx context.Context) error {
 	n.factory = &environment.Factory{
 		Driver: n.driver, Spare: runtimeapi.NewSpare(n.files.spare), Roots: roots, Artifacts: n.artifacts, Runtimes: n.runtimes,
 		Place: n.cfg.place(), Dir: n.path(runDir), FreezeAfter: freezeAfter, Log: n.log,
-		Stream: func(group, stream string) environment.LogStream { return n.logs.Stream(group, stream) },
+		Stream: n.logStream,
 	}
 	return n.openImages()
 }
@@ -314,7 +318,8 @@ func (n *node) openPool(context.Context) error {
 		n.expect(v.Name, v.Number)
 	}
 	n.opened(func(context.Context) error { cancel(); return nil })
-	n.invoker = invoke.New(invoke.Config{Catalog: n.catalog, Pool: n.pool, Journal: n.journal, Log: n.log})
+	n.invoker = invoke.New(invoke.Config{Catalog: n.catalog, Pool: n.pool, Journal: n.journal, Throttled: n.metrics.Throttled, Log: n.log})
+	n.counted.Store(n.invoker)
 	return nil
 }
 
@@ -405,6 +410,7 @@ func (n *node) openAPIs(context.Context) error {
 		}),
 	}
 	n.openURLs(&handlers)
+	n.openMetricsAPI(&handlers)
 	if err := n.openConsole(&handlers); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ func (n *node) openPurges(context.Context) (err error) {
 			{Name: "environments", Purge: n.purgeInvocations},
 			// After the last report, and before reports go.
 			{Name: "ledger", Purge: n.ledger.PurgeTenant},
+			{Name: "metrics", Purge: n.metrics.PurgeTenant},
 			{Name: "logs", Purge: n.logs.PurgeTenant},
 			{Name: "journal", Purge: n.purgeJournal},
 		},
