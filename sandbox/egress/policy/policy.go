@@ -238,6 +238,23 @@ func (r Rules) Resolve(name string) Verdict {
 	})
 }
 
+// Untold is why an address is not told to whoever asks for a name: nobody reaches
+// it, at any port. It is empty if somebody might.
+func (r Rules) Untold(a netip.Addr) string {
+	for _, form := range forms(a.Unmap()) {
+		why := class(form)
+		if why == "" {
+			continue
+		}
+		if r.Node == nil || !slices.ContainsFunc(r.Node.Private, func(rule Rule) bool {
+			return rule.Prefix.Contains(form) && (why != metadata || rule.Prefix.IsSingleIP())
+		}) {
+			return why
+		}
+	}
+	return ""
+}
+
 // Silent tells whether nothing at all can be reached.
 func (r Rules) Silent() bool {
 	return !r.judges(func(_ Scope, p *Policy) Verdict { return Verdict{OK: p.Mode != None} }).OK

@@ -39,7 +39,8 @@ const (
 
 // From the relay.
 const (
-	// Ready says that the relay has locked itself in. Data is what it could not.
+	// Ready says that the relay has locked itself in. Number is its Version, Data
+	// what it could not.
 	Ready Kind = iota + 64
 	// Dial asks for a connection to Addr by Proto; it will be the flow ID.
 	Dial
@@ -61,6 +62,9 @@ const (
 	Refused // the peer or the policy: the sandbox is told at once
 	Silent  // the network: the sandbox is told nothing, and waits as long as it likes
 )
+
+// Version changes with anything in this package that the other side has to know.
+const Version = 1
 
 // MaxData bounds Data, in bytes.
 const MaxData = 8 << 10
@@ -185,11 +189,12 @@ func FromFile(f *os.File) (*Conn, error) {
 // Send sends a message, with a descriptor if it is not negative.
 func (c *Conn) Send(m *Message, fd int) error {
 	var buf [512]byte
-	var oob []byte
-	if fd >= 0 {
-		oob = unix.UnixRights(fd)
+	packet := m.Append(buf[:0])
+	if fd < 0 { // the relay may write, and make no other call that sends
+		_, err := c.Write(packet)
+		return err
 	}
-	_, _, err := c.WriteMsgUnix(m.Append(buf[:0]), oob, nil)
+	_, _, err := c.WriteMsgUnix(packet, unix.UnixRights(fd), nil)
 	return err
 }
 
