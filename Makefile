@@ -42,7 +42,7 @@ needs:
 .PHONY: build
 build: needs ## build bin/alcove (the first time takes minutes: gVisor is in it)
 	@mkdir -p $(dir $(BIN))
-	go generate ./sandbox/initbin ./sandbox/gvisor/embedded
+	go generate ./sandbox/initbin ./sandbox/gvisor/embedded ./sandbox/egress/embedded
 	go build -ldflags '-s -w' -o $(BIN) ./cmd/alcove
 
 .PHONY: demo

@@ -89,6 +89,8 @@ type Report struct {
 	LogBytes   int64 `json:"logBytes,omitempty"`
 	NetworkIn  int64 `json:"networkIn,omitempty"`
 	NetworkOut int64 `json:"networkOut,omitempty"`
+	// Connections are those that were made to the outside since then.
+	Connections int64 `json:"connections,omitempty"`
 	// QueueBytes is the size of an event that waited in a queue, in the report of
 	// its first attempt only.
 	QueueBytes int64 `json:"queueBytes,omitempty"`

@@ -73,8 +73,9 @@ type Catalog struct {
 	view       atomic.Pointer[view]
 	unreserved atomic.Int64
 	deletions  atomic.Int64 // that the bucket still knows of, or about so many
-	unreadable atomic.Bool  // there is a record that this program cannot read
-	follower   follower     // owned by the goroutine that follows the bucket
+	onEgress   atomic.Pointer[func()]
+	unreadable atomic.Bool // there is a record that this program cannot read
+	follower   follower    // owned by the goroutine that follows the bucket
 
 	waiting waiters
 	subs    subscribers

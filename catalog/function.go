@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/sandbox/egress/policy"
 	"github.com/alcove-run/alcove/store"
 )
 
@@ -155,6 +156,12 @@ func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.R
 	}
 	c.deletions.Add(int64(len(numbers)) + 1)
 	c.code.kick()
+	if ref.Qualifier == "" {
+		// It is by the function's UUID, which nothing will have again.
+		if err := c.SetEgress(ctx, caller, Egress{Scope: policy.Function, FunctionID: e.function.ID}); err != nil {
+			c.log.Warn("a deleted function's egress policy is left behind", "function", ref.Name, "id", e.function.ID, "error", err)
+		}
+	}
 	c.log.Info("function deleted", "function", ref.Name, "id", e.function.ID, "qualifier", ref.Qualifier, "caller", caller.ARN)
 	return nil
 }

@@ -28,6 +28,7 @@ var kinds = map[string]func([]byte) (object, error){
 	signingPrefix:    decodeObject[SigningConfig],
 	layerPrefix:      decodeObject[LayerVersion],
 	layerCountPrefix: decodeObject[layerCount],
+	egressPrefix:     decodeEgress,
 }
 
 func decodeObject[T any, P interface {
@@ -150,4 +151,5 @@ func (f *follower) shelve(e store.Entry, o object) {
 	}
 	f.publish(next)
 	f.c.code.kick()
+	f.c.egressChanged(e.Key)
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/runtimeapi"
 	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/egress/policy"
 )
 
 // LogStream is where an environment's log records go. Append must not block.
@@ -55,6 +56,11 @@ type Config struct {
 	Driver sandbox.Driver
 	// Spare is where Runtime API connections beyond the first few have places.
 	Spare *runtimeapi.Spare
+	// Network, if it is not nil, is what sandboxes with a link are attached to.
+	// Rules say what may be reached from an environment of v's, which is bound to t
+	// or to nobody yet; it is called by any goroutine and must not block.
+	Network Network
+	Rules   func(v *alcove.Version, t alcove.Tenant) policy.Rules
 	// Spec is the sandbox's, but for the socket and the pipes, which are made here.
 	Spec sandbox.Spec
 	// Tell, if it is not nil, are the variables that the runtime asks for when it
@@ -159,6 +165,7 @@ type Environment struct {
 	freezeAt    *time.Timer
 	rest        rest
 	traffic     traffic
+	attached    bool // to cfg.Network
 }
 
 // Start begins to make an environment and returns at once; what becomes of it is

@@ -15,6 +15,7 @@ import (
 	"github.com/alcove-run/alcove/runtimeapi"
 	"github.com/alcove-run/alcove/runtimes"
 	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/egress/policy"
 	"github.com/alcove-run/alcove/sandbox/rootfs"
 )
 
@@ -28,6 +29,9 @@ type Factory struct {
 	Place     alcove.Place
 	// Dir is where environments have their directories.
 	Dir string
+	// Network and Rules are those of every environment.
+	Network Network
+	Rules   func(v *alcove.Version, t alcove.Tenant) policy.Rules
 	// Spare is Config.Spare of every environment.
 	Spare *runtimeapi.Spare
 	// Stream opens a log stream.
@@ -156,7 +160,7 @@ func (f *Factory) config(v *alcove.Version, b basis, id, stream string) Config {
 	r := b.runtime
 	cfg := Config{
 		ID: id, Version: v, RuntimeVersion: r.Label(), RuntimeVersionARN: r.VersionARN(f.Place),
-		Driver: f.Driver, Spare: f.Spare, Spec: b.spec, Dir: filepath.Join(f.Dir, id),
+		Driver: f.Driver, Network: f.Network, Rules: f.Rules, Spare: f.Spare, Spec: b.spec, Dir: filepath.Join(f.Dir, id),
 		Stream: f.Stream(v.Config.Logging.Group, stream), StreamName: stream,
 		FreezeAfter: f.FreezeAfter, Log: f.Log,
 	}

@@ -87,6 +87,7 @@ func (e *Environment) prepare() (sandbox.Spec, error) {
 	spec := e.cfg.Spec
 	spec.ID = e.cfg.ID
 	spec.SocketDir = sockets
+	spec.Link = e.cfg.Network != nil
 	spec.Stdout, spec.Stderr, spec.Log = e.output.stdio.w, e.output.stdio.w, e.output.frames.w
 	return spec, nil
 }
@@ -139,6 +140,9 @@ func (e *Environment) sandboxCreated(c created) {
 		return
 	}
 	e.box, e.boxDone = c.box, c.box.Done()
+	if err := e.attach(); err != nil {
+		e.cfg.Log.Error("environment has no network", "environment", e.cfg.ID, "error", err)
+	}
 	if t, ok := c.box.(tcpListener); ok {
 		if l := t.TCPListener(); l != nil {
 			e.serve(l)

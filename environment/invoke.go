@@ -150,6 +150,10 @@ func (e *Environment) bind(r *run) {
 	t := r.inv.Tenant
 	e.tenant.Store(&t)
 	r.first = true
+	if e.attached {
+		e.traffic.since(e)                 // what passed until now is nobody's
+		e.cfg.Network.RecheckOne(e.cfg.ID) // what it reached as nobody's may not be the tenant's to reach
+	}
 }
 
 // giveBack returns an invocation that has waited too long for the runtime.
@@ -381,7 +385,7 @@ func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
 		BytesIn: len(r.inv.Payload), BytesOut: len(payload), Bound: r.first && v.Isolated(),
 		Architecture: v.Config.Architecture, Ephemeral: v.Config.Ephemeral, LogBytes: e.output.takeLogged(),
 	}
-	rep.NetworkIn, rep.NetworkOut = e.traffic.since(e.box)
+	rep.NetworkIn, rep.NetworkOut, rep.Connections = e.traffic.since(e)
 	if r.first {
 		rep.Start, rep.StartReason = e.startOf(r), r.opts.Why
 		e.birth.Store(&birth{rep.Start, rep.StartReason})

@@ -93,7 +93,7 @@ func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config
 	}
 	id := newID()
 	cfg := Config{
-		ID: id, Shape: shape, Driver: f.Driver, Spare: f.Spare, Dir: filepath.Join(f.Dir, id), Log: f.Log,
+		ID: id, Shape: shape, Driver: f.Driver, Network: f.Network, Rules: f.Rules, Spare: f.Spare, Dir: filepath.Join(f.Dir, id), Log: f.Log,
 		Spec: sandbox.Spec{
 			Root: root.Dir,
 			Late: []string{runtimes.TaskDir, runtimes.LayerDir},

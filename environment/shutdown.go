@@ -79,6 +79,7 @@ func (e *Environment) remove() {
 		e.waiting = nil
 	}
 	e.asking = nil // its answer is that the environment is dead
+	e.detach()
 	for wait := 10 * time.Millisecond; e.box != nil; wait = min(2*wait, 10*time.Second) {
 		err := e.box.Destroy()
 		if err == nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/alcove-run/alcove/logs"
 	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/egress/policy"
 	"github.com/alcove-run/alcove/usage"
 )
 
@@ -50,6 +51,11 @@ type Config struct {
 	Stocks   func(functionID string) []pool.StockStatus
 	SetStock func(ctx context.Context, caller alcove.Caller, function string, s *alcove.Stock) error
 	StockMax int
+	// Egress keeps the policies of what may be reached; NodeEgress is the node's
+	// where none is set. FunctionName is the name of a function by its id, or the id.
+	Egress       EgressPolicies
+	NodeEgress   *policy.Policy
+	FunctionName func(id string) string
 
 	Function func(name string) (*alcove.Function, error)
 	Latest   func(ref alcove.Ref) (*alcove.Version, error)

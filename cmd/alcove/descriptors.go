@@ -9,11 +9,11 @@ import (
 )
 
 // What a node needs file descriptors for. An idle environment holds some ten in
-// the node, with the one or two connections that a runtime needs
+// the node, with its link and the one or two connections that a runtime needs
 // (runtimeapi.OwnConns). More connections of runtimes share places.
 const (
 	descriptorsOfNode        = 512 // stores, logs, journal, trees being read, environments being made
-	descriptorsOfEnvironment = 14
+	descriptorsOfEnvironment = 15
 	// Connections of callers, and what connections of runtimes share, may each
 	// hold one in so many of all descriptors.
 	connectionShare = 8
@@ -27,6 +27,9 @@ type descriptors struct {
 	// spare is how many connections of runtimes there may be beyond what each
 	// environment has of its own.
 	spare int
+	// egress is how many connections functions may have to the outside: the relay,
+	// which has the same limit, holds them, and the links of environments.
+	egress int
 	// environments is how many may exist; what would be one more is refused.
 	environments int
 }
@@ -53,6 +56,7 @@ func shareDescriptors(limit uint64) descriptors {
 	n := int(min(limit, 1<<30))
 	d := descriptors{limit: limit, connections: n / connectionShare, spare: n / connectionShare}
 	d.environments = max(0, n-descriptorsOfNode-d.connections-d.spare) / descriptorsOfEnvironment
+	d.egress = max(0, n-descriptorsOfNode-d.environments)
 	return d
 }
 

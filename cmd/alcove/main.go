@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/alcove-run/alcove/sandbox/egress/relay"
 	"github.com/alcove-run/alcove/sandbox/gvisor"
 	"github.com/alcove-run/alcove/sandbox/namespace"
 )
@@ -31,6 +32,7 @@ type commands struct {
 	Envs     envsCmd     `cmd:"" help:"List the execution environments of a node."`
 	Tenants  tenantsCmd  `cmd:"" help:"List the tenants that a function has environments for, or take everything of a tenant off the node."`
 	Stock    stockCmd    `cmd:"" help:"Show or set how many environments of a function wait for new tenants."`
+	Egress   egressCmd   `cmd:"" help:"Show or set what functions may reach."`
 	Keys     keysCmd     `cmd:"" help:"Make, list and remove access keys, each with a policy."`
 	Usage    usageCmd    `cmd:"" help:"Show what tenants used of which functions on which days, and what it costs."`
 	Audit    auditCmd    `cmd:"" help:"Show who asked for what, and whether it was allowed."`
@@ -42,7 +44,7 @@ type commands struct {
 func main() {
 	// The sandboxes' helpers are this program again; that has to be found out
 	// before anything else runs.
-	if gvisor.Main() || namespace.Main() {
+	if gvisor.Main() || namespace.Main() || relay.Main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -39,6 +39,8 @@ import (
 	"github.com/alcove-run/alcove/runtimes"
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/cgroup"
+	"github.com/alcove-run/alcove/sandbox/egress"
+	egresspolicy "github.com/alcove-run/alcove/sandbox/egress/policy"
 	"github.com/alcove-run/alcove/sandbox/gvisor"
 	"github.com/alcove-run/alcove/sandbox/namespace"
 	"github.com/alcove-run/alcove/sandbox/rootfs"
@@ -96,6 +98,9 @@ type node struct {
 	invoker   *invoke.Invoker
 	events    *async.Queue
 	auth      *auth.Auth
+	egress    *egress.Network // nil where sandboxes have no links
+
+	nodeEgress *egresspolicy.Policy
 
 	listening
 	stopPages func() // ends what open pages follow
@@ -111,7 +116,7 @@ func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openMetrics, n.openCatalog, n.openPool, n.openEvents, n.openPurges, n.openAPIs,
+		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openMetrics, n.openCatalog, n.openEgress, n.openPool, n.openEvents, n.openPurges, n.openAPIs,
 	} {
 		if err := open(ctx); err != nil {
 			return n, err // the deferred function closes what is open
@@ -406,6 +411,7 @@ func (n *node) openAPIs(context.Context) error {
 			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Ending: n.gate.Ending(), Keys: n.auth, Audit: n.audit.Query,
 			Environments: n.pool.Status, Findings: n.driver.Findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
+			Egress: n.catalog, NodeEgress: n.nodeEgress, FunctionName: n.functionName,
 			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Usage: n.ledger, Purge: n.purges.Purge, Place: place, Log: n.log,
 		}),
 	}

@@ -35,6 +35,9 @@ type serveCmd struct {
 	RuntimeStock  int           `help:"How many sandboxes with their interpreter up may wait for a function, of each runtime and size that functions have; 0 keeps none." default:"4"`
 	EventsMax     int           `help:"How many events may wait to run; one tenant, or one function without tenants, may have a quarter of it." default:"1000000"`
 	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of what this machine or container has if not given." placeholder:"SIZE"`
+	Egress        string        `help:"What functions may reach where no policy is set: ${enum}. open is everything but private and special addresses." enum:"open,none" default:"open"`
+	EgressPrivate []string      `help:"Private and special addresses that functions may reach all the same, where no policy is set for the node: ADDRESS or CIDR, and :PORT if not all ports; those of this machine by name of a single address." placeholder:"RULE"`
+	EgressRate    memorySize    `help:"What one environment may send and receive in a second; all of a tenant's together may four times as much." default:"64MB" placeholder:"SIZE"`
 	Region        string        `help:"AWS region in ARNs and signatures." default:"us-east-1"`
 	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
 	Prices        string        `help:"File of prices for alcove usage; AWS's list prices if not given." type:"path" placeholder:"FILE"`
@@ -103,6 +106,9 @@ func (c *serveCmd) validate() error {
 		return err
 	}
 	if err := c.imageFlags.check(); err != nil {
+		return err
+	}
+	if _, err := c.nodePolicy(); err != nil {
 		return err
 	}
 	if c.Data == "" {

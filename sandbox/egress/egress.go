@@ -307,15 +307,30 @@ func (n *Network) Recheck() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, l := range n.links {
-		if len(l.flows) == 0 {
-			continue
-		}
-		rules := l.owner.Rules()
-		for id, f := range l.flows {
-			if v := rules.Dial(f.want); !v.OK && !f.ended {
-				n.end(id, f)
-				n.refuse(l, f.want, v.Rule)
-			}
+		n.recheck(l)
+	}
+}
+
+// RecheckOne is Recheck of one sandbox, which may have another owner now.
+func (n *Network) RecheckOne(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if l := n.ids[id]; l != nil {
+		n.relabel(l)
+		n.recheck(l)
+	}
+}
+
+// recheck is that of one link. Callers hold n.mu.
+func (n *Network) recheck(l *link) {
+	if len(l.flows) == 0 {
+		return
+	}
+	rules := l.owner.Rules()
+	for id, f := range l.flows {
+		if v := rules.Dial(f.want); !v.OK && !f.ended {
+			n.end(id, f)
+			n.refuse(l, f.want, v.Rule)
 		}
 	}
 }

@@ -20,7 +20,7 @@ const (
 	// of UDP is forgotten.
 	sessionIdle = time.Minute
 	// refusedFor is how long a refusal is told to whoever tries again.
-	refusedFor = time.Second
+	refusedFor = 3 * time.Second
 	// maxRefused bounds how many of them are kept.
 	maxRefused = 64
 )
