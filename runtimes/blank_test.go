@@ -195,6 +195,27 @@ exports.handler = async (event, context) => ({ atInit, now: seen(), name: contex
 	}
 }
 
+// TestPythonRehearsalLeavesNoTrace is the same for Python.
+func TestPythonRehearsalLeavesNoTrace(t *testing.T) {
+	f := python(`
+import os
+at_init = os.environ.get("_X_AMZN_TRACE_ID")
+def handler(event, context):
+    return [at_init, context.function_name, context.aws_request_id, context.tenant_id, context.log_stream_name]
+`)
+	for _, blank := range []bool{false, true} {
+		f.blank, f.dir = blank, t.TempDir()
+		p := start(t, f)
+		if blank {
+			p.become()
+		}
+		o := p.invoke(runtimeapi.Event{RequestID: "r1", Tenant: "blue"})
+		if want := `[null, "f", "r1", "blue", "2026/01/01/[$LATEST]abc"]`; string(o.Payload) != want {
+			t.Errorf("blank %v: %s %+v, want %s", blank, o.Payload, o.Fault, want)
+		}
+	}
+}
+
 var timestamps = regexp.MustCompile(`[0-9-]{10}T[0-9:.]+Z`)
 
 // TestBlankLogs: the format and the level are the function's, not those of the

@@ -16,7 +16,7 @@ var sources embed.FS
 // bootstrap, and the part that is only loaded when a function imports logging.
 func pythonSources() map[string]string {
 	return map[string]string{
-		"bootstrap": join("python", ".py", "base", "sinks", "marshal", "api", "context", "handler", "blank", "main"),
+		"bootstrap": join("python", ".py", "base", "sinks", "marshal", "api", "context", "handler", "rehearse", "blank", "main"),
 		"logs":      join("python", ".py", "logs"),
 	}
 }

@@ -7,8 +7,10 @@ class _Api:
     _PREFIX = "/2018-06-01/runtime/"
     _NEXT = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n"
 
-    def __init__(self, path):
-        if os.path.exists(path):
+    def __init__(self, path, sock=None):
+        if sock is not None:
+            self._sock = sock
+        elif os.path.exists(path):
             self._sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
             self._sock.connect(path)
         else:

@@ -18,6 +18,7 @@ def _wait_for_function(path):
         __import__(name)
     compile("0", "", "exec")  # sets the compiler up, for the handler
     _fork_if_asked()
+    _rehearse()
     ready = set(sys.modules) - known
     api = _Api(path)
     # The node reads a connection quickly for as long as nothing is said on it but

@@ -70,6 +70,7 @@ def _main():
     sink = _make_sink()
     sys.meta_path.insert(0, _LoggingFinder(sink))
     if api is None:
+        _rehearse()
         api = _Api(path)
     try:
         handler = _find_handler(_ENV.get("_HANDLER", ""))
