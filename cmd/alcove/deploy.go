@@ -34,16 +34,21 @@ type functionFlags struct {
 type deployCmd struct {
 	clientFlags
 	functionFlags
-	Dir string `arg:"" help:"Directory with the function's code." type:"existingdir"`
+	Image string `help:"Container image to deploy instead of a directory, as REGISTRY/REPOSITORY:TAG; give --name with it." env:"-" placeholder:"IMAGE"`
+	Dir   string `arg:"" optional:"" help:"Directory with the function's code." type:"existingdir"`
 }
 
 // Run implements the command.
 func (c *deployCmd) Run(ctx context.Context) error {
+	source, err := c.source()
+	if err != nil {
+		return err
+	}
 	client, err := c.lambda()
 	if err != nil {
 		return err
 	}
-	arn, err := deploy(ctx, client, c.Dir, c.functionFlags)
+	arn, err := deploy(ctx, client, source, c.functionFlags)
 	if err != nil {
 		return c.explain(err)
 	}
@@ -51,13 +56,32 @@ func (c *deployCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-// deploy creates the function in dir, or brings the one of its name up to date,
-// waits until it can be invoked, and answers with its ARN.
-func deploy(ctx context.Context, client *lambda.Client, dir string, f functionFlags) (string, error) {
-	if err := f.guess(dir); err != nil {
-		return "", err
+// source is what a function is made of: a directory, or a container image.
+type source struct{ dir, image string }
+
+// source says which of the two the command line has.
+func (c *deployCmd) source() (source, error) {
+	switch {
+	case (c.Image == "") == (c.Dir == ""):
+		return source{}, errors.New("give a directory, or --image with a container image")
+	case c.Image != "" && c.Name == "":
+		return source{}, errors.New("--image: give the function's --name")
+	case c.Image != "" && (c.Runtime != "" || c.Handler != ""):
+		return source{}, errors.New("--image: the image says what runs; leave out --runtime and --handler")
 	}
-	code, err := zipDir(dir)
+	return source{c.Dir, c.Image}, nil
+}
+
+// deploy creates the function of a source, or brings the one of its name up to
+// date, waits until it can be invoked, and answers with its ARN.
+func deploy(ctx context.Context, client *lambda.Client, from source, f functionFlags) (string, error) {
+	code := &types.FunctionCode{}
+	var err error
+	if from.image != "" {
+		code.ImageUri = &from.image
+	} else if err = f.guess(from.dir); err == nil {
+		code.ZipFile, err = zipDir(from.dir)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -69,27 +93,39 @@ func deploy(ctx context.Context, client *lambda.Client, dir string, f functionFl
 	case err == nil && (have.TenancyConfig != nil) != f.TenantIsolation:
 		return "", fmt.Errorf("tenant isolation of %s was decided when it was created and cannot change; deploy under another --name", f.Name)
 	case err == nil:
-		err = update(ctx, client, code, f)
+		err = update(ctx, client, code, f, from.patience())
 	}
 	if err != nil {
 		return "", err
 	}
-	got, err := lambda.NewFunctionActiveV2Waiter(client, quickly).WaitForOutput(ctx, &lambda.GetFunctionInput{FunctionName: &f.Name}, time.Minute)
+	got, err := lambda.NewFunctionActiveV2Waiter(client, quickly).WaitForOutput(ctx, &lambda.GetFunctionInput{FunctionName: &f.Name}, from.patience())
 	if err != nil {
 		return "", fmt.Errorf("function %s did not become active: %w", f.Name, err)
 	}
 	return aws.ToString(got.Configuration.FunctionArn), nil
 }
 
+// patience is how long it may take to make the function ready: images are pulled.
+func (s source) patience() time.Duration {
+	if s.image != "" {
+		return time.Hour
+	}
+	return time.Minute
+}
+
 func quickly(o *lambda.FunctionActiveV2WaiterOptions) {
 	o.MinDelay, o.MaxDelay = 20*time.Millisecond, time.Second
 }
 
-func create(ctx context.Context, client *lambda.Client, code []byte, f functionFlags) error {
+func create(ctx context.Context, client *lambda.Client, code *types.FunctionCode, f functionFlags) error {
 	in := &lambda.CreateFunctionInput{
-		FunctionName: &f.Name, Runtime: types.Runtime(f.Runtime), Handler: &f.Handler, Role: &f.Role,
-		Code: &types.FunctionCode{ZipFile: code}, MemorySize: &f.Memory, Timeout: &f.Timeout,
+		FunctionName: &f.Name, Role: &f.Role, Code: code, MemorySize: &f.Memory, Timeout: &f.Timeout,
 		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)},
+	}
+	if code.ImageUri != nil {
+		in.PackageType = types.PackageTypeImage
+	} else {
+		in.Runtime, in.Handler = types.Runtime(f.Runtime), &f.Handler
 	}
 	if len(f.Env) > 0 {
 		in.Environment = &types.Environment{Variables: f.Env}
@@ -101,27 +137,30 @@ func create(ctx context.Context, client *lambda.Client, code []byte, f functionF
 	return err
 }
 
-func update(ctx context.Context, client *lambda.Client, code []byte, f functionFlags) error {
+func update(ctx context.Context, client *lambda.Client, code *types.FunctionCode, f functionFlags, patience time.Duration) error {
 	updated := func() error {
 		return lambda.NewFunctionUpdatedV2Waiter(client, func(o *lambda.FunctionUpdatedV2WaiterOptions) {
 			o.MinDelay, o.MaxDelay = 20*time.Millisecond, time.Second
-		}).Wait(ctx, &lambda.GetFunctionInput{FunctionName: &f.Name}, time.Minute)
+		}).Wait(ctx, &lambda.GetFunctionInput{FunctionName: &f.Name}, patience)
 	}
 	if err := updated(); err != nil {
 		return err
 	}
-	if _, err := client.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{
-		FunctionName: &f.Name, Runtime: types.Runtime(f.Runtime), Handler: &f.Handler,
-		MemorySize: &f.Memory, Timeout: &f.Timeout,
+	config := &lambda.UpdateFunctionConfigurationInput{
+		FunctionName: &f.Name, MemorySize: &f.Memory, Timeout: &f.Timeout,
 		Environment:   &types.Environment{Variables: f.Env},
 		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)},
-	}); err != nil {
+	}
+	if code.ImageUri == nil {
+		config.Runtime, config.Handler = types.Runtime(f.Runtime), &f.Handler
+	}
+	if _, err := client.UpdateFunctionConfiguration(ctx, config); err != nil {
 		return err
 	}
 	if err := updated(); err != nil {
 		return err
 	}
-	if _, err := client.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &f.Name, ZipFile: code}); err != nil {
+	if _, err := client.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &f.Name, ZipFile: code.ZipFile, ImageUri: code.ImageUri}); err != nil {
 		return err
 	}
 	return updated()

@@ -86,7 +86,7 @@ func (c *devCmd) loop(ctx context.Context, n *node) error {
 	if err := watchTree(watch, c.Dir); err != nil {
 		return err
 	}
-	arn, err := deploy(ctx, client, c.Dir, c.functionFlags)
+	arn, err := deploy(ctx, client, source{dir: c.Dir}, c.functionFlags)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (c *devCmd) loop(ctx context.Context, n *node) error {
 			}
 			quiet.Reset(settle)
 		case <-quiet.C:
-			if _, err := deploy(ctx, client, c.Dir, c.functionFlags); err != nil {
+			if _, err := deploy(ctx, client, source{dir: c.Dir}, c.functionFlags); err != nil {
 				fmt.Fprintln(os.Stderr, "alcove: not deployed:", err)
 				continue
 			}

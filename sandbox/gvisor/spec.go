@@ -47,8 +47,9 @@ func validate(s sandbox.Spec) error {
 	if err := checkLate(s); err != nil {
 		return fmt.Errorf("gvisor: sandbox %s: %w", s.ID, err)
 	}
+	// gVisor would make a missing one, in the tree that all sandboxes share.
 	for _, target := range mountTargets(s) {
-		if err := checkTarget(s.Root, target); err != nil {
+		if err := sandbox.CheckTarget(s.Root, target); err != nil {
 			return fmt.Errorf("gvisor: sandbox %s: %w", s.ID, err)
 		}
 	}
@@ -69,24 +70,6 @@ func mountTargets(s sandbox.Spec) []string {
 		targets = append(targets, m.Target)
 	}
 	return append(targets, s.Late...)
-}
-
-// checkTarget makes sure that the root tree has target as a directory, not by
-// way of a symbolic link. gVisor would make a missing one, in the tree that all
-// sandboxes share.
-func checkTarget(root, target string) error {
-	path := root
-	for _, name := range strings.Split(target[1:], "/") {
-		path = filepath.Join(path, name)
-		fi, err := os.Lstat(path)
-		if err != nil {
-			return fmt.Errorf("mount target: %w", err)
-		}
-		if !fi.IsDir() {
-			return fmt.Errorf("mount target %s is not a directory of the root tree", target)
-		}
-	}
-	return nil
 }
 
 // ociSpec says what the sandbox shall be in the terms of gVisor. Its directory

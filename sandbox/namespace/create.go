@@ -61,6 +61,14 @@ func check(spec *sandbox.Spec) error {
 		if !filepath.IsAbs(m.Source) || !filepath.IsAbs(m.Target) {
 			return fmt.Errorf("mount %s at %s: not absolute", m.Source, m.Target)
 		}
+		if err := sandbox.CheckTarget(spec.Root, m.Target); err != nil {
+			return err
+		}
+	}
+	for _, target := range []string{"/proc", "/dev", "/tmp", sandbox.SocketDir} {
+		if err := sandbox.CheckTarget(spec.Root, target); err != nil {
+			return err
+		}
 	}
 	for _, target := range spec.Late {
 		if err := checkLate(spec, target); err != nil {

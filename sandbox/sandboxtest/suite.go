@@ -189,28 +189,7 @@ func (s *suite) covers(name string) string {
 // Run runs the suite. The driver's test must be a top-level test: names in
 // Options.Allowed begin below it.
 func Run(t *testing.T, o Options) {
-	if os.Geteuid() != 0 {
-		t.Fatal("the suite must run as root: nothing of it can be checked otherwise")
-	}
-	s := &suite{o: o, hit: make(map[string]bool), differed: make(map[string]bool), forks: make(map[string]int), secret: token()}
-	t.Setenv("ALCOVE_SANDBOXTEST_SECRET", s.secret)
-	s.work = workDir(t)
-	s.dir = filepath.Join(s.work, "driver")
-	s.code = filepath.Join(s.work, "code")
-	for _, d := range []string{s.dir, s.code} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := writeProbes(s.code); err != nil {
-		t.Fatal(err)
-	}
-	if s.root = o.Root; s.root == "" {
-		s.root = pythonRoot(t, filepath.Join(s.work, "rootfs"))
-	}
-	before := takeStock(s)
-	s.driver = o.New(t, s.dir)
-
+	s, before := begin(t, o)
 	t.Run("life", s.life)
 	t.Run("freeze", s.freeze)
 	t.Run("door", s.doors)
@@ -236,6 +215,51 @@ func Run(t *testing.T, o Options) {
 	s.run(t, "crash", s.crash)
 	left = before.since()
 	s.run(t, "leaks_after_crash", func(t *T) { none(t, "after Close", left) })
+	s.checkAllowed(t)
+}
+
+// RunPosture runs the part of the suite that looks at one sandbox: for other roots
+// than the suite's own.
+func RunPosture(t *testing.T, o Options) {
+	s, before := begin(t, o)
+	s.run(t, "posture", s.posture)
+	if err := s.driver.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	left := before.since()
+	s.run(t, "leaks", func(t *T) { none(t, "after Close", left) })
+	s.checkAllowed(t)
+}
+
+// begin makes what subtests work with.
+func begin(t *testing.T, o Options) (*suite, stock) {
+	if os.Geteuid() != 0 {
+		t.Fatal("the suite must run as root: nothing of it can be checked otherwise")
+	}
+	s := &suite{o: o, hit: make(map[string]bool), differed: make(map[string]bool), forks: make(map[string]int), secret: token()}
+	t.Setenv("ALCOVE_SANDBOXTEST_SECRET", s.secret)
+	s.work = workDir(t)
+	s.dir = filepath.Join(s.work, "driver")
+	s.code = filepath.Join(s.work, "code")
+	for _, d := range []string{s.dir, s.code} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writeProbes(s.code); err != nil {
+		t.Fatal(err)
+	}
+	if s.root = o.Root; s.root == "" {
+		s.root = pythonRoot(t, filepath.Join(s.work, "rootfs"))
+	}
+	before := takeStock(s)
+	s.driver = o.New(t, s.dir)
+	return s, before
+}
+
+// checkAllowed sees that every difference that is allowed is one.
+func (s *suite) checkAllowed(t *testing.T) {
+	o := &s.o
 	for _, name := range slices.Sorted(maps.Keys(o.Allowed)) {
 		switch {
 		case !s.hit[name] && !filtered():

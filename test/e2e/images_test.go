@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"archive/tar"
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -47,6 +48,7 @@ func TestImages(t *testing.T) {
 			n := start(t, "--isolation", driver, "--registries", reg.host, "--runtime-image", "python3.13="+base)
 			t.Run("as AWS's", func(t *testing.T) { testImageAsAWS(t, n, base) })
 			t.Run("config", func(t *testing.T) { testImageConfig(t, n, base) })
+			t.Run("deploy", func(t *testing.T) { testDeployImage(t, n, base) })
 			t.Run("static program", func(t *testing.T) {
 				f := n.deploy(t, "", nil, fromImage(static), isolated)
 				var got struct{ Tenant string }
@@ -148,6 +150,19 @@ func testImageConfig(t *testing.T, n *node, uri string) {
 	change(types.ImageConfig{EntryPoint: []string{"/usr/bin/python3", "/none.py"}})
 	if got, _ := n.fail(t, f, call{}); got.ErrorType != "Runtime.ExitError" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// testDeployImage makes a function by `alcove deploy`, and brings it up to date.
+func testDeployImage(t *testing.T, n *node, uri string) {
+	f := name(t)
+	t.Cleanup(func() { n.delete(context.Background(), f) })
+	for range 2 {
+		out, errs, err := n.alcove(t, "deploy", "--image", uri, "--name", f, "--tenant-isolation")
+		if err != nil || !strings.Contains(out, ":function:"+f) {
+			t.Fatalf("%v: %s%s", err, out, errs)
+		}
+		n.run(t, f, call{tenant: "a", payload: `{}`}, nil)
 	}
 }
 

@@ -1,0 +1,197 @@
+package artifact
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact/flatten"
+)
+
+var imageDigest = strings.Repeat("1", 64)
+
+// imageLayer is a layer of headers; files hold their names.
+func imageLayer(t *testing.T, headers ...tar.Header) *bytes.Buffer {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, h := range headers {
+		if h.Typeflag == tar.TypeReg {
+			h.Size = int64(len(h.Name))
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(h.Name[:h.Size])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &buf
+}
+
+func openStore(t *testing.T, dir string) *Store {
+	s, err := Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetReserve(0)
+	return s
+}
+
+func TestPutImage(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	if _, err := s.Image(imageDigest); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before: %v", err)
+	}
+	settings := alcove.ImageSettings{EntryPoint: []string{"/a"}, Environment: []string{"A=1"}}
+	fills := 0
+	fill := func(b *flatten.Builder) (alcove.ImageSettings, error) {
+		fills++
+		return settings, b.Layer(imageLayer(t, tar.Header{Name: "a", Typeflag: tar.TypeReg, Mode: 0o755}))
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			i, err := s.PutImage(t.Context(), imageDigest, 1<<20, fill)
+			if err != nil || i.Settings.EntryPoint[0] != "/a" {
+				t.Errorf("%+v, %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if fills != 1 {
+		t.Errorf("filled %d times", fills)
+	}
+	i, err := s.Image(imageDigest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "proc", "sys", "dev", "tmp", "run/alcove", "var/task", "opt", "etc/hosts", "etc/resolv.conf"} {
+		if _, err := os.Lstat(filepath.Join(i.Dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	// The next process has it, and removes what nobody refers to.
+	s = openStore(t, dir)
+	if err := s.Remove(t.Context(), func(sha string) bool { return sha == imageDigest }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Image(imageDigest); err != nil {
+		t.Error(err)
+	}
+	if err := s.Remove(t.Context(), func(string) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Image(imageDigest); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after: %v", err)
+	}
+	noLeftovers(t, dir)
+}
+
+func noLeftovers(t *testing.T, dir string) {
+	t.Helper()
+	for _, d := range []string{"tmp", "image"} {
+		if left, err := os.ReadDir(filepath.Join(dir, d)); err != nil || len(left) > 0 {
+			t.Errorf("%s has %v, %v", d, left, err)
+		}
+	}
+}
+
+// An image that fails, or that there is no room for, leaves nothing.
+func TestPutImageFails(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	broken := errors.New("cut off")
+	_, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(b *flatten.Builder) (alcove.ImageSettings, error) {
+		if err := b.Layer(imageLayer(t, tar.Header{Name: "a", Typeflag: tar.TypeReg})); err != nil {
+			return alcove.ImageSettings{}, err
+		}
+		return alcove.ImageSettings{}, broken
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+	noLeftovers(t, dir)
+	s.SetReserve(1 << 60)
+	_, err = s.PutImage(t.Context(), imageDigest, 1<<20, func(b *flatten.Builder) (alcove.ImageSettings, error) {
+		return alcove.ImageSettings{}, b.Layer(imageLayer(t, tar.Header{Name: "a", Typeflag: tar.TypeReg}))
+	})
+	if !errors.Is(err, ErrNoSpace) {
+		t.Errorf("without room: %v", err)
+	}
+	noLeftovers(t, dir)
+	if _, err := s.PutImage(context.Background(), "../x", 1<<20, nil); err == nil {
+		t.Error("a path is taken for a digest")
+	}
+}
+
+// Programs and directories are found as within the image, with the rights of
+// somebody who owns nothing in it.
+func TestImageProgram(t *testing.T) {
+	outside := t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, "prog"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, t.TempDir())
+	file := func(name string, mode int64) tar.Header {
+		return tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: mode}
+	}
+	link := func(name, to string) tar.Header {
+		return tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: to}
+	}
+	i, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(b *flatten.Builder) (alcove.ImageSettings, error) {
+		return alcove.ImageSettings{}, b.Layer(imageLayer(t, file("usr/bin/prog", 0o755), file("usr/bin/data", 0o644), file("usr/bin/mine", 0o700),
+			link("bin", "usr/bin"), link("abs", "/usr/bin/prog"), link("up", "../../../../usr/bin/prog"), link("round", "/round"), link("out", outside),
+			tar.Header{Name: "closed/", Typeflag: tar.TypeDir, Mode: 0o700}, file("closed/prog", 0o755), link("var/task", "/usr")))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, dir, path, want string
+		err                   error
+	}{
+		{"/usr/bin/prog", "/", "", "/usr/bin/prog", nil},
+		{"prog", "/", "/none:/bin", "/bin/prog", nil},
+		{"prog", "/usr", "bin", "/usr/bin/prog", nil},
+		{"./bin/prog", "/usr", "", "/usr/./bin/prog", nil},
+		{"/abs", "/", "", "/abs", nil},
+		{"/up", "/", "", "/up", nil},
+		{"/../../usr/bin/prog", "/", "", "/../../usr/bin/prog", nil},
+		{"prog", "/", "", "", syscall.ENOENT},
+		{"/usr/bin/data", "/", "", "", syscall.EACCES},
+		{"/usr/bin/mine", "/", "", "", syscall.EACCES},
+		{"data", "/", "/none:/bin:/none", "", syscall.EACCES},
+		{"/usr/bin", "/", "", "", syscall.EACCES},
+		{"/closed/prog", "/", "", "", syscall.EACCES},
+		{"/round", "/", "", "", syscall.ELOOP},
+		{"/out/prog", "/", "", "", syscall.ENOENT},
+		{outside + "/prog", "/", "", "", syscall.ENOENT},
+		{"/usr/bin/prog/x", "/", "", "", syscall.ENOTDIR},
+		{"/" + strings.Repeat("n", 300), "/", "", "", syscall.ENAMETOOLONG},
+	} {
+		if got, err := i.Program(c.name, c.dir, c.path); got != c.want || err != c.err {
+			t.Errorf("%s in %s, PATH %s: %q, %v; want %q, %v", c.name, c.dir, c.path, got, err, c.want, c.err)
+		}
+	}
+	for dir, want := range map[string]error{"/": nil, "/bin": nil, "/closed": syscall.EACCES, "/usr/bin/prog": syscall.ENOTDIR, "/none": syscall.ENOENT} {
+		if err := i.CanEnter(dir); err != want {
+			t.Errorf("directory %s: %v, want %v", dir, err, want)
+		}
+	}
+	if !i.HasDir("/opt") || i.HasDir("/var/task") || i.HasDir("/bin") {
+		t.Error("what can be mounted at")
+	}
+}

@@ -1,0 +1,30 @@
+package gvisor
+
+import (
+	"log/slog"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/alcove-run/alcove/artifact/flatten/flattentest"
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/sandboxtest"
+)
+
+// TestImage looks at a sandbox whose root was made of a hostile container image.
+func TestImage(t *testing.T) {
+	posture := maps.Clone(allowed)
+	maps.DeleteFunc(posture, func(name, _ string) bool { return !strings.HasPrefix(name, "posture/") })
+	sandboxtest.RunPosture(t, sandboxtest.Options{
+		New: func(t *testing.T, dir string) sandbox.Driver {
+			d, err := open(dir, slog.New(slog.NewTextHandler(t.Output(), nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		},
+		Root:    flattentest.HostileRoot(t),
+		Allowed: posture,
+		Keeps:   map[string]string{programPrefix + "*": "the embedded program, for the next start", doorPrefix + "*": "the embedded door, likewise"},
+	})
+}
