@@ -26,7 +26,7 @@ var layers = []struct {
 	{packages: []string{"sandbox/egress/..."}, peers: true},
 	{packages: []string{"sandbox/sandboxtest", "sandbox/gvisor/...", "sandbox/namespace/..."}, peers: true},
 	{packages: []string{"runtimeapi/...", "runtimes/...", "artifact/...", "journal"}, peers: true},
-	{packages: []string{"registry"}},
+	{packages: []string{"registry", "s3"}},
 	{packages: []string{"environment"}},
 	{packages: []string{"pool/policy"}},
 	{packages: []string{"pool"}},
@@ -46,12 +46,12 @@ var standardOnly = []string{".", "auth/policy", "pool/policy", "sandbox/egress/p
 
 // only lists modules that few packages may import, each for its reason.
 var only = map[string][]string{
-	"github.com/nats-io/":                    {"store"},                                                          // one place knows the engine
-	"gvisor.dev/":                            {"sandbox/gvisor/...", "sandbox/egress/relay"},                     // one place knows the sandbox, one its network stack
-	"github.com/google/go-containerregistry": {"registry", "test/..."},                                           // one place knows the protocol
-	"modernc.org/sqlite":                     {"internal/sqlite"},                                                // one place knows the database
-	"github.com/aws/":                        {"cmd/...", "console", "test/...", "examples/...", "runtimes/..."}, // a client of ours, or a test's
-	module + "/store":                        {"catalog", "auth", "cmd/alcove"},                                  // cmd opens it
+	"github.com/nats-io/":                    {"store"},                                                                // one place knows the engine
+	"gvisor.dev/":                            {"sandbox/gvisor/...", "sandbox/egress/relay"},                           // one place knows the sandbox, one its network stack
+	"github.com/google/go-containerregistry": {"registry", "test/..."},                                                 // one place knows the protocol
+	"modernc.org/sqlite":                     {"internal/sqlite"},                                                      // one place knows the database
+	"github.com/aws/":                        {"cmd/...", "console", "test/...", "examples/...", "runtimes/...", "s3"}, // a client of ours, or a test's, or what signs a request of ours
+	module + "/store":                        {"catalog", "auth", "cmd/alcove"},                                        // cmd opens it
 }
 
 func TestImportsPointDown(t *testing.T) {

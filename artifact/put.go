@@ -19,9 +19,8 @@ func (s *Store) PutZip(ctx context.Context, zip []byte) (alcove.Code, error) {
 	switch {
 	case len(zip) == 0:
 		return alcove.Code{}, errEmpty()
-	case len(zip) > alcove.MaxZipped:
-		return alcove.Code{}, alcove.ClientError(alcove.CodeRequestEntityTooLarge,
-			"Zipped size must be smaller than %d bytes", alcove.MaxZipped)
+	case len(zip) >= alcove.MaxUnzipped: // those that are sent have a limit of their own
+		return alcove.Code{}, errUnzippedSize()
 	}
 	code := alcove.Code{SHA256: digest(zip), Size: int64(len(zip))}
 	// Under the lock: a removal that was decided before the caller pinned the

@@ -182,8 +182,7 @@ func TestRefused(t *testing.T) {
 		wantRefused(t, s, nil, invalid, emptyText)
 	})
 	t.Run("too large", func(t *testing.T) {
-		wantRefused(t, open(t), make([]byte, alcove.MaxZipped+1), alcove.CodeRequestEntityTooLarge,
-			"Zipped size must be smaller than 52428800 bytes")
+		wantRefused(t, open(t), make([]byte, alcove.MaxUnzipped), invalid, "Unzipped size must be smaller than 262144000 bytes")
 	})
 }
 

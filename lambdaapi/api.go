@@ -15,6 +15,7 @@ import (
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/invoke"
 	"github.com/alcove-run/alcove/runtimes"
+	"github.com/alcove-run/alcove/s3"
 )
 
 // Authenticator says who made a request. Its errors are *[alcove.Error].
@@ -114,6 +115,13 @@ type Artifacts interface {
 	OpenZip(sha256 string) (*os.File, error)
 }
 
+// Objects is where packages are got from that a request only names. Its errors
+// are *[alcove.Error] where the caller can mend them.
+type Objects interface {
+	// Get reads an object of less than limit bytes.
+	Get(ctx context.Context, o s3.Object, limit int64) ([]byte, error)
+}
+
 // Runtimes knows which runtimes there are on this node.
 type Runtimes interface {
 	// Resolve tells what runs functions of a runtime; the errors are
@@ -132,7 +140,8 @@ type Config struct {
 	Artifacts   Artifacts
 	Runtimes    Runtimes
 	Provisioner Provisioner
-	Concurrency int // the account's limit
+	Objects     Objects // nil is a node that gets no packages from S3
+	Concurrency int     // the account's limit
 	// Architecture is what this node runs, x86_64 or arm64; empty is what this
 	// program was built for.
 	Architecture string
@@ -156,11 +165,17 @@ type API struct {
 	codeKey [32]byte
 	// uploads bounds how many large bodies are in memory at once.
 	uploads chan struct{}
+	// fetches bounds the same for packages from S3.
+	fetches chan struct{}
 }
 
 // maxUploads is how many bodies larger than any invocation's are read at once;
 // each takes up to 70 MB.
 const maxUploads = 4
+
+// maxFetches is how many packages are got from S3 at once; each takes as much
+// memory as it is large, up to 250 MB.
+const maxFetches = 2
 
 // New makes an API.
 func New(c Config) *API {
@@ -176,7 +191,7 @@ func New(c Config) *API {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	a := &API{Config: c, routes: index(table()), grants: grants(table()), uploads: make(chan struct{}, maxUploads)}
+	a := &API{Config: c, routes: index(table()), grants: grants(table()), uploads: make(chan struct{}, maxUploads), fetches: make(chan struct{}, maxFetches)}
 	rand.Read(a.codeKey[:]) // never fails (crypto/rand)
 	return a
 }

@@ -127,6 +127,10 @@ var constraints = map[string]constraint{
 	"RoleArn":                         {max: 10000, pattern: whole(`arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+`)},
 	"Runtime":                         {max: maxEcho}, // its values are the runtimes' business
 	"RuntimeVersionArn":               {min: 26, max: 2048, pattern: whole(`arn:(aws[a-zA-Z-]*):lambda:` + region + `::runtime:.+`)},
+	"S3Bucket":                        {min: 3, max: 63, pattern: but(`[0-9A-Za-z\.\-_]*(?<!\.)`, `[0-9A-Za-z\.\-_]*`, func(s string) bool { return strings.HasSuffix(s, ".") })},
+	"S3Key":                           {min: 1, max: 1024, pattern: whole(`.*`)},
+	"S3ObjectStorageMode":             {enum: []string{"COPY", "REFERENCE"}},
+	"S3ObjectVersion":                 {min: 1, max: 1024, pattern: whole(`.*`)},
 	"SigningProfileVersionArns":       {min: 1, max: 20, elem: &constraint{max: 10000, pattern: arnPattern}},
 	"SnapStartApplyOn":                {enum: []string{"PublishedVersions", "None"}},
 	"SourceOwner":                     {max: 12, pattern: whole(`\d{12}`)},

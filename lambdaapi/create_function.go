@@ -25,15 +25,15 @@ type createFunctionInput struct {
 // codeShape says where a deployment package is; ZipFile is it.
 type codeShape struct {
 	ZipFile             blob
-	S3Bucket            *string
-	S3Key               *string
-	S3ObjectVersion     *string
-	S3ObjectStorageMode *string
+	S3Bucket            *string `is:"S3Bucket"`
+	S3Key               *string `is:"S3Key"`
+	S3ObjectVersion     *string `is:"S3ObjectVersion"`
+	S3ObjectStorageMode *string `is:"S3ObjectStorageMode"`
 	ImageUri            *string
 	SourceKMSKeyArn     *string
 }
 
-func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *createFunctionInput) (reply, error) {
+func createFunction(a *API, ctx context.Context, caller alcove.Caller, c *call, in *createFunctionInput) (reply, error) {
 	name, err := in.refuse(a)
 	if err != nil {
 		return reply{}, err
@@ -60,7 +60,16 @@ func createFunction(a *API, ctx context.Context, caller alcove.Caller, _ *call, 
 	if in.TenancyConfig != nil {
 		config.Tenancy = *in.TenancyConfig.TenantIsolationMode
 	}
-	create := catalog.CreateInput{Name: name, Config: config, Zip: in.Code.ZipFile, Image: in.Code.image(), Tags: in.Tags, Publish: in.Publish != nil && *in.Publish}
+	zip := []byte(in.Code.ZipFile)
+	// One that is there already is refused, whatever its package is.
+	if _, err := a.Catalog.Function(name); err != nil && in.Code.inS3() {
+		var release func()
+		if zip, release, err = a.fetchCode(ctx, caller, c, in.Code); err != nil {
+			return reply{}, err
+		}
+		defer release()
+	}
+	create := catalog.CreateInput{Name: name, Config: config, Zip: zip, Image: in.Code.image(), Tags: in.Tags, Publish: in.Publish != nil && *in.Publish}
 	if arn := in.CodeSigningConfigArn; arn != nil && *arn != "" {
 		create.Signing = a.signingID(*arn)
 	}
@@ -96,9 +105,9 @@ func (in *createFunctionInput) refuse(a *API) (string, error) {
 	}
 	check := in.checkZip
 	if in.packageType() == alcove.PackageImage {
-		check = in.checkImage
+		check = func(*API) error { return in.checkImage() }
 	}
-	if err := check(); err != nil {
+	if err := check(a); err != nil {
 		return "", err
 	}
 	if err := in.unsupported(); err != nil {
@@ -117,11 +126,11 @@ func (in *createFunctionInput) refuse(a *API) (string, error) {
 }
 
 // checkZip sees that this is a function made of a zip file.
-func (in *createFunctionInput) checkZip() error {
+func (in *createFunctionInput) checkZip(a *API) error {
 	if in.Code.image() != "" {
 		return alcove.InvalidParameter("Please don't provide ImageUri when creating a function with packageType Zip.")
 	}
-	if err := in.Code.refuse(); err != nil {
+	if err := in.Code.refuse(a); err != nil {
 		return err
 	}
 	if in.Runtime == nil || in.Handler == nil {
@@ -133,8 +142,8 @@ func (in *createFunctionInput) checkZip() error {
 	return nil
 }
 
-// refuse sees that there is a zip file and nothing else.
-func (c *codeShape) refuse() error {
+// refuse sees that there is a zip file, or where one is, and nothing else.
+func (c *codeShape) refuse(a *API) error {
 	given := func(texts ...*string) bool {
 		for _, text := range texts {
 			if text != nil && *text != "" {
@@ -147,12 +156,17 @@ func (c *codeShape) refuse() error {
 	switch {
 	case len(c.ZipFile) > 0 && elsewhere:
 		return alcove.InvalidParameter("Please do not provide other FunctionCode parameters when providing a ZipFile.")
-	case elsewhere:
-		return alcove.InvalidParameter("Deployment packages in Amazon S3 are not supported yet. Send the package as ZipFile.")
-	case len(c.ZipFile) == 0:
+	case elsewhere && a.Objects == nil:
+		return alcove.InvalidParameter("Deployment packages in Amazon S3 are not enabled on this node. Send the package as ZipFile, " +
+			"or have the node's operator name an S3-compatible endpoint with --s3-endpoint.")
+	case !c.inS3() && len(c.ZipFile) == 0:
 		return alcove.InvalidParameter("Please provide a source for function code.")
+	case len(c.ZipFile) > alcove.MaxZipped:
+		return alcove.ClientError(alcove.CodeRequestEntityTooLarge, "Zipped size must be smaller than %d bytes", alcove.MaxZipped)
 	case given(c.SourceKMSKeyArn):
 		return unsupportedMember("SourceKMSKeyArn")
+	case c.S3ObjectStorageMode != nil && *c.S3ObjectStorageMode != "COPY":
+		return alcove.InvalidParameter("S3ObjectStorageMode %s is not supported yet: packages are copied.", *c.S3ObjectStorageMode)
 	}
 	return nil
 }

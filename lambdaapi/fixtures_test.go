@@ -65,10 +65,8 @@ func fixtures(t *testing.T, dir, suffix string) (list []fixture) {
 // notRead are members of requests that operations do not look at, each for its
 // reason. What is refused by name is read.
 var notRead = map[string]string{
-	"ListFunctions MasterRegion":                  "is about Lambda@Edge",
-	"UpdateFunctionCode S3ObjectStorageMode":      "goes with S3Bucket, which is refused",
-	"Invoke X-Amz-Durable-Execution-Name":         "is a header",
-	"PublishLayerVersion Content.S3ObjectVersion": "goes with S3Bucket, which is refused",
+	"ListFunctions MasterRegion":          "is about Lambda@Edge",
+	"Invoke X-Amz-Durable-Execution-Name": "is a header",
 }
 
 // TestRequestFixtures sees that every request as the SDK writes it comes to its

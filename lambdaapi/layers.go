@@ -15,10 +15,10 @@ import (
 // layerContentShape says where a layer's package is.
 type layerContentShape struct {
 	ZipFile             blob
-	S3Bucket            *string
-	S3Key               *string
-	S3ObjectVersion     *string
-	S3ObjectStorageMode *string
+	S3Bucket            *string `is:"S3Bucket"`
+	S3Key               *string `is:"S3Key"`
+	S3ObjectVersion     *string `is:"S3ObjectVersion"`
+	S3ObjectStorageMode *string `is:"S3ObjectStorageMode"`
 }
 
 type publishLayerInput struct {
@@ -69,14 +69,23 @@ func publishLayerVersion(a *API, ctx context.Context, caller alcove.Caller, c *c
 	if err != nil {
 		return reply{}, err
 	}
-	content := codeShape{ZipFile: in.Content.ZipFile, S3Bucket: in.Content.S3Bucket, S3Key: in.Content.S3Key, S3ObjectVersion: in.Content.S3ObjectVersion}
-	if err := content.refuse(); err != nil {
+	content := codeShape{ZipFile: in.Content.ZipFile, S3Bucket: in.Content.S3Bucket, S3Key: in.Content.S3Key, S3ObjectVersion: in.Content.S3ObjectVersion,
+		S3ObjectStorageMode: in.Content.S3ObjectStorageMode}
+	if err := content.refuse(a); err != nil {
 		return reply{}, err
+	}
+	zip := []byte(content.ZipFile)
+	if content.inS3() {
+		var release func()
+		if zip, release, err = a.fetchCode(ctx, caller, c, &content); err != nil {
+			return reply{}, err
+		}
+		defer release()
 	}
 	l := catalog.LayerVersion{Name: name, Architectures: in.CompatibleArchitectures, Runtimes: in.CompatibleRuntimes}
 	set(&l.Description, in.Description)
 	set(&l.License, in.LicenseInfo)
-	made, err := a.Catalog.PublishLayer(ctx, caller, l, content.ZipFile)
+	made, err := a.Catalog.PublishLayer(ctx, caller, l, zip)
 	if err != nil {
 		return reply{}, err
 	}

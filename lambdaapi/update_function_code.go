@@ -18,16 +18,16 @@ type updateFunctionCodeInput struct {
 	RevisionId    *string
 }
 
-func updateFunctionCode(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *updateFunctionCodeInput) (reply, error) {
+func updateFunctionCode(a *API, ctx context.Context, caller alcove.Caller, c *call, in *updateFunctionCodeInput) (reply, error) {
 	name, err := a.functionOnly(*in.FunctionName, true)
 	if err != nil {
 		return reply{}, err
 	}
 	check := in.codeShape.refuse
 	if in.image() != "" {
-		check = in.codeShape.refuseBesideImage
+		check = func(*API) error { return in.codeShape.refuseBesideImage() }
 	}
-	if err := check(); err != nil {
+	if err := check(a); err != nil {
 		return reply{}, err
 	}
 	if in.PublishTo != nil && *in.PublishTo != "" {
@@ -41,6 +41,17 @@ func updateFunctionCode(a *API, ctx context.Context, caller alcove.Caller, _ *ca
 		if update.Architecture, err = a.checkArchitecture(in.Architectures); err != nil {
 			return reply{}, err
 		}
+	}
+	if in.inS3() {
+		if _, err := a.Catalog.Function(name); err != nil {
+			return reply{}, err
+		}
+		zip, release, err := a.fetchCode(ctx, caller, c, &in.codeShape)
+		if err != nil {
+			return reply{}, err
+		}
+		defer release()
+		update.Zip = zip
 	}
 	v, err := a.Catalog.UpdateCode(ctx, caller, name, update)
 	if err != nil {

@@ -72,7 +72,7 @@ func TestCreateFunctionRefuses(t *testing.T) {
 		{"working directory", object{"ImageConfig": object{"WorkingDirectory": strings.Repeat("x", 1001)}}, "ValidationException", "at 'imageConfig.workingDirectory' failed to satisfy constraint: Member must have length less than or equal to 1000"},
 		{"relative directory", object{"PackageType": "Image", "Runtime": nil, "Handler": nil, "Code": object{"ImageUri": "x"}, "ImageConfig": object{"WorkingDirectory": "x"}}, "InvalidParameterValueException", "absolute"},
 		{"NUL", object{"PackageType": "Image", "Runtime": nil, "Handler": nil, "Code": object{"ImageUri": "x"}, "ImageConfig": object{"Command": []string{"x\x00"}}}, "InvalidParameterValueException", "NUL"},
-		{"s3", object{"Code": object{"S3Bucket": "bucket", "S3Key": "k"}}, "InvalidParameterValueException", "Deployment packages in Amazon S3 are not supported yet"},
+		{"s3", object{"Code": object{"S3Bucket": "bucket", "S3Key": "k"}}, "InvalidParameterValueException", "Deployment packages in Amazon S3 are not enabled on this node. Send the package as ZipFile, or have the node's operator name an S3-compatible endpoint with --s3-endpoint."},
 		{"s3 and zip", object{"Code": object{"S3Bucket": "bucket", "S3Key": "k", "ZipFile": "eA=="}}, "InvalidParameterValueException", "Please do not provide other FunctionCode parameters when providing a ZipFile."},
 		{"no code", object{"Code": object{}}, "InvalidParameterValueException", "Please provide a source for function code."},
 		{"tenancy without mode", object{"TenancyConfig": object{}}, "ValidationException", "Value null at 'tenancyConfig.tenantIsolationMode' failed to satisfy constraint: Member must not be null"},

@@ -400,10 +400,14 @@ func (n *node) stockBounds(v *alcove.Version) (b policy.Bounds) {
 // openAPIs puts the APIs behind the listener.
 func (n *node) openAPIs(context.Context) error {
 	place := n.cfg.place()
+	objects, err := n.cfg.objects()
+	if err != nil {
+		return err
+	}
 	handlers := gateway.Config{
 		Lambda: lambdaapi.New(lambdaapi.Config{
 			Auth: n.auth, Catalog: n.catalog, Artifacts: n.artifacts, Invoker: n.invoker, Events: n.events, Provisioner: n.pool,
-			Runtimes: n.runtimes, Place: place, Concurrency: n.cfg.Concurrency, Log: n.log,
+			Runtimes: n.runtimes, Objects: objects, Place: place, Concurrency: n.cfg.Concurrency, Log: n.log,
 		}),
 		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Place: place, Log: n.log}),
 		STS:  stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Log: n.log}),

@@ -42,6 +42,7 @@ type serveCmd struct {
 	Account       string        `help:"AWS account in ARNs." default:"000000000000"`
 	Prices        string        `help:"File of prices for alcove usage; AWS's list prices if not given." type:"path" placeholder:"FILE"`
 	imageFlags
+	objectFlags
 	LogLevel logLevel `help:"debug, info, warn or error." default:"info"`
 }
 
