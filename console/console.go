@@ -118,6 +118,7 @@ var routes = []route{
 	{"GET", "tenants", false, (*request).listTenants},
 	{"GET", "tenant", false, (*request).showTenant},
 	{"POST", "tenant/purge", false, (*request).purgeTenant},
+	{"GET", "metrics", false, (*request).showMetrics},
 	{"GET", "usage", false, (*request).showUsage},
 	{"GET", "usage.csv", false, (*request).usageCSV},
 	{"GET", "logs", false, (*request).showLogs},

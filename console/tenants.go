@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // tenantRow is one tenant in the list.
@@ -20,6 +21,9 @@ type tenantRow struct {
 	Total, Errors int64
 	Cost          float64
 	Amount        string
+
+	// Of the last day, of the function that the list is of.
+	P99, Throttles string
 }
 
 // tenantsPage is the list of tenants.
@@ -29,6 +33,7 @@ type tenantsPage struct {
 	Search, Function, Sort string
 	Functions              []string
 	Currency               string
+	Measured               bool   // one function's: latency and throttles are known
 	Next, Back             string // queries of the pages around
 }
 
@@ -70,6 +75,11 @@ func (q *request) listTenants() error {
 	p.All = len(p.Rows)
 	p.From, p.To, p.Next, p.Back = pages(v, p.All)
 	p.Rows = p.Rows[p.From:p.To]
+	if p.Function != "" {
+		if p.Measured, err = q.measure(p.Function, p.Rows); err != nil {
+			return err
+		}
+	}
 	return q.render(http.StatusOK, "tenants", "Tenants", "tenants", p)
 }
 
@@ -169,4 +179,29 @@ func (q *request) purgeTenant() error {
 	body.Close()
 	q.redirect("tenants?done=purged")
 	return nil
+}
+
+// measure fills in what metrics say of tenants of a function in the last day; false
+// if that may not be seen.
+func (q *request) measure(function string, rows []tenantRow) (bool, error) {
+	to := q.con.Now().UTC().Truncate(time.Hour).Add(time.Hour)
+	p99, throttles := wanted{name: "p99", metric: "Duration", stat: "p99"}, wanted{name: "throttles", metric: "Throttles", stat: "Sum"}
+	for i := range rows {
+		data, err := q.metricData(q.Context(), []dimension{{"FunctionName", function}, {"TenantId", rows[i].Tenant}}, []wanted{p99, throttles}, to.Add(-24*time.Hour), to, 24*time.Hour)
+		if denied(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		sum := 0.0
+		for _, v := range data[throttles] {
+			sum += v
+		}
+		rows[i].Throttles = whole(sum)
+		for _, v := range data[p99] {
+			rows[i].P99 = duration(time.Duration(v * float64(time.Millisecond)))
+		}
+	}
+	return true, nil
 }

@@ -155,6 +155,13 @@ func TestConsole(t *testing.T) {
 	b.do(chromedp.Click(`//a[.="green"]`, chromedp.BySearch), chromedp.WaitVisible(".numbers"))
 	b.sees("main table", "hello")
 
+	b.open("metrics?function=hello&tenant=green")
+	b.sees("main .chart", "Invocations")
+	b.open("metrics")
+	b.sees("main .charts", "Duration")
+	b.open("tenants?function=hello")
+	b.sees("main table", "p99")
+
 	b.open("usage")
 	b.sees("main table", "green")
 	b.sees("main table", "violet")
@@ -315,7 +322,7 @@ func TestConsolePagesAreForEverybody(t *testing.T) {
 	b.do(chromedp.WaitVisible("#key"))
 	pages := []string{"signin", "floor", "functions", "functions/new", "functions/" + f, "functions/" + f + "/code", "functions/" + f + "/configuration",
 		"functions/" + f + "/versions", "tenants", "tenant?tenant=" + hostileTenants[0], "tenant?tenant=a%20b%20c", "logs?function=" + f,
-		"usage", "usage?by=day&from=2026-01-01&to=2026-01-02", "nowhere"}
+		"metrics", "metrics?function=" + f, "tenants?function=" + f, "usage", "usage?by=day&from=2026-01-01&to=2026-01-02", "nowhere"}
 	for i, path := range pages {
 		if i == 1 {
 			b.signIn(n.key.AccessKeyID, n.key.SecretAccessKey)

@@ -141,7 +141,7 @@ var pages = []struct{ name, path string }{
 	{"floor", "floor"}, {"functions", "functions"}, {"create", "functions/new"}, {"function-test", "functions/counter?tenant=blue"},
 	{"function-code", "functions/counter/code"}, {"function-configuration", "functions/counter/configuration"},
 	{"function-versions", "functions/counter/versions"}, {"tenants", "tenants"}, {"tenant", "tenant?tenant=blue"}, {"logs", "logs?function=counter"},
-	{"usage", "usage?by=tenant"},
+	{"usage", "usage?by=tenant"}, {"metrics", "metrics?function=counter"},
 }
 
 func shoot(ctx context.Context, url, size string, width, height int) error {
