@@ -36,7 +36,7 @@ var layers = []struct {
 	{packages: []string{"auth/policy"}},
 	{packages: []string{"auth"}},
 	{packages: []string{"audit"}},
-	{packages: []string{"lambdaapi", "logsapi", "metricsapi", "stsapi", "nodeapi", "urlapi"}}, // APIs never import each other
+	{packages: []string{"lambdaapi", "logsapi", "metricsapi", "stsapi", "nodeapi", "promapi", "urlapi"}}, // APIs never import each other
 	{packages: []string{"gateway", "console"}},
 	{packages: []string{"cmd/...", "test/...", "examples/..."}, peers: true},
 }

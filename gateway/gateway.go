@@ -20,7 +20,9 @@ type Config struct {
 	STS    http.Handler
 	// Metrics is CloudWatch; nil is a node without it.
 	Metrics http.Handler
-	Node    http.Handler // /alcove/v1/: our own API
+	// Prometheus answers /metrics; nil is a node without it.
+	Prometheus http.Handler
+	Node       http.Handler // /alcove/v1/: our own API
 	// URLs are the functions' own, which are known by their host names; nil is a
 	// node that serves none.
 	URLs http.Handler
@@ -105,6 +107,8 @@ func (g *gateway) choose(r *http.Request, service string) http.Handler {
 		return g.chooseByHeader(r, service)
 	case strings.HasPrefix(path, "/alcove/v1/"):
 		return g.Node
+	case path == "/metrics" && g.Prometheus != nil:
+		return g.Prometheus
 	case strings.HasPrefix(path, metricsPath):
 		return g.Metrics
 	case strings.HasPrefix(path, "/code/"):

@@ -104,6 +104,13 @@ func (i *Invoker) Peaks() (functions map[string]int, all, unreserved int) {
 	return functions, all, unreserved
 }
 
+// InProgress is how many invocations are under way.
+func (i *Invoker) InProgress() int {
+	i.gauge.mu.Lock()
+	defer i.gauge.mu.Unlock()
+	return i.gauge.all.now
+}
+
 // release counts an invocation out. id is empty if it was counted against the
 // account.
 func (g *gauge) release(function, id string, tenant alcove.Tenant) {

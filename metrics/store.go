@@ -219,3 +219,19 @@ func (s *Store) tryOpen() (*sql.DB, error) {
 	}
 	return db, nil
 }
+
+// Stats tells of the store.
+type Stats struct {
+	Series  int
+	Dropped int64 // measurements and lines that were beyond a limit
+}
+
+// Stats tells how many series there are, and what was dropped since Open.
+func (s *Store) Stats() Stats {
+	s.emf.mu.Lock()
+	dropped := s.emf.dropped
+	s.emf.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{s.total, s.dropped + dropped}
+}

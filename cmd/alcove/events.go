@@ -38,7 +38,7 @@ func (n *node) openEvents(context.Context) error {
 			_, free, err := disk.Space(n.cfg.Data)
 			return free, err
 		},
-		Log: n.log,
+		Observe: n.observe, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -55,4 +55,13 @@ func (n *node) eventInvoke(ref alcove.Ref) *alcove.EventInvokeConfig {
 		return nil
 	}
 	return e.Config
+}
+
+// observe counts what happened to an event among the metrics of its function.
+func (n *node) observe(o async.Observation) {
+	unit := "Count"
+	if o.Metric == "AsyncEventAge" {
+		unit = "Milliseconds"
+	}
+	n.metrics.Event(o.Function, o.Tenant, o.Metric, unit, o.Value)
 }

@@ -91,6 +91,8 @@ type node struct {
 	purges    *purge.Purges
 	images    *registry.Puller
 	metrics   *metrics.Store
+	counters  metrics.Counters
+	started   time.Time
 	counted   atomic.Pointer[invoke.Invoker] // the invoker, once there is one
 	factory   *environment.Factory
 	catalog   *catalog.Catalog
@@ -323,7 +325,7 @@ func (n *node) openPool(context.Context) error {
 		n.expect(v.Name, v.Number)
 	}
 	n.opened(func(context.Context) error { cancel(); return nil })
-	n.invoker = invoke.New(invoke.Config{Catalog: n.catalog, Pool: n.pool, Journal: n.journal, Throttled: n.metrics.Throttled, Log: n.log})
+	n.invoker = invoke.New(invoke.Config{Catalog: n.catalog, Pool: n.pool, Journal: countingJournal{n.journal.Append, n.counters.Report}, Throttled: n.throttled, Log: n.log})
 	n.counted.Store(n.invoker)
 	return nil
 }
@@ -421,6 +423,9 @@ func (n *node) openAPIs(context.Context) error {
 	}
 	n.openURLs(&handlers)
 	n.openMetricsAPI(&handlers)
+	if err := n.openPrometheus(&handlers); err != nil {
+		return err
+	}
 	if err := n.openConsole(&handlers); err != nil {
 		return err
 	}

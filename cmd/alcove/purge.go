@@ -21,7 +21,7 @@ func (n *node) openPurges(context.Context) (err error) {
 			{Name: "environments", Purge: n.purgeInvocations},
 			// After the last report, and before reports go.
 			{Name: "ledger", Purge: n.ledger.PurgeTenant},
-			{Name: "metrics", Purge: n.metrics.PurgeTenant},
+			{Name: "metrics", Purge: n.purgeMetrics},
 			{Name: "logs", Purge: n.logs.PurgeTenant},
 			{Name: "journal", Purge: n.purgeJournal},
 		},
@@ -50,6 +50,12 @@ func (n *node) purgeInvocations(ctx context.Context, tenant alcove.Tenant) error
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// purgeMetrics takes out a tenant's series and its counters.
+func (n *node) purgeMetrics(ctx context.Context, tenant alcove.Tenant) error {
+	n.counters.Forget(tenant)
+	return n.metrics.PurgeTenant(ctx, tenant)
 }
 
 // purgeJournal takes a tenant's reports out of the journal: the ledger has what stays

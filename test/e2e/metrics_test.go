@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +70,24 @@ def handler(event, context):
 		t.Error("the function did not fail")
 	}
 	check()
+	// Prometheus's page, from this machine.
+	resp, err := http.Get(n.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	page, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`alcove_invocations_total{function="` + f + `",status="success"} 3`, `alcove_invocations_total{function="` + f + `",status="error"} 1`,
+		`alcove_tenant_invocations_total{tenant="blue"} 3`, `alcove_tenant_errors_total{tenant="red"} 1`, `alcove_journal_failed_total 0`,
+	} {
+		if !strings.Contains(string(page), line+"\n") {
+			t.Errorf("/metrics has no %s:\n%s", line, page)
+		}
+	}
 	n.kill(t)
 	n = startIn(t, n.data, "--isolation", "namespace")
 	check()
