@@ -23,7 +23,7 @@ type settings struct {
 
 	// Those below are refused unless they are empty.
 	VpcConfig              *vpcShape
-	KMSKeyArn              *string
+	KMSKeyArn              *string `is:"KMSKeyArn"`
 	FileSystemConfigs      []map[string]any
 	CapacityProviderConfig map[string]any
 	DurableConfig          map[string]any
@@ -51,8 +51,8 @@ type snapStartShape struct {
 }
 
 type vpcShape struct {
-	SubnetIds               []string
-	SecurityGroupIds        []string
+	SubnetIds               []string `is:"SubnetIds"`
+	SecurityGroupIds        []string `is:"SecurityGroupIds"`
 	Ipv6AllowedForDualStack *bool
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -53,6 +54,8 @@ func TestCreateFunctionRefuses(t *testing.T) {
 		{"memory 127", object{"MemorySize": 127}, "ValidationException", "Value '127' at 'memorySize' failed to satisfy constraint: Member must have value greater than or equal to 128"},
 		{"memory 10241", object{"MemorySize": 10241}, "ValidationException", "less than or equal to 10240"},
 		{"timeout and memory", object{"Timeout": -1, "MemorySize": 1}, "ValidationException", "2 validation errors detected: Value '-1' at 'timeout' failed to satisfy constraint: Member must have value greater than or equal to 1; Value '1' at 'memorySize'"},
+		{"timeout and a key, which is not there yet", object{"Timeout": 0, "KMSKeyArn": "x"}, "ValidationException", "; Value 'x' at 'kMSKeyArn' failed to satisfy constraint: Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()"},
+		{"subnets", object{"VpcConfig": object{"SubnetIds": make([]string, 17)}}, "ValidationException", "at 'vpcConfig.subnetIds' failed to satisfy constraint: Member must have length less than or equal to 16"},
 		{"storage 511", object{"EphemeralStorage": object{"Size": 511}}, "ValidationException", "Value '511' at 'ephemeralStorage.size'"},
 		{"storage without size", object{"EphemeralStorage": object{}}, "ValidationException", "Value null at 'ephemeralStorage.size'"},
 		{"tracing", object{"TracingConfig": object{"Mode": "x"}}, "ValidationException", "Value 'x' at 'tracingConfig.mode' failed to satisfy constraint: Member must satisfy enum value set: [Active, PassThrough]"},
@@ -137,6 +140,21 @@ func TestCreateFunctionTakesEmptyForms(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, text)
 		}
 		clear(n.catalog.functions)
+	}
+}
+
+// TestContentTypeIsNotLookedAt: clients send several, and none; what counts is what
+// the body is.
+func TestContentTypeIsNotLookedAt(t *testing.T) {
+	n := start(t)
+	for _, kind := range []string{"", "application/json", "application/x-amz-json-1.1", "application/octet-stream", "application/x-www-form-urlencoded", "text/xml", "nonsense"} {
+		clear(n.catalog.functions)
+		if status, _, text := n.raw(t, "POST", "/2015-03-31/functions", http.Header{"Content-Type": {kind}}, body(t, nil)); status != 201 {
+			t.Errorf("CreateFunction with %q: %d %s", kind, status, text)
+		}
+		if status, _, text := n.raw(t, "POST", invocations, http.Header{"Content-Type": {kind}}, "{}"); status != 200 {
+			t.Errorf("Invoke with %q: %d %s", kind, status, text)
+		}
 	}
 }
 
