@@ -27,7 +27,7 @@ RACE := . ./auth ./artifact ./catalog ./environment ./invoke ./journal ./logs ./
 
 # Tests that may be skipped, where AWS's client for Node.js cannot be compiled;
 # any other skipped test fails the run.
-MAY_SKIP := test/e2e\.TestOfficialNodeRuntimeClient|runtimeapi\.TestNodeClient|test/e2e\.TestEveryOperationWith(CLI|Python)
+MAY_SKIP := test/e2e\.TestOfficialNodeRuntimeClient|runtimeapi\.TestNodeClient|test/e2e\.TestEveryOperationWith(CLI|Python)|test/egress\.TestPostgreSQL
 
 .PHONY: help
 help: ## list what can be made
@@ -59,13 +59,16 @@ check: ## gofmt, go vet, the import table
 test/e2e/testdata/js/node_modules: test/e2e/testdata/js/package-lock.json
 	cd test/e2e/testdata/js && npm ci --no-audit --no-fund --loglevel=error && touch node_modules
 
+test/egress/testdata/js/node_modules: test/egress/testdata/js/package-lock.json
+	cd test/egress/testdata/js && npm ci --no-audit --no-fund --loglevel=error && touch node_modules
+
 .PHONY: conformance
 conformance: ## count what is compared with AWS's API: operations, the SDK's fixtures, texts of errors
 	@mkdir -p $(dir $(BIN))
 	@status=0; ALCOVE_CONFORMANCE=$(abspath $(dir $(BIN)))/conformance.txt go test -vet=off -count=1 ./lambdaapi || status=$$?; cat $(dir $(BIN))conformance.txt; exit $$status
 
 .PHONY: test
-test: build check test/e2e/testdata/js/node_modules ## every test, as root, from nothing (PKG=./pool RUN=TestX for some)
+test: build check test/e2e/testdata/js/node_modules test/egress/testdata/js/node_modules ## every test, as root, from nothing (PKG=./pool RUN=TestX for some)
 	@scripts/install-missing browser
 	$(if $(filter ./... ./test/... ./test/e2e ./runtimeapi ./runtimeapi/...,$(PKG)),export ALCOVE_AWS_LAMBDA_RIC="$$(scripts/install-ric)"; echo "aws-lambda-ric: $$ALCOVE_AWS_LAMBDA_RIC";) \
 	ALCOVE_BIN=$(abspath $(BIN)) go test -vet=off -json -count=1 -p 2 -timeout 15m -run '$(RUN)' $(PKG) \
@@ -100,4 +103,4 @@ console-shots: build ## a picture of each page of the console, in both themes, i
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin test/e2e/testdata/js/node_modules test/e2e/testdata/ric/node_modules
+	rm -rf bin test/e2e/testdata/js/node_modules test/egress/testdata/js/node_modules test/e2e/testdata/ric/node_modules
