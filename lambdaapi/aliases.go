@@ -108,10 +108,7 @@ func deleteAlias(a *API, ctx context.Context, caller alcove.Caller, _ *call, in 
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.Catalog.DeleteAlias(ctx, caller, function, *in.Name); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.DeleteAlias(ctx, caller, function, *in.Name))
 }
 
 type listAliasesInput struct {

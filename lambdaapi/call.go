@@ -37,6 +37,23 @@ type reply struct {
 	send func(w http.ResponseWriter)
 }
 
+// done is the answer of an operation that answers nothing, if it succeeds.
+func done(err error) (reply, error) {
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusNoContent}, nil
+}
+
+// each makes a list of a list, as answers that are lists are made.
+func each[From, To any](list []From, to func(From) To) []To {
+	out := make([]To, len(list))
+	for i, one := range list {
+		out[i] = to(one)
+	}
+	return out
+}
+
 // handler is an operation as the table has it.
 type handler struct {
 	run func(a *API, ctx context.Context, caller alcove.Caller, c *call) (reply, error)

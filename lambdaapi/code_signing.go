@@ -108,10 +108,7 @@ func getSigning(a *API, _ context.Context, _ alcove.Caller, _ *call, in *signing
 }
 
 func deleteSigning(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *signingInput) (reply, error) {
-	if err := a.Catalog.DeleteSigning(ctx, caller, a.signingID(*in.CodeSigningConfigArn)); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.DeleteSigning(ctx, caller, a.signingID(*in.CodeSigningConfigArn)))
 }
 
 type listSigningOutput struct {
@@ -124,10 +121,7 @@ func listSigning(a *API, _ context.Context, _ alcove.Caller, _ *call, in *listIn
 	if err != nil {
 		return reply{}, err
 	}
-	out := listSigningOutput{CodeSigningConfigs: make([]signingConfiguration, len(list)), NextMarker: next}
-	for i, s := range list {
-		out.CodeSigningConfigs[i] = a.signingConfiguration(s)
-	}
+	out := listSigningOutput{CodeSigningConfigs: each(list, a.signingConfiguration), NextMarker: next}
 	return reply{status: http.StatusOK, body: out}, nil
 }
 
@@ -146,10 +140,7 @@ func listSigned(a *API, _ context.Context, _ alcove.Caller, _ *call, in *listSig
 	if err != nil {
 		return reply{}, err
 	}
-	out := listSignedOutput{FunctionArns: make([]string, len(names)), NextMarker: next}
-	for i, name := range names {
-		out.FunctionArns[i] = a.Place.FunctionARN(name)
-	}
+	out := listSignedOutput{FunctionArns: each(names, a.Place.FunctionARN), NextMarker: next}
 	return reply{status: http.StatusOK, body: out}, nil
 }
 
@@ -206,8 +197,5 @@ func deleteFunctionSigning(a *API, ctx context.Context, caller alcove.Caller, _ 
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.Catalog.SetSigning(ctx, caller, name, ""); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.SetSigning(ctx, caller, name, ""))
 }

@@ -45,8 +45,5 @@ func deleteFunctionConcurrency(a *API, ctx context.Context, caller alcove.Caller
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.Catalog.SetReserved(ctx, caller, name, nil); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.SetReserved(ctx, caller, name, nil))
 }

@@ -2,7 +2,6 @@ package lambdaapi
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/alcove-run/alcove"
 )
@@ -14,8 +13,5 @@ func deleteFunction(a *API, ctx context.Context, caller alcove.Caller, c *call) 
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.Catalog.Delete(ctx, caller, ref); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.Delete(ctx, caller, ref))
 }

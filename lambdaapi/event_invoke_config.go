@@ -177,10 +177,7 @@ func deleteEventInvoke(a *API, ctx context.Context, caller alcove.Caller, _ *cal
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.Catalog.DeleteEventInvoke(ctx, caller, ref); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.DeleteEventInvoke(ctx, caller, ref))
 }
 
 // listConfigsInput asks for what belongs to the qualifiers of a function.
@@ -211,9 +208,6 @@ func listEventInvokes(a *API, _ context.Context, _ alcove.Caller, _ *call, in *l
 	if err != nil {
 		return reply{}, err
 	}
-	out := listEventInvokesOutput{FunctionEventInvokeConfigs: make([]*eventInvokeOutput, len(list)), NextMarker: next}
-	for i, e := range list {
-		out.FunctionEventInvokeConfigs[i] = describeEventInvoke(e)
-	}
+	out := listEventInvokesOutput{FunctionEventInvokeConfigs: each(list, describeEventInvoke), NextMarker: next}
 	return reply{status: http.StatusOK, body: out}, nil
 }

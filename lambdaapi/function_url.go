@@ -147,10 +147,7 @@ func deleteURL(a *API, ctx context.Context, caller alcove.Caller, _ *call, in *u
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.Catalog.DeleteURL(ctx, caller, ref); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.DeleteURL(ctx, caller, ref))
 }
 
 type listURLsOutput struct {

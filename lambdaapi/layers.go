@@ -2,7 +2,6 @@ package lambdaapi
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -150,10 +149,7 @@ func deleteLayerVersion(a *API, ctx context.Context, caller alcove.Caller, _ *ca
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.Catalog.DeleteLayer(ctx, caller, name, number); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.DeleteLayer(ctx, caller, name, number))
 }
 
 // suitingInput asks for layers that say that they are compatible.
@@ -213,10 +209,7 @@ func listLayerVersions(a *API, _ context.Context, _ alcove.Caller, _ *call, in *
 	if err != nil {
 		return reply{}, err
 	}
-	out := listLayerVersionsOutput{LayerVersions: make([]layerListed, len(list)), NextMarker: next}
-	for i, l := range list {
-		out.LayerVersions[i] = a.listedLayer(l)
-	}
+	out := listLayerVersionsOutput{LayerVersions: each(list, a.listedLayer), NextMarker: next}
 	return reply{status: http.StatusOK, body: out}, nil
 }
 
@@ -234,18 +227,11 @@ func addLayerPermission(a *API, ctx context.Context, caller alcove.Caller, _ *ca
 	if err != nil {
 		return reply{}, err
 	}
-	permission := catalog.PermissionInput{Sid: *in.StatementId, Statement: func(arn string) (json.RawMessage, error) {
-		principal, err := principalOf(a.Place, *in.Principal)
-		if err != nil {
-			return nil, err
-		}
-		s := statement{Sid: *in.StatementId, Effect: "Allow", Principal: principal, Action: *in.Action, Resource: arn}
-		if in.OrganizationId != nil {
-			s.Condition = map[string]map[string]string{"StringEquals": {"aws:PrincipalOrgID": *in.OrganizationId}}
-		}
-		return plainJSON(s)
-	}}
-	set(&permission.RevisionID, in.RevisionId)
+	var condition map[string]map[string]string
+	if in.OrganizationId != nil {
+		condition = map[string]map[string]string{"StringEquals": {"aws:PrincipalOrgID": *in.OrganizationId}}
+	}
+	permission := a.permission(*in.StatementId, *in.Principal, *in.Action, condition, in.RevisionId)
 	added, revision, err := a.Catalog.AddLayerPermission(ctx, caller, name, number, permission)
 	if err != nil {
 		return reply{}, err
@@ -266,10 +252,7 @@ func removeLayerPermission(a *API, ctx context.Context, caller alcove.Caller, _ 
 	}
 	var revision string
 	set(&revision, in.RevisionId)
-	if err := a.Catalog.RemoveLayerPermission(ctx, caller, name, number, *in.StatementId, revision); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.RemoveLayerPermission(ctx, caller, name, number, *in.StatementId, revision))
 }
 
 func getLayerVersionPolicy(a *API, _ context.Context, _ alcove.Caller, _ *call, in *layerInput) (reply, error) {

@@ -55,19 +55,24 @@ func addPermission(a *API, ctx context.Context, caller alcove.Caller, _ *call, i
 	if err != nil {
 		return reply{}, err
 	}
-	permission := catalog.PermissionInput{Sid: *in.StatementId, Statement: func(arn string) (json.RawMessage, error) {
-		principal, err := principalOf(a.Place, *in.Principal)
-		if err != nil {
-			return nil, err
-		}
-		return plainJSON(statement{*in.StatementId, "Allow", principal, *in.Action, arn, in.condition()})
-	}}
-	set(&permission.RevisionID, in.RevisionId)
+	permission := a.permission(*in.StatementId, *in.Principal, *in.Action, in.condition(), in.RevisionId)
 	added, err := a.Catalog.AddPermission(ctx, caller, ref, permission)
 	if err != nil {
 		return reply{}, err
 	}
 	return reply{status: http.StatusCreated, body: struct{ Statement string }{string(added)}}, nil
+}
+
+// permission is a statement to be added to a policy, whose resource is not known
+// before the policy is.
+func (a *API) permission(sid, principal, action string, condition map[string]map[string]string, revision *string) catalog.PermissionInput {
+	return catalog.PermissionInput{Sid: sid, RevisionID: textOf(revision), Statement: func(arn string) (json.RawMessage, error) {
+		of, err := principalOf(a.Place, principal)
+		if err != nil {
+			return nil, err
+		}
+		return plainJSON(statement{sid, "Allow", of, action, arn, condition})
+	}}
 }
 
 // policyRef is what a policy may belong to.
@@ -147,10 +152,7 @@ func removePermission(a *API, ctx context.Context, caller alcove.Caller, _ *call
 	}
 	var revision string
 	set(&revision, in.RevisionId)
-	if err := a.Catalog.RemovePermission(ctx, caller, ref, *in.StatementId, revision); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.RemovePermission(ctx, caller, ref, *in.StatementId, revision))
 }
 
 // policyOutput is what all operations on whole policies answer.

@@ -96,10 +96,7 @@ func deleteProvisioned(a *API, ctx context.Context, caller alcove.Caller, _ *cal
 	if err != nil {
 		return reply{}, err
 	}
-	if err := a.Catalog.DeleteProvisioned(ctx, caller, ref); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.DeleteProvisioned(ctx, caller, ref))
 }
 
 type provisionedListed struct {

@@ -72,10 +72,7 @@ func deleteResourcePolicy(a *API, ctx context.Context, caller alcove.Caller, _ *
 	}
 	var revision string
 	set(&revision, in.RevisionId)
-	if err := a.Catalog.DeletePolicy(ctx, caller, ref, revision); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusNoContent}, nil
+	return done(a.Catalog.DeletePolicy(ctx, caller, ref, revision))
 }
 
 // policyStatement is what every statement of a resource policy has to have
