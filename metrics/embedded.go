@@ -12,7 +12,7 @@ import (
 
 // embedded holds log lines that may be metrics until somebody has time for them.
 type embedded struct {
-	wake chan struct{} // one element while there is something
+	wake chan struct{} // one element while there is much
 
 	mu      sync.Mutex
 	lines   []line         // guarded by mu
@@ -31,6 +31,9 @@ type line struct {
 const (
 	// embeddedBytes bounds the lines that wait; one class may have a quarter.
 	embeddedBytes = 4 << 20
+	// embeddedPause is how long nobody looks at lines after much was looked at: no
+	// flood of them takes more than a part of a processor.
+	embeddedPause = 500 * time.Millisecond
 	// maxEmbeddedLine bounds one.
 	maxEmbeddedLine = 256 << 10
 )
@@ -59,6 +62,9 @@ func (s *Store) Embedded(group string, tenant alcove.Tenant, at time.Time, recor
 	e.holds[class] += len(text)
 	e.bytes += len(text)
 	e.lines = append(e.lines, line{group, tenant, at, bytes.Clone(text)})
+	if e.bytes < embeddedBytes/2 {
+		return // the next transaction takes them
+	}
 	select {
 	case e.wake <- struct{}{}:
 	default:

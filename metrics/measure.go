@@ -27,10 +27,14 @@ type group struct {
 // measured is what was counted and is in no transaction yet. Its memory is bounded:
 // beyond maxMeasured tenants are counted together.
 type measured struct {
-	mu     sync.Mutex
-	groups map[groupKey]*group     // guarded by mu
-	other  map[seriesPoint]*Set    // guarded by mu
-	known  map[seriesPoint]*series // guarded by mu
+	mu sync.Mutex
+	// Guarded by mu.
+	groups   map[groupKey]*group
+	points   map[seriesPoint]*point // of what is not in groups
+	class    map[string]int         // how many of points each class has
+	embedded int                    // points of all embedded classes
+	// dropped were beyond a bound.
+	dropped int64
 }
 
 // seriesPoint is a minute of a series.
@@ -102,23 +106,46 @@ func (s *Store) Event(function string, tenant alcove.Tenant, name, unit string, 
 	}
 }
 
-// put adds a value to a minute of a series.
+// put adds a value to a minute of a series, if there is room: what is embedded has
+// some of its own, and each class of that no more than it may have series, twice.
 func (m *measured) put(se *series, minute int64, value float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.other == nil {
-		m.other, m.known = make(map[seriesPoint]*Set), make(map[seriesPoint]*series)
+	if m.points == nil {
+		m.points, m.class = make(map[seriesPoint]*point), make(map[string]int)
 	}
 	at := seriesPoint{se.key(), minute}
-	set := m.other[at]
-	if set == nil {
-		if len(m.other) >= maxMeasured {
+	p := m.points[at]
+	if p == nil && !m.room(se.class) {
+		if se.tenant == "" || se.metric.Namespace != LambdaNamespace {
+			m.dropped++
 			return
 		}
-		set = new(Set)
-		m.other[at], m.known[at] = set, se
+		se = tenantSeries(se.metric.Name, se.unit, se.metric.Dimensions[0].Value, Others)
+		at.key = se.key()
+		p = m.points[at]
 	}
-	set.Add(value, 1)
+	if p == nil {
+		p = &point{series: se}
+		m.points[at] = p
+		m.class[se.class]++
+		if strings.HasPrefix(se.class, classEmbedded) {
+			m.embedded++
+		}
+	}
+	p.set.Add(value, 1)
+}
+
+// room says whether there is room for one more point of a class. Preconditions: m.mu
+// is held.
+func (m *measured) room(class string) bool {
+	switch {
+	case strings.HasPrefix(class, classEmbedded):
+		return m.embedded < maxMeasured/2 && m.class[class] < 2*MaxEmbedded
+	case class != "":
+		return len(m.points)-m.embedded < maxMeasured
+	}
+	return len(m.points) < 2*maxMeasured // as many as there are functions
 }
 
 // drain moves what was measured into a batch.
@@ -128,10 +155,10 @@ func (m *measured) drain(b *batch) {
 	for k, g := range m.groups {
 		b.group(k).add(g)
 	}
-	for at, set := range m.other {
-		b.point(m.known[at], at.minute).merge(set)
+	for at, p := range m.points {
+		b.point(p.series, at.minute).merge(&p.set)
 	}
-	m.groups, m.other, m.known = nil, nil, nil
+	m.groups, m.points, m.class, m.embedded = nil, nil, nil, 0
 }
 
 func (g *group) add(o *group) {

@@ -250,6 +250,40 @@ func TestManyTenants(t *testing.T) {
 	}
 }
 
+// A tenant that makes up a dimension with every line takes no other's place before
+// the lines are written, nor the node's own.
+func TestSprayedDimensionsLeaveRoom(t *testing.T) {
+	d := open(t, t.TempDir(), nil)
+	for i := range 3 * maxMeasured {
+		d.s.Embedded("group", "hostile", d.now, fmt.Appendf(nil, embeddedLine, d.now.UnixMilli(), fmt.Sprint("spray", i)))
+		if i%1000 == 0 {
+			d.s.takeEmbedded()
+		}
+	}
+	for i := range 2 * maxMeasured {
+		d.s.Event("f", alcove.Tenant(fmt.Sprint("t", i)), "AsyncEventsReceived", "Count", 1)
+	}
+	d.s.Embedded("group", "honest", d.now, fmt.Appendf(nil, embeddedLine, d.now.UnixMilli(), "honest's"))
+	d.s.takeEmbedded()
+	d.s.measured.mu.Lock()
+	if n := len(d.s.measured.points); n > 2*maxMeasured {
+		t.Errorf("%d points wait", n)
+	}
+	d.s.measured.mu.Unlock()
+	if got := d.point(t, nil, "AsyncEventsReceived", "FunctionName", "f"); got.Sum != 2*maxMeasured {
+		t.Errorf("%v events", got.Sum)
+	}
+	if got := d.point(t, nil, "AsyncEventsReceived", "FunctionName", "f", "TenantId", Others); got.Sum < maxMeasured {
+		t.Errorf("%v events of others", got.Sum)
+	}
+	if got := d.point(t, nil, "shop orders", "kind", "honest's"); got.N != 1 {
+		t.Errorf("another tenant's: %v", got.N)
+	}
+	if d.s.Stats().Dropped == 0 {
+		t.Error("nothing was dropped, or nobody is told")
+	}
+}
+
 const embeddedLine = `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"shop","Dimensions":[["kind"],["kind","place"]],
 	"Metrics":[{"Name":"orders","Unit":"Count"},{"Name":"took","Unit":"Milliseconds"},{"Name":"absent"}]}]},"kind":"%s","place":"here","orders":3,"took":[1,2,3],"other":true}`
 

@@ -119,8 +119,12 @@ func (s *Store) run(ctx context.Context) {
 	for tick := time.NewTicker(s.cfg.GatherEvery); ; {
 		select {
 		case <-tick.C:
-		case <-s.emf.wake:
+		case <-s.emf.wake: // many lines wait
 			s.takeEmbedded()
+			select {
+			case <-time.After(embeddedPause):
+			case <-ctx.Done():
+			}
 			continue
 		case <-ctx.Done():
 			tick.Stop()
@@ -231,6 +235,9 @@ func (s *Store) Stats() Stats {
 	s.emf.mu.Lock()
 	dropped := s.emf.dropped
 	s.emf.mu.Unlock()
+	s.measured.mu.Lock()
+	dropped += s.measured.dropped
+	s.measured.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Stats{s.total, s.dropped + dropped}

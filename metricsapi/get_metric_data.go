@@ -85,6 +85,10 @@ func (a *API) getMetricData(ctx context.Context, c *call, in *getMetricDataInput
 	results, answered, next := []any{}, 0, ""
 	for i := range in.MetricDataQueries {
 		q := &in.MetricDataQueries[i]
+		if answered == most { // the next page goes on here
+			next = "more"
+			break
+		}
 		points, st, err := a.points(ctx, c, in, q)
 		if err != nil {
 			return nil, err

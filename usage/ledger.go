@@ -57,6 +57,9 @@ type Ledger struct {
 	log    *slog.Logger
 	cancel context.CancelFunc
 	done   chan struct{}
+	// reading is held while single entries are read: that looks at all of them, and
+	// one processor is enough for it.
+	reading chan struct{}
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
@@ -105,7 +108,7 @@ func Open(cfg Config) (*Ledger, error) {
 		return nil, fmt.Errorf("usage: make directory: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &Ledger{cfg: cfg, log: cfg.Log, cancel: cancel, done: make(chan struct{})}
+	l := &Ledger{cfg: cfg, log: cfg.Log, cancel: cancel, done: make(chan struct{}), reading: make(chan struct{}, 1)}
 	go l.run(ctx)
 	return l, nil
 }

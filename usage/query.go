@@ -254,6 +254,12 @@ func (l *Ledger) Entries(ctx context.Context, q Query, after int64, limit int, f
 	if err != nil {
 		return err
 	}
+	select {
+	case l.reading <- struct{}{}:
+		defer func() { <-l.reading }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	var b strings.Builder
 	args := []any{after}
 	b.WriteString(`SELECT e.id, e.request, e.at, e.status, e.memory, e.ephemeral, e.billed, s.tenant, s.function, s.function_id, s.architecture
