@@ -13,6 +13,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/artifact/flatten"
+	"github.com/alcove-run/alcove/sandbox"
 )
 
 // Image is a container image that is here.
@@ -36,7 +37,7 @@ const imagePullers = 2
 var imageTree = flatten.Fixed{
 	Empty: []string{"/proc", "/sys", "/dev", "/tmp", "/run/alcove"},
 	Dirs:  []string{"/var/task", "/opt"},
-	Files: map[string][]byte{"/etc/hosts": []byte("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"), "/etc/resolv.conf": nil},
+	Files: map[string][]byte{"/etc/hosts": []byte("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"), "/etc/resolv.conf": []byte("nameserver " + sandbox.GatewayAddr4 + "\n")},
 }
 
 // Image gives an image that is here; else the error is fs.ErrNotExist.

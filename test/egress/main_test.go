@@ -159,11 +159,19 @@ func start(t *testing.T, driver string, flags ...string) *node {
 
 func startIn(t *testing.T, data, driver string, flags ...string) *node {
 	t.Helper()
+	return startAs(t, 0, data, driver, flags...)
+}
+
+func startAs(t *testing.T, user uint32, data, driver string, flags ...string) *node {
+	t.Helper()
 	n := &node{t: t, data: data, ended: make(chan struct{})}
 	n.cmd = exec.Command(program, append([]string{"serve", "--listen", "127.0.0.1:0", "--auth", "none", "--isolation", driver, "--data", data, "--tenant-idle-min", "0s"}, flags...)...)
 	n.cmd.Stderr = &n.log
 	n.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if user != 0 {
+		n.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: user}
+	}
 	out, err := n.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

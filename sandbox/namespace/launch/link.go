@@ -81,6 +81,9 @@ func configure4() error {
 		return err
 	}
 	defer unix.Close(fd)
+	if err := boundQueue(fd); err != nil {
+		return err
+	}
 	// No address of the link's own making, which would be announced.
 	_ = writeFile("/proc/sys/net/ipv6/conf/"+sandbox.LinkName+"/addr_gen_mode", "1")
 	name := sandbox.LinkName
@@ -89,7 +92,6 @@ func configure4() error {
 		arg  *ifreq
 	}{
 		{unix.SIOCSIFMTU, newIfreq(name).number(sandbox.LinkMTU)},
-		{unix.SIOCSIFTXQLEN, newIfreq(name).number(linkQueue)},
 		{unix.SIOCSIFADDR, newIfreq(name).address(address4(sandbox.LinkAddr4))},
 		{unix.SIOCSIFDSTADDR, newIfreq(name).address(address4(sandbox.GatewayAddr4))},
 		{unix.SIOCSIFFLAGS, newIfreq(name).flags(unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_POINTOPOINT | unix.IFF_NOARP)},
@@ -104,6 +106,44 @@ func configure4() error {
 		putSockaddr(a, [4]byte{})
 	}
 	return ioctl(fd, unix.SIOCADDRT, unsafe.Pointer(&r))
+}
+
+// boundQueue sets how many packets may wait. The ioctl for it is for root of the
+// whole machine, netlink's message for root of the namespace.
+func boundQueue(fd int) error {
+	index := newIfreq(sandbox.LinkName)
+	if err := ioctl(fd, unix.SIOCGIFINDEX, unsafe.Pointer(index)); err != nil {
+		return err
+	}
+	nl, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(nl)
+	m := struct {
+		unix.NlMsghdr
+		unix.IfInfomsg
+		unix.RtAttr
+		length uint32
+	}{
+		unix.NlMsghdr{Type: unix.RTM_NEWLINK, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK},
+		unix.IfInfomsg{Index: int32(binary.NativeEndian.Uint32(index.data[:]))},
+		unix.RtAttr{Len: 8, Type: unix.IFLA_TXQLEN}, linkQueue,
+	}
+	const size = int(unsafe.Sizeof(m))
+	m.NlMsghdr.Len = uint32(size)
+	if err := unix.Sendto(nl, (*[size]byte)(unsafe.Pointer(&m))[:], 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	var answer [256]byte
+	n, err := unix.Read(nl, answer[:])
+	if err != nil || n < unix.SizeofNlMsghdr+4 {
+		return orBad(err)
+	}
+	if code := int32(binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])); code != 0 {
+		return unix.Errno(-code)
+	}
+	return nil
 }
 
 // rtentry is struct rtentry of 64-bit Linux.
