@@ -88,7 +88,7 @@ func replayReport(n int) *alcove.Report {
 	}
 }
 
-// A million invocations (-invocations 1000000; fewer where tests run on every
+// A million invocations (-invocations 1000000; 30,000 where tests run on every
 // change), with a kill -9 after every few of them, are in the ledger to the last
 // one: every acknowledged report once, no sum more or less.
 func TestReplay(t *testing.T) {
