@@ -22,6 +22,11 @@ func (p Place) UserARN(name string) string {
 	return "arn:" + p.Partition + ":iam::" + p.Account + ":user/" + name
 }
 
+// RoleARN is the ARN of an execution role of this place.
+func (p Place) RoleARN(name string) string {
+	return "arn:" + p.Partition + ":iam::" + p.Account + ":role/" + name
+}
+
 // LayerARN is the ARN of a layer of this place, without a version.
 func (p Place) LayerARN(name string) string {
 	return "arn:" + p.Partition + ":lambda:" + p.Region + ":" + p.Account + ":layer:" + name

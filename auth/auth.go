@@ -46,6 +46,9 @@ type Config struct {
 	// a function or a qualifier of it, empty if there is none. Nil is none.
 	Tags           func(function string) map[string]string
 	ResourcePolicy func(ref alcove.Ref) string
+	// RolePolicy gives the policy of an execution role by its name, empty if there
+	// is none. Nil is none.
+	RolePolicy func(role string) string
 	// Record keeps the record of a call, before the call has an effect; nil keeps
 	// none.
 	Record func(Record) error
@@ -64,6 +67,8 @@ type Auth struct {
 	keys    keys
 	// resource are the policies of resources, compiled; see authorize.go.
 	resource sync.Map // of alcove.Ref, *resourcePolicy
+	roles    sync.Map // of a role's name, *resourcePolicy
+	sessions sync.Map // of an access key id, *principal; see session.go
 }
 
 // Open reads the key file, or makes it. A file that others than its owner may
@@ -107,7 +112,13 @@ func (a *Auth) find(accessKeyID string) *principal {
 		return &a.rooted
 	}
 	p := (*a.keys.byID.Load())[accessKeyID]
-	if p == nil || p.key.Disabled {
+	if p == nil {
+		if s, ok := a.sessions.Load(accessKeyID); ok {
+			return s.(*principal)
+		}
+		return nil
+	}
+	if p.key.Disabled {
 		return nil
 	}
 	return p
@@ -127,8 +138,11 @@ func (a *Auth) RootKey() (key Key, created bool) { return a.root, a.created }
 // header, both spellings of the tenant header and the body. Identical requests
 // within the skew are legal (concurrent calls are identical), so there is no
 // replay cache.
+//
+// What comes from an environment is signed with its own credentials in every
+// mode.
 func (a *Auth) Authenticate(r *http.Request, body []byte) (alcove.Caller, error) {
-	if a.config.Mode == ModeNone {
+	if a.open(r) {
 		return a.anyone(r)
 	}
 	c, err := a.claim(r)
@@ -153,12 +167,18 @@ func sourceOf(r *http.Request) netip.Addr {
 // it is for use before a large body is read. A nil error means nothing about
 // who the caller is.
 func (a *Auth) Precheck(r *http.Request) error {
-	if a.config.Mode == ModeNone {
+	if a.open(r) {
 		_, err := a.anyone(r)
 		return err
 	}
 	_, err := a.claim(r)
 	return err
+}
+
+// open says whether nobody is asked who sends r.
+func (a *Auth) open(r *http.Request) bool {
+	_, in := inside(r)
+	return a.config.Mode == ModeNone && !in
 }
 
 func (a *Auth) anyone(r *http.Request) (alcove.Caller, error) {
@@ -188,8 +208,11 @@ func (a *Auth) claim(r *http.Request) (claim, error) {
 	if err != nil {
 		return claim{}, err
 	}
-	if c.principal = a.find(c.scope.key); c.principal == nil || len(r.Header["X-Amz-Security-Token"]) > 0 {
+	if c.principal = a.find(c.scope.key); c.principal == nil {
 		return claim{}, unrecognized()
+	}
+	if err := a.checkSession(r, c.principal); err != nil {
+		return claim{}, err
 	}
 	dates := r.Header["X-Amz-Date"]
 	if len(dates) != 1 {

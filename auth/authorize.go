@@ -61,6 +61,7 @@ type Record struct {
 type Scope struct {
 	document *policy.Document
 	request  policy.Request
+	only     *alcove.Tenant // whose alone, if not nil
 }
 
 // All says that there is nothing to leave out.
@@ -71,6 +72,9 @@ func (s *Scope) All() bool { return s == nil }
 func (s *Scope) Sees(t alcove.Tenant) bool {
 	if s == nil {
 		return true
+	}
+	if s.only != nil && t != *s.only {
+		return false
 	}
 	r := s.request
 	r.AnyTenant, r.Tenant = false, string(t)
@@ -84,7 +88,7 @@ func (s *Scope) Sees(t alcove.Tenant) bool {
 //
 // The root key may do everything and costs no evaluation.
 func (a *Auth) Authorize(caller alcove.Caller, o Operation) (*Scope, error) {
-	if caller.AccessKeyID == a.root.ID || a.config.Mode == ModeNone {
+	if caller.AccessKeyID == a.root.ID || a.config.Mode == ModeNone && caller.AccessKeyID == "" {
 		if o.Reported || o.Implied {
 			return nil, nil
 		}
@@ -99,7 +103,7 @@ func (a *Auth) Authorize(caller alcove.Caller, o Operation) (*Scope, error) {
 		return nil, unrecognized() // deleted since it signed
 	}
 	r := a.request(p, caller, &o)
-	denied := a.decide(p, &r, &o)
+	scope, denied := a.decide(p, &r, &o)
 	if denied == nil && (o.Reported || o.Implied) {
 		return nil, nil
 	}
@@ -109,10 +113,7 @@ func (a *Auth) Authorize(caller alcove.Caller, o Operation) (*Scope, error) {
 	if denied != nil {
 		return nil, denied
 	}
-	if p.policy.Scoped() && !o.Free {
-		return &Scope{document: p.policy, request: r}, nil
-	}
-	return nil, nil
+	return scope, nil
 }
 
 // request is o as policies look at it.
@@ -143,33 +144,41 @@ func (a *Auth) resourceOf(o *Operation) string {
 	return a.config.Place.FunctionARN(o.Function.Name)
 }
 
-// decide gives the reason why a request is not allowed, or nil.
-func (a *Auth) decide(p *principal, r *policy.Request, o *Operation) error {
+// decide gives what a request that is allowed sees of tenants, or the reason why it
+// is not.
+func (a *Auth) decide(p *principal, r *policy.Request, o *Operation) (*Scope, error) {
 	if o.Free {
-		return nil
+		return nil, nil
+	}
+	if p.session != nil {
+		return a.decideSession(p, r, o)
+	}
+	var scope *Scope
+	if p.policy.Scoped() {
+		scope = &Scope{document: p.policy, request: *r}
 	}
 	identity := p.policy.Decide(r)
 	if identity == policy.Denied {
-		return notAuthorized(r, "with an explicit deny in an identity-based policy")
+		return nil, notAuthorized(r, "with an explicit deny in an identity-based policy")
 	}
 	if o.Whole && p.policy.Scoped() {
-		return notAuthorized(r, "because the key is bound to tenants by lambda:TenantId, and this concerns all of them")
+		return nil, notAuthorized(r, "because the key is bound to tenants by lambda:TenantId, and this concerns all of them")
 	}
 	if o.Invocation || o.Policy != "" {
 		switch a.policyOf(o).Decide(r) {
 		case policy.Denied:
-			return notAuthorized(r, "with an explicit deny in a resource-based policy")
+			return nil, notAuthorized(r, "with an explicit deny in a resource-based policy")
 		case policy.Allowed:
 			// A key that is bound to tenants stays bound.
 			if p.policy.Covers(string(o.Tenant)) {
-				return nil
+				return scope, nil
 			}
 		}
 	}
 	if identity != policy.Allowed {
-		return notAuthorized(r, "because no identity-based policy allows the "+r.Action+" action")
+		return nil, notAuthorized(r, "because no identity-based policy allows the "+r.Action+" action")
 	}
-	return nil
+	return scope, nil
 }
 
 func notAuthorized(r *policy.Request, why string) *alcove.Error {

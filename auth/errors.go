@@ -10,6 +10,7 @@ const (
 	CodeUnrecognizedClient  = "UnrecognizedClientException"         // 403
 	CodeInvalidSignature    = "InvalidSignatureException"           // 403
 	CodeIncompleteSignature = "IncompleteSignatureException"        // 400
+	CodeExpiredToken        = "ExpiredTokenException"               // 403
 	CodeAccessDenied        = "AccessDeniedException"               // 403
 )
 

@@ -58,6 +58,7 @@ type principal struct {
 	key      AccessKey // of a key that was made
 	policy   *policy.Document
 	revision uint64
+	session  *openSession  // of an environment's credentials
 	revoked  chan struct{} // closed when the key was disabled or deleted
 	// signing is the cache of derived signing keys; see signing.go.
 	signing atomic.Pointer[map[scope]*[32]byte]

@@ -52,6 +52,9 @@ func (a *Auth) AuthenticateURL(r *http.Request, body []byte, authType string) (a
 // the type NONE is meant for pages of any origin, which its CORS configuration is
 // about; any other is not called by them.
 func (a *Auth) PrecheckURL(r *http.Request, authType string) error {
+	if _, in := inside(r); in {
+		return forbidden() // environments call functions by the API
+	}
 	switch {
 	case a.config.Mode == ModeNone:
 		return checkLoopbackURL(r, authType != URLAuthNone)
@@ -115,7 +118,7 @@ func (a *Auth) AuthorizeURL(caller alcove.Caller, o Operation, authType string) 
 		return unrecognized() // deleted since it signed
 	}
 	r := a.urlRequest(p, caller, &o, authType)
-	why := a.decide(p, &r, &o)
+	_, why := a.decide(p, &r, &o)
 	if why == nil {
 		r.Action = invokeAction
 		if p.policy.Decide(&r) == policy.Denied || a.resourcePolicy(o.Function).Decide(&r) == policy.Denied {

@@ -29,6 +29,7 @@ var kinds = map[string]func([]byte) (object, error){
 	layerPrefix:      decodeObject[LayerVersion],
 	layerCountPrefix: decodeObject[layerCount],
 	egressPrefix:     decodeEgress,
+	rolePrefix:       decodeObject[Role],
 }
 
 func decodeObject[T any, P interface {

@@ -59,13 +59,7 @@ func (c Config) createKey(r *request) (any, error) {
 	if err := r.read(&in); err != nil {
 		return nil, alcove.ClientError(alcove.CodeInvalidRequestContent, `The request has to be a JSON object with "name" and "policy", a policy document.`)
 	}
-	// The document itself, or a text that is one.
-	document := string(in.Policy)
-	var text string
-	if json.Unmarshal(in.Policy, &text) == nil {
-		document = text
-	}
-	k, secret, err := c.Keys.CreateKey(r.Context(), r.caller, in.Name, document)
+	k, secret, err := c.Keys.CreateKey(r.Context(), r.caller, in.Name, textOf(in.Policy))
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	// Ending is closed when the node begins to end.
 	Ending       <-chan struct{}
 	Keys         Keys
+	Roles        Roles
 	Audit        func(audit.Query) ([]auth.Record, error)
 	Environments func() []environment.Status
 	Findings     func() []sandbox.Finding

@@ -70,6 +70,10 @@ func routes() []route {
 		{"POST", "keys", "alcove:CreateKey", everybodys, key, Config.createKey, nil},
 		{"GET", "keys/{key}", "alcove:GetKey", everybodys, key, Config.getKey, nil},
 		{"PUT", "keys/{key}", "alcove:UpdateKey", everybodys, key, Config.updateKey, nil},
+		{"GET", "roles", "alcove:ListRoles", everybodys, role, Config.listRoles, nil},
+		{"GET", "roles/{role}", "alcove:GetRole", everybodys, role, Config.getRole, nil},
+		{"PUT", "roles/{role}", "alcove:PutRole", everybodys, role, Config.putRole, nil},
+		{"DELETE", "roles/{role}", "alcove:DeleteRole", everybodys, role, Config.deleteRole, nil},
 		{"GET", "audit", "alcove:GetAudit", everybodys, thing("audit"), nil, Config.audit},
 		{"DELETE", "keys/{key}", "alcove:DeleteKey", everybodys, key, Config.deleteKey, nil},
 	}
@@ -182,6 +186,14 @@ func function(c Config, r *http.Request) (auth.Operation, error) {
 	ref, err := c.Place.ParseRef(name, "")
 	ref.Qualifier = ""
 	return auth.Operation{Function: ref}, err
+}
+
+func role(c Config, r *http.Request) (auth.Operation, error) {
+	name := r.PathValue("role")
+	if name == "" {
+		name = "*"
+	}
+	return auth.Operation{Resource: c.arn("role/" + name)}, nil
 }
 
 func key(c Config, r *http.Request) (auth.Operation, error) {

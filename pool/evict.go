@@ -208,14 +208,23 @@ func (p *Pool) sweepLoop() {
 	}
 }
 
+// aged says whether an environment was used for long enough.
+func (p *Pool) aged(e *entry) bool {
+	return p.cfg.MaxAge > 0 && time.Since(e.began) >= p.cfg.MaxAge
+}
+
 // expire ends what is not worth being held any longer.
 func (p *Pool) expire() {
 	keep, now := policy.Keeping(p.cfg.KeepAlive), time.Now()
 	for _, f := range p.functions {
 		for e := range f.idle.all() {
+			if p.aged(e) {
+				p.retire(e)
+				continue
+			}
 			idle := now.Sub(e.since)
 			if idle < keep.Least {
-				break // the others were used later still
+				continue
 			}
 			if !keep.Holds(e.group.habit.Habit, idle) {
 				p.retire(e)

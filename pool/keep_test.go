@@ -224,3 +224,29 @@ func TestTheBudgetIsOfWhatIsUsed(t *testing.T) {
 		closePool(t, p)
 	})
 }
+
+// An environment is used no longer than its credentials are good for, however
+// often its tenant comes.
+func TestEnvironmentsAreUsedForAWhileOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := &fakes{t: t}
+		p := newPool(fs, 10, func(c *Config) { c.MaxAge = time.Hour })
+		v := isolated("f")
+		began := time.Now()
+		first := visit(t, p, v, "a")
+		for time.Since(began) < time.Hour-time.Minute {
+			time.Sleep(time.Minute)
+			if time.Since(began) < time.Hour && visit(t, p, v, "a") != first {
+				t.Fatalf("another environment after %s", time.Since(began))
+			}
+		}
+		<-first.Ended()
+		if took := time.Since(began); took > time.Hour+2*sweepEvery {
+			t.Errorf("it ended after %s", took)
+		}
+		if visit(t, p, v, "a") == first {
+			t.Error("it is used still")
+		}
+		closePool(t, p)
+	})
+}

@@ -229,7 +229,7 @@ func (p *Pool) freed(env Environment) {
 		}
 		p.settle(w)
 		w.reply <- leased{lease: Lease{Environment: env, Waited: waited == w, Why: why}}
-	case !p.cfg.Current(g.version):
+	case !p.cfg.Current(g.version), p.aged(e):
 		stale = true
 	default:
 		e.since = time.Now()

@@ -47,6 +47,9 @@ type Hooks struct {
 type Config struct {
 	// Start begins to make an environment for tenant.
 	Start func(v *alcove.Version, tenant alcove.Tenant, o StartOptions, h Hooks) (Environment, error)
+	// MaxAge is how long an environment is used: one that is older takes no further
+	// invocation. Zero is for ever.
+	MaxAge time.Duration
 	// Current says whether v is still what its function runs.
 	Current func(v *alcove.Version) bool
 	// Cap is how many tenant environments v's function may have.

@@ -48,7 +48,7 @@ func Reserved(key string) bool { return reserved[key] }
 // are not reserved (PATH, LD_LIBRARY_PATH, TZ, …). stream is the environment's
 // log stream. The bootstraps add _X_AMZN_TRACE_ID while an invocation runs.
 //
-// There are no credentials in it: alcove gives functions none.
+// There are no credentials in it: they are each environment's own.
 func Environ(v *alcove.Version, r Runtime, place alcove.Place, stream string) []string {
 	c := v.Config
 	env := standard(r, place)

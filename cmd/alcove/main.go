@@ -34,6 +34,7 @@ type commands struct {
 	Stock    stockCmd    `cmd:"" help:"Show or set how many environments of a function wait for new tenants."`
 	Egress   egressCmd   `cmd:"" help:"Show or set what functions may reach."`
 	Keys     keysCmd     `cmd:"" help:"Make, list and remove access keys, each with a policy."`
+	Roles    rolesCmd    `cmd:"" help:"Say what the code of functions may do, by their role."`
 	Usage    usageCmd    `cmd:"" help:"Show what tenants used of which functions on which days, and what it costs."`
 	Audit    auditCmd    `cmd:"" help:"Show who asked for what, and whether it was allowed."`
 	Doctor   doctorCmd   `cmd:"" help:"Tell what isolation this machine can give, and how to get what is missing."`

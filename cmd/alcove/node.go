@@ -266,7 +266,7 @@ func (n *node) openCatalog(ctx context.Context) error {
 	n.opened(closes(n.catalog))
 	n.auth, err = auth.Open(ctx, auth.Config{
 		File: n.path(rootKeyFile), Mode: auth.Mode(n.cfg.Auth), Place: n.cfg.place(), Keys: st.Bucket(auth.KeysBucket),
-		Tags: n.tags, ResourcePolicy: n.resourcePolicy, Record: n.audit.Append, Log: n.log,
+		Tags: n.tags, ResourcePolicy: n.resourcePolicy, RolePolicy: n.rolePolicy, Record: n.audit.Append, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -302,6 +302,7 @@ func (n *node) openPool(context.Context) error {
 		TenantShare:   n.cfg.TenantShare,
 		TenantIdleMin: n.cfg.TenantIdleMin,
 		KeepAlive:     n.cfg.KeepAlive,
+		MaxAge:        maxAge,
 		Memory:        int64(n.cfg.Memory),
 		Disk:          watchDisk(n.cfg.Data, n.driver, n.log),
 		Environments:  n.files.environments,
@@ -341,7 +342,16 @@ func (n *node) startEnvironment(v *alcove.Version, _ alcove.Tenant, o pool.Start
 		cfg.Spec.Env, cfg.Tell = runtimes.Provisioned(cfg.Spec.Env), runtimes.Provisioned(cfg.Tell)
 	}
 	cfg.OnInit, cfg.OnFree, cfg.OnEnd = h.OnInit, h.OnFree, h.OnEnd
-	return environment.Start(cfg), nil
+	var started atomic.Pointer[environment.Environment]
+	n.lend(&cfg, v, func() (alcove.Tenant, bool) {
+		if e := started.Load(); e != nil {
+			return e.Tenant()
+		}
+		return "", false
+	})
+	e := environment.Start(cfg)
+	started.Store(e)
+	return e, nil
 }
 
 // startBlank begins to make an environment that does not know its function.
@@ -362,7 +372,13 @@ func (n *node) specialise(blank pool.Environment, v *alcove.Version, h pool.Hook
 		return err
 	}
 	cfg.OnInit, cfg.OnFree, cfg.OnEnd = h.OnInit, h.OnFree, h.OnEnd
-	return blank.(*environment.Environment).Specialise(ctx, cfg)
+	e := blank.(*environment.Environment)
+	end := n.lend(&cfg, v, e.Tenant)
+	if err := e.Specialise(ctx, cfg); err != nil {
+		end()
+		return err
+	}
+	return nil
 }
 
 // current says whether an environment of v may still take invocations.
@@ -414,7 +430,7 @@ func (n *node) openAPIs(context.Context) error {
 		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Place: place, Log: n.log}),
 		STS:  stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Log: n.log}),
 		Node: nodeapi.New(nodeapi.Config{
-			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Ending: n.gate.Ending(), Keys: n.auth, Audit: n.audit.Query,
+			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Ending: n.gate.Ending(), Keys: n.auth, Roles: n.catalog, Audit: n.audit.Query,
 			Environments: n.pool.Status, Findings: n.driver.Findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
 			Egress: n.catalog, NodeEgress: n.nodeEgress, FunctionName: n.functionName,

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/environment"
+)
+
+// maxAge is how long an environment is used: its credentials are good for a little
+// longer than its last invocation can take.
+const maxAge = auth.SessionLife - 30*time.Minute
+
+// lend gives the environment of a version that is about to be made, or to become
+// that version's, credentials of its own. tenant says whose it is, when somebody
+// asks; end, if the environment does not come to be, takes them back.
+func (n *node) lend(cfg *environment.Config, v *alcove.Version, tenant func() (alcove.Tenant, bool)) (end func()) {
+	key, end := n.auth.OpenSession(auth.Session{
+		Environment: cfg.ID, Function: v.Name, Role: v.Config.Role, Isolated: v.Isolated(), Tenant: tenant,
+	})
+	env := &cfg.Spec.Env
+	if cfg.Tell != nil { // what the function sees
+		env = &cfg.Tell
+	}
+	*env = withVariables(*env,
+		"AWS_ACCESS_KEY_ID="+key.ID, "AWS_SECRET_ACCESS_KEY="+key.Secret, "AWS_SESSION_TOKEN="+key.Token)
+	ended := cfg.OnEnd
+	cfg.OnEnd = func() {
+		end()
+		if ended != nil {
+			ended()
+		}
+	}
+	return end
+}
+
+// withVariables is env with some more, none of which is in it.
+func withVariables(env []string, more ...string) []string {
+	out := append(slices.Clone(env), more...)
+	slices.SortFunc(out, strings.Compare)
+	return out
+}
+
+// rolePolicy is the policy of an execution role, for the code of functions that
+// have it.
+func (n *node) rolePolicy(name string) string {
+	r, err := n.catalog.Role(name)
+	if err != nil { // there is none
+		return ""
+	}
+	return r.Policy
+}
