@@ -189,7 +189,8 @@ func (n *node) openEgress(context.Context) (err error) {
 		return err
 	}
 	rate := uint64(n.cfg.EgressRate)
-	n.egress, err = egress.Open(egress.Config{Log: n.log, Limits: egress.Limits{
+	n.openInside()
+	n.egress, err = egress.Open(egress.Config{Log: n.log, Inside: n.inside.Dial, Limits: egress.Limits{
 		Rate: rate, LabelRate: ratesOfTenant * rate,
 		Connections: connectionsOfEnvironment, LabelConnections: min(connectionsOfTenant, n.files.egress/2), AllConnections: n.files.egress,
 	}})

@@ -101,6 +101,7 @@ type node struct {
 	events    *async.Queue
 	auth      *auth.Auth
 	egress    *egress.Network // nil where sandboxes have no links
+	inside    *inside         // the APIs for environments; nil where there is no egress
 
 	nodeEgress *egresspolicy.Policy
 
@@ -437,8 +438,11 @@ func (n *node) openAPIs(context.Context) error {
 			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Usage: n.ledger, Purge: n.purges.Purge, Place: place, Log: n.log,
 		}),
 	}
-	n.openURLs(&handlers)
 	n.openMetricsAPI(&handlers)
+	if n.inside != nil {
+		n.inside.gate.Open(gateway.New(handlers))
+	}
+	n.openURLs(&handlers)
 	if err := n.openPrometheus(&handlers); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -8,6 +9,8 @@ import (
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/egress"
 )
 
 // maxAge is how long an environment is used: its credentials are good for a little
@@ -18,6 +21,9 @@ const maxAge = auth.SessionLife - 30*time.Minute
 // that version's, credentials of its own. tenant says whose it is, when somebody
 // asks; end, if the environment does not come to be, takes them back.
 func (n *node) lend(cfg *environment.Config, v *alcove.Version, tenant func() (alcove.Tenant, bool)) (end func()) {
+	if n.inside == nil {
+		return func() {} // there is no way to use them
+	}
 	key, end := n.auth.OpenSession(auth.Session{
 		Environment: cfg.ID, Function: v.Name, Role: v.Config.Role, Isolated: v.Isolated(), Tenant: tenant,
 	})
@@ -25,8 +31,11 @@ func (n *node) lend(cfg *environment.Config, v *alcove.Version, tenant func() (a
 	if cfg.Tell != nil { // what the function sees
 		env = &cfg.Tell
 	}
-	*env = withVariables(*env,
-		"AWS_ACCESS_KEY_ID="+key.ID, "AWS_SECRET_ACCESS_KEY="+key.Secret, "AWS_SESSION_TOKEN="+key.Token)
+	variables := []string{"AWS_ACCESS_KEY_ID=" + key.ID, "AWS_SECRET_ACCESS_KEY=" + key.Secret, "AWS_SESSION_TOKEN=" + key.Token}
+	if _, own := v.Config.Environment[endpointVariable]; !own {
+		variables = append(variables, endpointVariable+"="+insideURL)
+	}
+	*env = withVariables(*env, variables...)
 	ended := cfg.OnEnd
 	cfg.OnEnd = func() {
 		end()
@@ -36,6 +45,13 @@ func (n *node) lend(cfg *environment.Config, v *alcove.Version, tenant func() (a
 	}
 	return end
 }
+
+// endpointVariable has AWS's clients send their requests elsewhere; a function's
+// own stays as it is.
+const endpointVariable = "AWS_ENDPOINT_URL"
+
+// insideURL is the node as environments reach it.
+var insideURL = fmt.Sprintf("http://%s:%d", sandbox.GatewayAddr4, egress.InsidePort)
 
 // withVariables is env with some more, none of which is in it.
 func withVariables(env []string, more ...string) []string {

@@ -22,6 +22,10 @@ const dialMax = 60 * time.Second
 // the operator has opened it.
 const HostName = "host.alcove.internal"
 
+// InsidePort is the port of the gateway's address at which a sandbox reaches the
+// node itself.
+const InsidePort = 4566
+
 var (
 	gateways = []netip.Addr{netip.MustParseAddr(sandbox.GatewayAddr4), netip.MustParseAddr(sandbox.GatewayAddr6)}
 	loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -34,7 +38,9 @@ func (n *Network) wanted(p *process, m *wire.Message) error {
 	if d.Proto != policy.TCP && d.Proto != policy.UDP || !d.Addr.IsValid() {
 		return wire.ErrMessage
 	}
+	inside := false
 	if d.Addr == gateways[0] || d.Addr == gateways[1] {
+		inside = d.Proto == policy.TCP && d.Port == InsidePort && n.conf.Inside != nil
 		d.Addr = loopback // the machine at the link's other end
 	}
 	d.Own = n.own.has(policy.Forms(d.Addr))
@@ -49,10 +55,10 @@ func (n *Network) wanted(p *process, m *wire.Message) error {
 		return nil
 	}
 	n.relabel(l)
-	f := &flow{link: l, label: l.label, want: d}
+	f := &flow{link: l, label: l.label, want: d, inside: inside}
 	var stale []string
 	f.want.Names, stale = l.pins.names(d.Addr, time.Now())
-	v := l.owner.Rules().Dial(f.want)
+	v := f.judge(l.owner.Rules())
 	if !v.OK && len(stale) == 0 || !n.room(l) {
 		if v.OK {
 			v.Rule = "limit: connections"
@@ -116,7 +122,7 @@ func (n *Network) connect(p *process, id uint64, f *flow) {
 	defer n.mu.Unlock()
 	if err == nil {
 		// What was asked before may have changed while that took its time.
-		if v := f.link.owner.Rules().Dial(f.want); !v.OK {
+		if v := f.judge(f.link.owner.Rules()); !v.OK {
 			n.refuse(f.link, f.want, v.Rule)
 			err = errRefused
 		} else if f.ended {
@@ -144,6 +150,9 @@ var errRefused = errors.New("refused")
 
 // dial connects to the address that was checked, if it is allowed.
 func (n *Network) dial(ctx context.Context, f *flow) (net.Conn, error) {
+	if f.inside {
+		return n.conf.Inside(ctx, f.link.id)
+	}
 	n.mu.Lock()
 	v := f.link.owner.Rules().Dial(f.want)
 	if !v.OK {

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -84,6 +85,10 @@ type Config struct {
 	// Servers are asked for names; those of /etc/resolv.conf if there are none.
 	Servers []netip.AddrPort
 	Log     *slog.Logger
+	// Inside makes a connection of a sandbox, by its id, to what is at the link's
+	// other end itself, port InsidePort: whatever policies say of the network, for
+	// it is none. Nil is nothing.
+	Inside func(ctx context.Context, id string) (net.Conn, error)
 	// Exe is the program to start as the relay: one whose main begins with
 	// relay.Main. Empty means the embedded one, or else the running one.
 	Exe string
@@ -143,8 +148,18 @@ type flow struct {
 	link  *link
 	label *label
 	want  policy.Dial
-	made  bool // the relay has it
-	ended bool // it is to end
+	// inside: it goes to the link's other end itself, which no policy is about.
+	inside bool
+	made   bool // the relay has it
+	ended  bool // it is to end
+}
+
+// judge is what rules say of it.
+func (f *flow) judge(rules policy.Rules) policy.Verdict {
+	if f.inside {
+		return policy.Verdict{OK: true}
+	}
+	return rules.Dial(f.want)
 }
 
 // errClosed is what a closed Network answers.
@@ -328,7 +343,7 @@ func (n *Network) recheck(l *link) {
 	}
 	rules := l.owner.Rules()
 	for id, f := range l.flows {
-		if v := rules.Dial(f.want); !v.OK && !f.ended {
+		if v := f.judge(rules); !v.OK && !f.ended {
 			n.end(id, f)
 			n.refuse(l, f.want, v.Rule)
 		}
