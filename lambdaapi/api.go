@@ -104,6 +104,9 @@ type Events interface {
 	// Accept returns when the event is on the disk, with the request id of its
 	// runs. The payload is its own from then on. Errors are *[alcove.Error].
 	Accept(ctx context.Context, caller alcove.Caller, req invoke.Request) (requestID string, err error)
+	// Once is Accept for an event, and an invocation for anything else, that runs
+	// once for all calls with an idempotency key.
+	Once(ctx context.Context, caller alcove.Caller, req invoke.Request, event bool, key string) (result *alcove.Result, repeated bool, err error)
 	// Delivers says whether the node can send results to a destination of an ARN
 	// that is no function.
 	Delivers(arn string) bool

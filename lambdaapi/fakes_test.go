@@ -353,6 +353,15 @@ func (e fakeEvents) Accept(_ context.Context, _ alcove.Caller, req invoke.Reques
 	return "99999999-2222-3333-4444-555555555555", nil
 }
 
+func (e fakeEvents) Once(ctx context.Context, caller alcove.Caller, req invoke.Request, event bool, key string) (*alcove.Result, bool, error) {
+	if event {
+		id, err := e.Accept(ctx, caller, req)
+		return &alcove.Result{Report: alcove.Report{RequestID: id}}, key == "again", err
+	}
+	res, err := e.i.Invoke(ctx, caller, req)
+	return res, key == "again", err
+}
+
 func (fakeEvents) Delivers(arn string) bool { return !strings.HasSuffix(arn, ":unreachable") }
 
 type fakeRuntimes struct{}

@@ -16,6 +16,13 @@ import (
 	"github.com/alcove-run/alcove/invoke"
 )
 
+// idempotencyHeader is a key that an invocation runs once for, in a day;
+// repeatedHeader says that an answer is an earlier call's.
+const (
+	idempotencyHeader = "X-Alcove-Idempotency-Key"
+	repeatedHeader    = "X-Alcove-Idempotent-Replay"
+)
+
 // explainHeader asks for platform detail that the answer leaves out otherwise.
 const explainHeader = "X-Alcove-Explain"
 
@@ -26,6 +33,9 @@ func invokeFunction(a *API, ctx context.Context, caller alcove.Caller, c *call) 
 	req, event, err := a.readInvocation(c)
 	if err != nil {
 		return reply{}, err
+	}
+	if keys := c.request.Header[idempotencyHeader]; len(keys) > 0 && !req.DryRun {
+		return a.once(ctx, caller, c, req, event)
 	}
 	if event {
 		return a.accept(ctx, caller, req)
@@ -39,6 +49,29 @@ func invokeFunction(a *API, ctx context.Context, caller alcove.Caller, c *call) 
 	}
 	explain := len(c.request.Header[explainHeader]) > 0
 	return reply{send: func(w http.ResponseWriter) { sendResult(w, result, req.Tail, explain) }}, nil
+}
+
+// once invokes for a call with an idempotency key.
+func (a *API) once(ctx context.Context, caller alcove.Caller, c *call, req invoke.Request, event bool) (reply, error) {
+	key := header(c.request.Header, idempotencyHeader)
+	if key == "" || len(c.request.Header[idempotencyHeader]) > 1 {
+		return reply{}, alcove.InvalidParameter("%s has to be one key, and not empty.", idempotencyHeader)
+	}
+	result, repeated, err := a.Events.Once(ctx, caller, req, event, key)
+	if err != nil {
+		return reply{}, err
+	}
+	explain := len(c.request.Header[explainHeader]) > 0
+	return reply{send: func(w http.ResponseWriter) {
+		if repeated {
+			w.Header()[repeatedHeader] = []string{"true"}
+		}
+		if event {
+			write(w, http.StatusAccepted, result.Report.RequestID, nil)
+			return
+		}
+		sendResult(w, result, req.Tail, explain)
+	}}, nil
 }
 
 // accept has an event kept, to be run later. The request id is that of its runs.

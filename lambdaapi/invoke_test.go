@@ -279,3 +279,24 @@ func TestInvokeEvent(t *testing.T) {
 		t.Errorf("no JSON: %d %s", status, text)
 	}
 }
+
+func TestInvokeWithIdempotencyKey(t *testing.T) {
+	n := start(t)
+	n.create(t, "f", nil)
+	for _, c := range []struct {
+		kind, key string
+		status    int
+		repeated  string
+	}{
+		{"", "k", 200, ""}, {"", "again", 200, "true"}, {"Event", "k", 202, ""}, {"Event", "again", 202, "true"}, {"", "", 400, ""}, {"DryRun", "k", 204, ""},
+	} {
+		h := http.Header{"X-Alcove-Idempotency-Key": {c.key}}
+		if c.kind != "" {
+			h.Set("X-Amz-Invocation-Type", c.kind)
+		}
+		status, got, text := n.raw(t, "POST", invocations, h, `{"a":1}`)
+		if status != c.status || got.Get("X-Alcove-Idempotent-Replay") != c.repeated {
+			t.Errorf("%q with %q: %d %v %s", c.kind, c.key, status, got, text)
+		}
+	}
+}

@@ -60,6 +60,7 @@ type Config struct {
 
 	Function func(name string) (*alcove.Function, error)
 	Latest   func(ref alcove.Ref) (*alcove.Version, error)
+	Events   Events
 	Logs     *logs.Store
 	Usage    Ledger
 	// Purge takes everything of a tenant off the node.

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"os"
 	"runtime"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/internal/disk"
 	"github.com/alcove-run/alcove/invoke/async"
+	"github.com/alcove-run/alcove/invoke/async/destination"
 	"github.com/alcove-run/alcove/invoke/async/spool"
 )
 
@@ -23,14 +28,21 @@ const (
 	idempotencyKeys = 500000
 )
 
+// eventFlags are those of serve that are about events.
+type eventFlags struct {
+	EventsMax    int               `help:"How many events may wait to run; one tenant, or one function without tenants, may have a quarter of it." default:"1000000"`
+	Destinations map[string]string `help:"Where results of events go: sqs=URL;sns=URL;events=URL;s3=URL, or aws for AWS's own endpoint." placeholder:"SERVICE=URL" mapsep:";"`
+}
+
 // openEvents opens the queue of events, which goes on with what a predecessor left.
 func (n *node) openEvents(context.Context) error {
 	fs, err := spool.Directory(n.path(eventsDir))
 	if err != nil {
 		return err
 	}
+	sender := destination.New(n.cfg.destinations())
 	n.events, err = async.Open(async.Config{
-		FS: fs, Invoker: n.invoker, Catalog: n.catalog, EventInvoke: n.eventInvoke, Place: n.cfg.place(),
+		FS: fs, Invoker: n.invoker, Catalog: n.catalog, EventInvoke: n.eventInvoke, Place: n.cfg.place(), Deliver: sender,
 		Runs: min(n.cfg.Concurrency, eventRunsPerCPU*runtime.NumCPU()), Deliveries: eventDeliveries,
 		Limits: async.Limits{Events: n.cfg.EventsMax, PartyEvents: max(1, n.cfg.EventsMax/eventShare),
 			Bytes: eventBytes, PartyBytes: eventBytes / eventShare, Reserve: spaceReserve, Keys: idempotencyKeys},
@@ -46,6 +58,14 @@ func (n *node) openEvents(context.Context) error {
 	n.opened(n.events.Close)
 	n.events.Start()
 	return nil
+}
+
+// destinations are the services that results go to. The keys come from the
+// environment, as AWS's tools have them.
+func (c *serveCmd) destinations() destination.Config {
+	return destination.Config{Endpoints: c.Destinations, Account: c.Account, Region: c.Region,
+		Credentials: credentials.NewStaticCredentialsProvider(cmp.Or(os.Getenv("AWS_ACCESS_KEY_ID"), "none"),
+			cmp.Or(os.Getenv("AWS_SECRET_ACCESS_KEY"), "none"), os.Getenv("AWS_SESSION_TOKEN"))}
 }
 
 // eventInvoke is the event invoke config of a function or a qualifier, or nil.

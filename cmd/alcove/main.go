@@ -31,6 +31,7 @@ type commands struct {
 	Logs     logsCmd     `cmd:"" help:"Show a function's log, or one tenant's part of it."`
 	Envs     envsCmd     `cmd:"" help:"List the execution environments of a node."`
 	Tenants  tenantsCmd  `cmd:"" help:"List the tenants that a function has environments for, or take everything of a tenant off the node."`
+	Queue    queueCmd    `cmd:"" help:"Show the events of a function that wait to run, by tenant; purge one tenant's, or replay its dead letters."`
 	Stock    stockCmd    `cmd:"" help:"Show or set how many environments of a function wait for new tenants."`
 	Egress   egressCmd   `cmd:"" help:"Show or set what functions may reach."`
 	Keys     keysCmd     `cmd:"" help:"Make, list and remove access keys, each with a policy."`

@@ -435,7 +435,7 @@ func (n *node) openAPIs(context.Context) error {
 			Environments: n.pool.Status, Findings: n.driver.Findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
 			Egress: n.catalog, NodeEgress: n.nodeEgress, FunctionName: n.functionName,
-			Function: n.catalog.Function, Latest: n.catalog.Resolve, Logs: n.logs, Usage: n.ledger, Purge: n.purges.Purge, Place: place, Log: n.log,
+			Function: n.catalog.Function, Latest: n.catalog.Resolve, Events: n.events, Logs: n.logs, Usage: n.ledger, Purge: n.purges.Purge, Place: place, Log: n.log,
 		}),
 	}
 	n.openMetricsAPI(&handlers)

@@ -19,6 +19,8 @@ func (n *node) openPurges(context.Context) (err error) {
 		Dir: n.path(purgeDir), Hold: n.invoker.Hold, Log: n.log,
 		Owners: []purge.Owner{
 			{Name: "environments", Purge: n.purgeInvocations},
+			// What was cut off is in the queue again.
+			{Name: "events", Purge: n.events.PurgeTenant},
 			// After the last report, and before reports go.
 			{Name: "ledger", Purge: n.ledger.PurgeTenant},
 			{Name: "metrics", Purge: n.purgeMetrics},

@@ -33,7 +33,6 @@ type serveCmd struct {
 	KeepAlive     time.Duration `help:"How long an idle environment is kept while it is not known when its tenant comes; what is known makes of it a tenth to six times as much." default:"10m"`
 	StockMax      int           `help:"How many initialised environments of a version may wait for new tenants, where the function does not say; 0 keeps none." default:"16"`
 	RuntimeStock  int           `help:"How many sandboxes with their interpreter up may wait for a function, of each runtime and size that functions have; 0 keeps none." default:"4"`
-	EventsMax     int           `help:"How many events may wait to run; one tenant, or one function without tenants, may have a quarter of it." default:"1000000"`
 	Memory        memorySize    `help:"Budget for all environments, as 8GB or 512MB; 80% of what this machine or container has if not given." placeholder:"SIZE"`
 	Egress        string        `help:"What functions may reach where no policy is set: ${enum}. open is everything but private and special addresses." enum:"open,none" default:"open"`
 	EgressPrivate []string      `help:"Private and special addresses that functions may reach all the same, where no policy is set for the node: ADDRESS or CIDR, and :PORT if not all ports; those of this machine by name of a single address." placeholder:"RULE"`
@@ -43,6 +42,7 @@ type serveCmd struct {
 	Prices        string        `help:"File of prices for alcove usage; AWS's list prices if not given." type:"path" placeholder:"FILE"`
 	imageFlags
 	objectFlags
+	eventFlags
 	LogLevel logLevel `help:"debug, info, warn or error." default:"info"`
 }
 
@@ -93,6 +93,9 @@ func (c *serveCmd) validate() error {
 	}
 	if c.RuntimeStock < 0 || c.RuntimeStock > alcove.MaxStock {
 		return fmt.Errorf("--runtime-stock %d: 0 to %d", c.RuntimeStock, alcove.MaxStock)
+	}
+	if err := c.destinations().Check(); err != nil {
+		return fmt.Errorf("--destinations: %w", err)
 	}
 	if c.EventsMax < 1 {
 		return fmt.Errorf("--events-max %d: at least 1", c.EventsMax)

@@ -45,7 +45,7 @@ func (q *Queue) accept(_ context.Context, caller alcove.Caller, req invoke.Reque
 	}
 	records := []spool.Record{{Meta: e.encode(), Body: req.Payload}}
 	if k != nil {
-		k.seq, k.report = e.seq+1, e.id.String()
+		k.report = e.id.String()
 		records = append(records, spool.Record{Meta: k.encode()})
 	}
 	places, mark, err := q.spool.Append(records...)
@@ -53,9 +53,12 @@ func (q *Queue) accept(_ context.Context, caller alcove.Caller, req invoke.Reque
 		if err = q.spool.Sync(mark); err != nil {
 			// Nobody knows whether it is on the disk, and nobody was promised that
 			// it is.
-			for i, at := range places {
-				q.note(change{kind: kindDone, seq: e.seq + uint64(i)}.encode())
+			for _, at := range places {
 				q.spool.Release(at)
+			}
+			q.note(change{kind: kindDone, seq: e.seq}.encode())
+			if k != nil {
+				q.note(change{kind: kindDone, seq: k.seq}.encode())
 			}
 		}
 	}
@@ -136,7 +139,7 @@ func (q *Queue) room(e *event, payload int) error {
 	q.depth++
 	p.events++
 	e.seq = q.seq
-	q.seq += 2 // one for the key that may come with it
+	q.seq++
 	now := q.wall(q.now().UnixMilli())
 	e.accepted, e.due = now, now
 	return nil

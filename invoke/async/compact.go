@@ -12,6 +12,8 @@ const slack = 4
 // that nothing in use is in, and moves what is left of the oldest to the end. So
 // every byte that is moved makes room for one at least.
 func (q *Queue) compact() {
+	q.moving.Lock()
+	defer q.moving.Unlock()
 	for moved := 0; ; moved++ {
 		if err := q.spool.Trim(); err != nil {
 			if q.ctx.Err() == nil {

@@ -39,7 +39,8 @@ func (q *Queue) bury(l *lane, now time.Time) {
 			return
 		}
 		l.dead.shift(&q.items)
+		l.running++ // keeps the lane
 		q.mu.Unlock()
-		q.done(i)
+		q.done(i, func() { l.running-- })
 	}
 }

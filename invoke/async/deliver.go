@@ -141,21 +141,19 @@ func (q *Queue) send(o *outlet, i uint32) {
 	q.mu.Unlock()
 	leave := func(worked bool) func() {
 		return func() {
-			q.mu.Lock()
 			if worked {
 				q.sends.Finish(o.turn, q.now())
 			} else {
 				q.sends.Failed(o.turn, q.now())
 			}
-			q.mu.Unlock()
+			q.forgetOutlet(o, q.now())
 		}
 	}
 	e, body, err := q.load(i)
 	if err != nil {
 		q.log.Error("a result is lost: its record cannot be read", "function", l.key.name, "error", err)
-		leave(true)()
 		q.dropped(&event{name: l.key.name, qualifier: l.key.qualifier, tenant: l.key.tenant})
-		q.done(i)
+		q.done(i, leave(true))
 		return
 	}
 	e.starts = it.starts
@@ -173,11 +171,10 @@ func (q *Queue) send(o *outlet, i uint32) {
 	}
 	switch tooLong := q.now().UnixMilli()-(e.outcome.ended-q.shift()) > deliverFor.Milliseconds(); {
 	case err == nil:
-		leave(true)()
-		q.done(i)
+		q.done(i, leave(true))
 	case errors.Is(err, ErrRejected) || tooLong:
 		q.undelivered(e, l, err)
-		e.stage, e.outcome.condition = stageDead, conditionUndelivered
+		e.stage, e.outcome.condition = stageDead, conditionUndelivered+":"+e.outcome.condition
 		e.outcome.errorMessage = clipText("delivery: "+err.Error(), maxErrorMessage)
 		q.rewrite(i, e, body, leave(errors.Is(err, ErrRejected)))
 	default:
@@ -187,9 +184,9 @@ func (q *Queue) send(o *outlet, i uint32) {
 			q.rewrite(i, e, body, leave(false))
 			return
 		}
-		leave(false)()
 		q.mu.Lock()
 		q.lineOutlet(o, i)
+		leave(false)()
 		q.dispatch()
 		q.mu.Unlock()
 	}

@@ -25,7 +25,8 @@ const (
 	// conditionGone has no record: what would say where to send it went with the
 	// function.
 	conditionGone = "FunctionNotFound"
-	// conditionUndelivered is a dead letter whose result no destination took.
+	// conditionUndelivered is a dead letter whose result no destination took; behind a
+	// colon is what its condition was.
 	conditionUndelivered = "DestinationUndelivered"
 )
 

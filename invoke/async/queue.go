@@ -87,6 +87,8 @@ type Queue struct {
 	cancel context.CancelCauseFunc
 	// work is runs, deliveries and what goes on in the background.
 	work sync.WaitGroup
+	// moving is held by whoever moves records to other segments.
+	moving sync.Mutex
 	// kick has the background look at the timers again.
 	kick chan struct{}
 
@@ -107,7 +109,8 @@ type Queue struct {
 	sends    *turn.Turns
 	timers   timers
 	keys     map[digest]uint32
-	keyOrder list
+	keyLine  []keyEntry // the oldest first
+	keyBytes int64
 	flights  map[digest]*flight
 	depth    int   // events that are not dead
 	bytes    int64 // that their records take
@@ -176,7 +179,7 @@ func Open(cfg Config) (*Queue, error) {
 		cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1),
 		items: newTable(), byKey: map[laneKey]uint32{}, parties: map[string]*party{}, turns: turn.New(max(1, cfg.Runs)),
 		byTarget: map[outletKey]uint32{}, sends: turn.New(max(1, cfg.Deliveries)),
-		keys: map[digest]uint32{}, keyOrder: newList(), flights: map[digest]*flight{}, counts: map[string]*Counts{},
+		keys: map[digest]uint32{}, flights: map[digest]*flight{}, counts: map[string]*Counts{},
 	}
 	q.ctx, q.cancel = context.WithCancelCause(context.Background())
 	q.base = cfg.Wall().Round(0).Add(-cfg.Elapsed())

@@ -29,6 +29,8 @@ type bench struct {
 	versions  map[string]*alcove.Version
 	configs   map[string]*alcove.EventInvokeConfig
 	run       func(caller alcove.Caller, req invoke.Request) (*alcove.Result, error)
+	sync      func(req invoke.Request) (*alcove.Result, error) // calls that are no events
+	calls     int
 	runs      []ran
 	sent      []Message
 	refuse    func(Message) error
@@ -106,6 +108,11 @@ func (b *bench) Invoke(_ context.Context, caller alcove.Caller, req invoke.Reque
 	}
 	b.mu.Lock()
 	run := b.run
+	if req.Event == nil {
+		b.calls++
+		b.mu.Unlock()
+		return b.sync(req)
+	}
 	b.mu.Unlock()
 	begin := req.Event.Begin
 	req.Event.Begin = func() {

@@ -18,12 +18,14 @@ type recovery struct {
 	q   *Queue
 	at  map[uint64]uint32 // items by seq
 	bad int
+	// keys are the results that are kept.
+	keys map[digest]keyEntry
 }
 
 // recover makes the index from the records. What was running when the process
 // ended runs again: that is counted, and the first of it at once.
 func (q *Queue) recover() error {
-	r := &recovery{q: q, at: map[uint64]uint32{}}
+	r := &recovery{q: q, at: map[uint64]uint32{}, keys: map[digest]keyEntry{}}
 	var err error
 	if q.spool, err = spool.Open(spool.Config{FS: q.cfg.FS, SegmentBytes: q.cfg.SegmentBytes, Log: q.log}, r.visit); err != nil {
 		return err
@@ -113,17 +115,16 @@ func (r *recovery) change(c change) {
 	}
 }
 
+// key keeps a result; of two, the later. Those that have expired go soon.
 func (r *recovery) key(k *key, at spool.Place) {
 	i := r.item(k.seq)
 	it := r.q.items.at(i)
 	it.seq, it.accepted, it.place, it.stage = k.seq, k.made, at, stageKey
-	if old, ok := r.q.keys[k.digest]; ok && old != i {
-		delete(r.at, r.q.items.at(old).seq) // it had expired
-		r.q.items.release(old)
-	} else if !ok {
-		r.q.party(k.party).keys++
+	if old, ok := r.keys[k.digest]; ok && old.i != i {
+		delete(r.at, r.q.items.at(old.i).seq)
+		r.q.items.release(old.i)
 	}
-	r.q.keys[k.digest] = i
+	r.keys[k.digest] = keyEntry{i: i, party: r.q.party(k.party)}
 }
 
 // place puts every item where it belongs.
@@ -142,7 +143,6 @@ func (r *recovery) place() {
 		// A clock that went back while nobody looked makes nobody wait for it.
 		it.accepted = min(it.accepted, now)
 		if it.stage == stageKey {
-			q.keyOrder.push(&q.items, i)
 			continue
 		}
 		l := q.lanes[it.lane]
@@ -177,9 +177,15 @@ func (r *recovery) place() {
 			q.line(l, i)
 		}
 	}
+	for d, e := range r.keys {
+		if _, ok := r.at[q.items.at(e.i).seq]; ok {
+			q.shelve(d, e.i, q.party(e.party.key))
+		}
+	}
+	q.sortKeys()
 	q.totals.Repeated += int64(repeated)
 	if len(order) > 0 {
-		q.log.Info("event queue: read", "events", q.depth, "deadLetters", q.dead, "runsRepeated", repeated, "keys", q.keyOrder.n)
+		q.log.Info("event queue: read", "events", q.depth, "deadLetters", q.dead, "runsRepeated", repeated, "keys", len(q.keyLine))
 	}
 	// Lanes that only had events which are done.
 	for _, i := range slices.Collect(maps.Values(q.byKey)) {

@@ -166,10 +166,8 @@ func (q *Queue) ended(l *lane, a answer, platformFailed bool) {
 // is a dead letter.
 func (q *Queue) finish(i uint32, l *lane, e *event, body []byte, a answer, o outcome) {
 	place := func() {
-		q.mu.Lock()
 		l.running--
 		q.ended(l, a, false)
-		q.mu.Unlock()
 	}
 	o.answered(a)
 	q.mu.Lock()
@@ -180,8 +178,7 @@ func (q *Queue) finish(i uint32, l *lane, e *event, body []byte, a answer, o out
 	case o.destination != "" || o.deadLetter != "":
 		e.stage = stageOwed
 	case success, o.condition == conditionGone:
-		place()
-		q.done(i)
+		q.done(i, place)
 		if !success {
 			q.dropped(e)
 		}
@@ -218,7 +215,7 @@ func (o *outcome) answered(a answer) {
 
 // rewrite writes an event anew, as it stands at its end, and then has it go on
 // from there. What cannot be written is tried again until it can: until then
-// nothing else is begun. place gives back what the caller holds.
+// nothing else is begun. place gives back what the caller holds, under mu.
 func (q *Queue) rewrite(i uint32, e *event, body []byte, place func()) {
 	write := func() error {
 		q.mu.Lock()
@@ -230,11 +227,11 @@ func (q *Queue) rewrite(i uint32, e *event, body []byte, place func()) {
 		if err != nil {
 			return err
 		}
-		place()
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.moved(i, at)
 		q.put(i, e)
+		place()
 		q.dispatch()
 		return nil
 	}
@@ -270,20 +267,29 @@ func (q *Queue) moved(i uint32, at spool.Place) {
 	q.spool.Release(old)
 }
 
-// done ends an item: it is gone, for good.
-func (q *Queue) done(i uint32) {
+// done ends an item: it is gone, for good. place gives back what the caller holds,
+// under mu; until then that keeps the item's lane.
+func (q *Queue) done(i uint32, place func()) {
 	q.mu.Lock()
 	seq := q.items.at(i).seq
 	q.mu.Unlock()
 	q.note(change{kind: kindDone, seq: seq}.encode())
 	q.mu.Lock()
+	place()
 	q.drop(i)
 	q.dispatch()
 	q.mu.Unlock()
 }
 
-// drop takes an item out of the index.
+// drop takes an item out of the index, and its lane if that was all.
 func (q *Queue) drop(i uint32) {
+	l := q.lanes[q.items.at(i).lane]
+	q.discard(i)
+	q.forget(l, q.now())
+}
+
+// discard takes an item out of the index.
+func (q *Queue) discard(i uint32) {
 	it := q.items.at(i)
 	l := q.lanes[it.lane]
 	q.weigh(it, -1)
@@ -299,7 +305,6 @@ func (q *Queue) drop(i uint32) {
 	}
 	q.spool.Release(it.place)
 	q.items.release(i)
-	q.forget(l, q.now())
 }
 
 // load reads an event whose item is the caller's.
@@ -329,12 +334,11 @@ func (q *Queue) load(i uint32) (*event, []byte, error) {
 func (q *Queue) unreadable(i uint32, l *lane, err error) {
 	if errors.Is(err, spool.ErrDamaged) || errors.Is(err, errMeta) {
 		q.log.Error("an event is lost: its record is damaged", "function", l.key.name, "tenant", string(l.key.tenant), "error", err)
-		q.mu.Lock()
-		l.running--
-		q.turns.Left(l.turn, q.now())
-		q.mu.Unlock()
 		q.dropped(&event{name: l.key.name, qualifier: l.key.qualifier, tenant: l.key.tenant})
-		q.done(i)
+		q.done(i, func() {
+			l.running--
+			q.turns.Left(l.turn, q.now())
+		})
 		return
 	}
 	q.log.Error("an event cannot be read", "function", l.key.name, "error", err)

@@ -525,6 +525,19 @@ func (s *Spool) Oldest() (number uint32, held int64, ok bool) {
 	return s.segments[0].number, s.segments[0].bytes, true
 }
 
+// Rotate has writing go on in a new segment, and gives the number of the one before.
+func (s *Spool) Rotate() (before uint32, err error) {
+	s.writing <- struct{}{}
+	defer func() { <-s.writing }()
+	s.mu.Lock()
+	act, closed := s.active(), s.closed
+	s.mu.Unlock()
+	if closed {
+		return 0, ErrClosed
+	}
+	return act.number, s.rotate(act)
+}
+
 // Trim deletes the oldest segments as long as nothing in them is held. What was
 // appended before the call is synced first: it may take back what is deleted.
 func (s *Spool) Trim() error {
