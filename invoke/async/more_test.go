@@ -398,7 +398,10 @@ func TestCapsOfWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.limits.Events, b.limits.PartyEvents = 10, 4
-		b.run = func(alcove.Caller, invoke.Request) (*alcove.Result, error) { time.Sleep(time.Hour); return &alcove.Result{}, nil }
+		b.run = func(alcove.Caller, invoke.Request) (*alcove.Result, error) {
+			time.Sleep(time.Hour)
+			return &alcove.Result{}, nil
+		}
 		b.open()
 		limitOf := func(tenant alcove.Tenant) alcove.Limit {
 			_, err := b.q.Accept(t.Context(), alcove.Caller{}, invoke.Request{Ref: alcove.Ref{Name: "f"}, Tenant: tenant})
