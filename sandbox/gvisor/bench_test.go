@@ -262,3 +262,31 @@ func BenchmarkStart(b *testing.B) {
 	report(b, "ahead", ahead)
 	report(b, "whole", whole)
 }
+
+// BenchmarkLink is what a link adds to making a sandbox.
+func BenchmarkLink(b *testing.B) {
+	for _, linked := range []bool{false, true} {
+		b.Run(fmt.Sprint(linked), func(b *testing.B) {
+			d, root := newDriver(b), pythonRoot(b)
+			var create, start time.Duration
+			var charged int64
+			for b.Loop() {
+				spec := newSpec(b, root)
+				spec.Link = linked
+				spec.Args = []string{"/usr/bin/python3", "-S", "-E", "-c", fmt.Sprintf(connector, connectors[false])}
+				s, conn := connect(b, d, spec)
+				create += s.(interface{ Trace() Trace }).Trace().Total
+				start += s.(interface{ Trace() Trace }).Trace().Start
+				n, _ := usageOf(b, []sandbox.Sandbox{s})
+				charged += int64(n)
+				conn.Close()
+				if err := s.Destroy(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(create.Microseconds())/1000/float64(b.N), "create-ms")
+			b.ReportMetric(float64(start.Microseconds())/1000/float64(b.N), "start-ms")
+			b.ReportMetric(float64(charged)/float64(b.N)/(1<<20), "charged-MB")
+		})
+	}
+}

@@ -118,7 +118,7 @@ func useResolver() (func(), error) {
 
 // node is a running `alcove serve`.
 type node struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	url    string
 	data   string
@@ -147,7 +147,7 @@ func (b *buffer) String() string {
 }
 
 // start starts a node on this machine of the internet.
-func start(t *testing.T, driver string, flags ...string) *node {
+func start(t testing.TB, driver string, flags ...string) *node {
 	t.Helper()
 	data, err := os.MkdirTemp("", "alcove-egress-")
 	if err != nil {
@@ -157,12 +157,12 @@ func start(t *testing.T, driver string, flags ...string) *node {
 	return startIn(t, data, driver, flags...)
 }
 
-func startIn(t *testing.T, data, driver string, flags ...string) *node {
+func startIn(t testing.TB, data, driver string, flags ...string) *node {
 	t.Helper()
 	return startAs(t, 0, data, driver, flags...)
 }
 
-func startAs(t *testing.T, user uint32, data, driver string, flags ...string) *node {
+func startAs(t testing.TB, user uint32, data, driver string, flags ...string) *node {
 	t.Helper()
 	n := &node{t: t, data: data, ended: make(chan struct{})}
 	n.cmd = exec.Command(program, append([]string{"serve", "--listen", "127.0.0.1:0", "--auth", "none", "--isolation", driver, "--data", data, "--tenant-idle-min", "0s"}, flags...)...)
@@ -317,7 +317,7 @@ func (n *node) logged(function, tenant string) string {
 }
 
 // eventually waits for something that happens by itself.
-func eventually(t *testing.T, what string, cond func() bool) {
+func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !cond(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
