@@ -23,7 +23,7 @@ RUN ?= .
 
 # Where goroutines share memory, and no sandbox is started from the test itself.
 RACE := . ./auth ./artifact ./catalog ./environment ./invoke ./journal ./logs ./logsapi ./lambdaapi \
-	./pool/... ./runtimeapi/... ./store ./telemetry
+	./pool/... ./runtimeapi/... ./store ./telemetry ./urlapi ./internal/pump
 
 # Tests that may be skipped, where AWS's client for Node.js cannot be compiled;
 # any other skipped test fails the run.
