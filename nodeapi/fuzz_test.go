@@ -47,6 +47,7 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 	c.Authenticate = func(*http.Request, []byte) (alcove.Caller, error) { return alcove.Caller{ARN: "me"}, nil }
+	c.Roles = &fewRoles{}
 	c.Authorize, c.Keys, c.Audit, c.Logs = keys.Authorize, keys, record.Query, written
 	c.Environments = func() []environment.Status { return nil }
 	c.Egress, c.FunctionName = policies{}, func(id string) string { return id }
@@ -58,7 +59,7 @@ func FuzzRequest(f *testing.F) {
 		return &alcove.Version{Config: alcove.Config{Logging: alcove.Logging{Group: "/aws/lambda/f"}}}, nil
 	}
 	for _, r := range routes() {
-		path := strings.NewReplacer("{name}", "f", "{key}", "ann").Replace(r.path)
+		path := strings.NewReplacer("{name}", "f", "{key}", "ann", "{role}", "ann").Replace(r.path)
 		for _, body := range []string{"", `{"name":"ann","policy":{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}}`, `{"min":1,"max":2}`, `{"enabled":false}`, `{"mode":"list","allow":["example.com:443"]}`} {
 			f.Add(r.method, path, "function=f&tenant=a&since=2026-01-01T00:00:00Z&limit=3&caller=ann", body)
 		}
