@@ -18,7 +18,7 @@ func TestFewDescriptors(t *testing.T) {
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			t.Parallel()
-			n, err := launchLimited(760, t.TempDir(), "--isolation", driver, "--tenant-idle-min", "0s")
+			n, err := launchLimited(776, t.TempDir(), "--isolation", driver, "--tenant-idle-min", "0s")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -28,7 +28,7 @@ func TestFewDescriptors(t *testing.T) {
 				}
 			})
 			f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
-			// (760 - 512 of the node - 95 of callers - 95 of runtimes) / 14
+			// (776 - 512 of the node - 97 of callers - 97 of runtimes) / 15
 			places := []string{"a", "b", "c", "d"}
 			release := n.busy(t, f, places...)
 			_, err = n.try(t, f, call{tenant: "e"})
@@ -50,7 +50,7 @@ func TestFewDescriptors(t *testing.T) {
 				t.Errorf("%d environments, %d may be", have, len(places))
 			}
 			open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.cmd.Process.Pid))
-			if err != nil || len(open) > 760-64 {
+			if err != nil || len(open) > 776-64 {
 				t.Errorf("the node has %d files open, %v", len(open), err)
 			}
 			if log := n.log.String(); strings.Contains(log, "too many open files") {
