@@ -94,6 +94,7 @@ type Queue struct {
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
+	started  bool
 	closed   bool
 	offset   int64 // milliseconds from the queue's time to the system's
 	seq      uint64
@@ -193,6 +194,7 @@ func Open(cfg Config) (*Queue, error) {
 func (q *Queue) Start() {
 	q.work.Go(q.tick)
 	q.mu.Lock()
+	q.started = true
 	q.dispatch()
 	q.mu.Unlock()
 }

@@ -19,7 +19,7 @@ import (
 
 // bench is a queue with functions that do what a test says.
 type bench struct {
-	t     *testing.T
+	t     testing.TB
 	dir   string
 	q     *Queue
 	place alcove.Place
@@ -49,7 +49,7 @@ type ran struct {
 	payload  string
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	b := &bench{t: t, dir: t.TempDir(), place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: "000000000000"},
 		functions: map[string]*alcove.Function{}, versions: map[string]*alcove.Version{}, configs: map[string]*alcove.EventInvokeConfig{},
 		limits: Limits{Events: 1e6, PartyEvents: 1e6, Bytes: 1 << 30, PartyBytes: 1 << 30, Reserve: 1 << 20, Keys: 1000}, free: 1 << 40}

@@ -12,7 +12,7 @@ import (
 // dispatch begins as many runs and deliveries as may be begun. For the holder of
 // mu.
 func (q *Queue) dispatch() {
-	if q.closed || len(q.owed) > 0 {
+	if !q.started || q.closed || len(q.owed) > 0 {
 		return // what cannot be written down is not begun
 	}
 	now := q.now()
