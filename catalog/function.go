@@ -108,25 +108,43 @@ func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.R
 	if ref.Qualifier != "" && !digits(ref.Qualifier) {
 		return alcove.InvalidParameter("Deletion of aliases is not currently supported.")
 	}
+	e, err := c.remove(ctx, ref)
+	if err != nil || e == nil {
+		return err
+	}
+	if ref.Qualifier == "" {
+		// It is by the function's UUID, which nothing will have again. It has a lock
+		// of its own, which may be the one that remove had.
+		if err := c.SetEgress(ctx, caller, Egress{Scope: policy.Function, FunctionID: e.function.ID}); err != nil {
+			c.log.Warn("a deleted function's egress policy is left behind", "function", ref.Name, "id", e.function.ID, "error", err)
+		}
+	}
+	c.log.Info("function deleted", "function", ref.Name, "id", e.function.ID, "qualifier", ref.Qualifier, "caller", caller.ARN)
+	return nil
+}
+
+// remove is Delete of what is the function's own. It gives what there was, or nil
+// if there was no such version.
+func (c *Catalog) remove(ctx context.Context, ref alcove.Ref) (*entry, error) {
 	defer c.lock(ref.Name)()
 	e, err := c.entryOf(ref.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := c.writing(ctx)
 	defer cancel()
 	numbers := e.numbers
 	if ref.Qualifier != "" {
 		if _, ok := e.versions[ref.Qualifier]; !ok {
-			return nil
+			return nil, nil
 		}
 		if names := e.record.pointing(ref.Qualifier); names != nil {
-			return alcove.ClientError(alcove.CodeResourceConflict,
+			return nil, alcove.ClientError(alcove.CodeResourceConflict,
 				"The version %s of function %s cannot be deleted: these aliases refer to it: %s", ref.Qualifier, ref.Name, strings.Join(names, ", "))
 		}
 		if _, has := e.record.Qualified[ref.Qualifier]; has {
 			if err := c.edit(ctx, ref.Name, func(_ *entry, r *record) error { r.forget(ref.Qualifier); return nil }); err != nil {
-				return err
+				return nil, err
 			}
 			e = c.view.Load().functions[ref.Name] // edit has waited for it
 		}
@@ -135,12 +153,12 @@ func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.R
 		// The function first: once it is gone its versions are nobody's, and what
 		// a crash leaves of them the next start removes.
 		if err := c.removeKey(ctx, functionKey(ref.Name), e.revision); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, n := range numbers {
 		if err := c.removeKey(ctx, versionKey(e.function.ID, n), e.versions[n].revision); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	err = c.waiting.wait(ctx, c, func() bool {
@@ -152,18 +170,11 @@ func (c *Catalog) Delete(ctx context.Context, caller alcove.Caller, ref alcove.R
 		return ref.Qualifier != "" && !there
 	})
 	if err != nil {
-		return fault("reading "+ref.Name+" back", err)
+		return nil, fault("reading "+ref.Name+" back", err)
 	}
 	c.deletions.Add(int64(len(numbers)) + 1)
 	c.code.kick()
-	if ref.Qualifier == "" {
-		// It is by the function's UUID, which nothing will have again.
-		if err := c.SetEgress(ctx, caller, Egress{Scope: policy.Function, FunctionID: e.function.ID}); err != nil {
-			c.log.Warn("a deleted function's egress policy is left behind", "function", ref.Name, "id", e.function.ID, "error", err)
-		}
-	}
-	c.log.Info("function deleted", "function", ref.Name, "id", e.function.ID, "qualifier", ref.Qualifier, "caller", caller.ARN)
-	return nil
+	return e, nil
 }
 
 // removeKey deletes a key at a revision, or at a later one if it moved on: its
