@@ -53,6 +53,7 @@ var files embed.FS
 const (
 	maxForm    = 10 << 20 // a form: a payload of 6 MB, percent-encoded in part
 	maxUpload  = 51 << 20 // a zip file of 50 MB and its frame
+	maxSignIn  = 64 << 10 // a form of somebody who has not signed in
 	bodyTime   = time.Minute
 	apiTimeout = 30 * time.Second // of requests that a page waits for, invocations aside
 )
@@ -186,7 +187,10 @@ func (q *request) readForm() error {
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	limit := int64(maxForm)
 	multipart := strings.HasPrefix(q.Header.Get("Content-Type"), "multipart/form-data")
-	if multipart {
+	switch {
+	case q.who == nil:
+		limit = maxSignIn // it is held in memory, and anybody may send one
+	case multipart:
 		limit = maxUpload
 	}
 	q.Body = http.MaxBytesReader(q.w, q.Body, limit)

@@ -127,6 +127,25 @@ func TestSessionEnds(t *testing.T) {
 	}
 }
 
+// TestStrangersAreBounded has somebody who has not signed in send what would be
+// kept in memory.
+func TestStrangersAreBounded(t *testing.T) {
+	s := newSite(t, anyKey)
+	long := url.Values{"key": {strings.Repeat("A", maxSignIn)}, "secret": {"s"}}
+	if r := s.ask("POST", "signin", long); r.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("a long form: %s", r.Status)
+	}
+	file := "--b\r\nContent-Disposition: form-data; name=\"key\"; filename=\"f\"\r\n\r\n" + strings.Repeat("A", maxSignIn) + "\r\n--b--\r\n"
+	r := s.ask("POST", "signin", nil, func(r *http.Request) {
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+		r.Body = io.NopCloser(strings.NewReader(file))
+	})
+	if r.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("a file: %s", r.Status)
+	}
+	s.signIn(t)
+}
+
 func TestSessionsAreBounded(t *testing.T) {
 	s := newSite(t, anyKey)
 	first := s.sessions.add(aws.Credentials{AccessKeyID: "first"})
