@@ -99,8 +99,9 @@ func (q *Queue) claim(k *key) (first *spool.Place, wait *flight, err error) {
 			return &at, nil, nil
 		}
 	}
-	p := q.parties[k.party]
-	if m := q.cfg.Limits.Keys; len(q.keys)+len(q.flights) >= m || p != nil && p.keys >= max(1, m/deadShare) || q.keyBytes > q.cfg.Limits.Bytes/deadShare {
+	p, m := q.parties[k.party], q.cfg.Limits
+	if len(q.keys)+len(q.flights) >= m.Keys || q.keyBytes > m.Bytes/deadShare ||
+		p != nil && (p.keys >= max(1, m.Keys/deadShare) || p.kept > m.PartyBytes/deadShare) {
 		return nil, nil, alcove.Throttled(alcove.ReasonEventQueue, alcove.LimitIdempotencyKeys)
 	}
 	q.flights[k.digest] = &flight{make(chan struct{}), k.party}
@@ -197,6 +198,7 @@ func (q *Queue) shelve(d digest, i uint32, p *party) {
 	q.keys[d] = i
 	q.keyBytes += int64(it.place.Size)
 	p.keys++
+	p.kept += int64(it.place.Size)
 	q.keyLine = append(q.keyLine, keyEntry{d, it.accepted, i, p})
 }
 
@@ -205,9 +207,11 @@ func (q *Queue) unshelve(d digest, i uint32) {
 	if now, ok := q.keys[d]; !ok || now != i {
 		return
 	}
+	it := q.items.at(i)
 	for j := range q.keyLine { // the oldest is nearly always first
 		if q.keyLine[j].i == i && q.keyLine[j].digest == d {
 			q.keyLine[j].party.keys--
+			q.keyLine[j].party.kept -= int64(it.place.Size)
 			q.forgetParty(q.keyLine[j].party)
 			if j == 0 {
 				q.keyLine = q.keyLine[1:]
@@ -217,7 +221,6 @@ func (q *Queue) unshelve(d digest, i uint32) {
 			break
 		}
 	}
-	it := q.items.at(i)
 	delete(q.keys, d)
 	q.keyBytes -= int64(it.place.Size)
 	q.spool.Release(it.place)

@@ -240,6 +240,41 @@ func (b *bench) openOn(fs *spooltest.FS) {
 	q.Start()
 }
 
+// TestIdempotencyKeysAreShared has one tenant keep long results: it is told to stop
+// before another is, and may go on when they are forgotten.
+func TestIdempotencyKeysAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.limits.PartyBytes = 4 << 20
+		b.sync = func(invoke.Request) (*alcove.Result, error) {
+			return &alcove.Result{Payload: make([]byte, 600<<10)}, nil
+		}
+		b.open()
+		once := func(tenant alcove.Tenant, key string) error {
+			_, _, err := b.q.Once(t.Context(), alcove.Caller{}, invoke.Request{Ref: alcove.Ref{Name: "f"}, Tenant: tenant, Payload: []byte("{}")}, false, key)
+			return err
+		}
+		for i, want := range []string{"", "", alcove.CodeTooManyRequests} {
+			if err := once("blue", fmt.Sprint(i)); want == "" && err != nil || want != "" && (err == nil || alcove.AsError(err).Code != want) {
+				t.Errorf("key %d: %v, want %q", i, err, want)
+			}
+		}
+		b.close()
+		b.open()
+		if err := once("blue", "2"); err == nil {
+			t.Error("a restart forgot how much is kept")
+		}
+		if err := once("red", "0"); err != nil {
+			t.Errorf("another tenant: %v", err)
+		}
+		time.Sleep(25 * time.Hour)
+		if err := once("blue", "2"); err != nil {
+			t.Errorf("a day later: %v", err)
+		}
+		b.close()
+	})
+}
+
 func TestIdempotencyKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

@@ -153,6 +153,7 @@ type party struct {
 	bytes  int64
 	dead   int64 // bytes of dead letters
 	keys   int
+	kept   int64 // bytes of results of idempotency keys
 }
 
 // Open reads what is in the spool and goes on with it.
