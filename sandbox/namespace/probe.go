@@ -27,7 +27,7 @@ func (d *Driver) probe(ctx context.Context) error {
 		}
 		if err != nil {
 			tmp.Detail = "memory of the sandbox, counted against its limit: " + err.Error()
-			tmp.Fix = "give the node loop devices and ext4 (modprobe loop ext4)"
+			tmp.Fix = "give the node loop devices and ext4 (modprobe -a loop ext4)"
 			tmp.State = sandbox.Degraded
 		}
 	} else {

@@ -185,6 +185,11 @@ with open(%q, 'wb') as f:
 r = 'fine'`
 
 func (s *suite) tmpIsNotMemory(t *T) {
+	for _, f := range s.driver.Findings() {
+		if f.Name == "/tmp" && f.State != sandbox.OK {
+			t.Fatalf("/tmp is not on the disk here: %s. %s", f.Detail, f.Fix)
+		}
+	}
 	b, p := s.agent(t, limit(func(l *sandbox.Limits) { l.Memory, l.Tmp = 128<<20, 512<<20 }))
 	if got := p.str(t, fmt.Sprintf(fill, "/tmp/big", 300)); got != "fine" {
 		t.Errorf("got %q", got)
