@@ -20,8 +20,10 @@ func reaperText() *byte
 // it waits for its children, and when PID has ended it writes the wait status of
 // it to descriptor 3 and exits, upon which the kernel ends whatever else is in
 // the pid namespace. With 0 for PID the program is nobody's child in here: it
-// collects orphans until SIGIO tells that the node is gone, and needs SIGCHLD and
-// SIGIO blocked. A Go program in its place would keep one to two megabytes
+// collects orphans until the other end of descriptor 3 is closed, because the node
+// is gone. SIGIO tells, and needs to be blocked with SIGCHLD; but one that came
+// before the launcher executed this went to another of the launcher's threads and
+// was lost, so the reaper looks, too, before it waits. A Go program in its place would keep one to two megabytes
 // for each idle sandbox; this keeps a page.
 func Reaper() []byte {
 	const (

@@ -49,6 +49,18 @@ orphans:
 	SYSCALL
 	CMPQ AX, $0
 	JGT  wait
+	MOVQ $3, -8(R15)      // ppoll({{3, 0, 0}}, 1, {0, 0}, NULL, 0)
+	MOVQ $0, -32(R15)
+	MOVQ $0, -24(R15)
+	MOVL $271, AX
+	LEAQ -8(R15), DI
+	MOVL $1, SI
+	LEAQ -32(R15), DX
+	XORL R10, R10
+	XORL R8, R8
+	SYSCALL
+	CMPQ AX, $0           // POLLHUP: the node was gone before it could be told
+	JGT  leave
 	MOVQ $0x10010000, AX  // rt_sigtimedwait({SIGCHLD, SIGIO}, NULL, NULL, 8)
 	MOVQ AX, -8(R15)
 	MOVL $128, AX

@@ -49,6 +49,19 @@ orphans:
 	SVC
 	CMP  $0, R0
 	BGT  wait
+	MOVD $3, R0          // ppoll({{3, 0, 0}}, 1, {0, 0}, NULL, 0)
+	MOVD R0, -8(R21)
+	MOVD ZR, -32(R21)
+	MOVD ZR, -24(R21)
+	SUB  $8, R21, R0
+	MOVD $1, R1
+	SUB  $32, R21, R2
+	MOVD $0, R3
+	MOVD $0, R4
+	MOVD $73, R8
+	SVC
+	CMP  $0, R0          // POLLHUP: the node was gone before it could be told
+	BGT  leave
 	MOVD $0x10010000, R0 // rt_sigtimedwait({SIGCHLD, SIGIO}, NULL, NULL, 8)
 	MOVD R0, -8(R21)
 	SUB  $8, R21, R0
