@@ -90,7 +90,11 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, service, http.StatusBadRequest, unsupported, "The request is signed for the service '"+service+"', which this endpoint does not offer. It offers "+offers+
 			". AWS_ENDPOINT_URL_LAMBDA sets the endpoint of Lambda alone, AWS_ENDPOINT_URL that of every service.")
 	default:
-		refuse(w, r, service, http.StatusNotFound, unknown, "There is nothing at this path.")
+		text := "There is nothing at this path."
+		if g.Console != nil {
+			text += " The console is at /console/."
+		}
+		refuse(w, r, service, http.StatusNotFound, unknown, text)
 	}
 }
 

@@ -24,7 +24,7 @@ func Names() []Name {
 		{"alcove_invocations_total", Counter, "Invocations that an environment took, by function and status (success, error, timeout, failure)."},
 		{"alcove_invocation_duration_seconds", Histogram, "How long invocations ran, by function."},
 		{"alcove_throttles_total", Counter, "Invocations refused with TooManyRequestsException, by function."},
-		{"alcove_starts_total", Counter, "Invocations by what they found: warm, stock, runtime-stock or cold."},
+		{"alcove_starts_total", Counter, "Invocations by what they found: warm, stock, runtime-stock, sandbox or cold."},
 		{"alcove_invocations_in_progress", Gauge, "Invocations under way."},
 		{"alcove_tenant_invocations_total", Counter, "Invocations of the busiest tenants, and of the others together."},
 		{"alcove_tenant_errors_total", Counter, "Invocations of the busiest tenants that failed or timed out."},

@@ -111,7 +111,7 @@ alcove_invocation_duration_seconds_bucket{function="f",le="1"} 3
 alcove_invocation_duration_seconds_bucket{function="f",le="+Inf"} 6
 alcove_invocation_duration_seconds_sum{function="f"} 4.5
 alcove_invocation_duration_seconds_count{function="f"} 6
-# HELP alcove_starts_total Invocations by what they found: warm, stock, runtime-stock or cold.
+# HELP alcove_starts_total Invocations by what they found: warm, stock, runtime-stock, sandbox or cold.
 # TYPE alcove_starts_total counter
 alcove_starts_total{start="warm"} 2
 `

@@ -24,7 +24,7 @@ type egressCmd struct {
 	Node     bool     `help:"Of the node: what counts where a function has no policy." env:"-"`
 	Function string   `help:"Of a function." placeholder:"NAME" env:"-"`
 	Tenant   *string  `help:"Of a tenant: it takes away from what the function may, and adds nothing unless the node's policy says so." placeholder:"ID" env:"-"`
-	Mode     string   `help:"Set it: ${enum}. open is all but private and special addresses." enum:"open,none,list," default:"" env:"-"`
+	Mode     string   `help:"Set it: open (all but private and special addresses), none, or list (what --allow says)." placeholder:"open|none|list" enum:"open,none,list," default:"" env:"-"`
 	Allow    []string `help:"Set a list of what may be reached: [tcp://|udp://]NAME, *.NAME, ADDRESS or CIDR, and :PORT or :PORT-PORT if not all ports. May be repeated." placeholder:"RULE" env:"-"`
 	Private  []string `help:"With --node: private and special addresses that may be reached all the same. May be repeated." placeholder:"RULE" env:"-"`
 	Widen    bool     `help:"With --node: a tenant's policy counts alone, even where its function's allows less." env:"-"`

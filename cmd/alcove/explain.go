@@ -56,6 +56,10 @@ func (c clientFlags) advice(code, message string) string {
 		return fmt.Sprintf(" (the request was signed for %s: give the node's --region)", c.Region)
 	case code == alcove.CodeResourceNotFound && strings.HasPrefix(message, "Function not found"):
 		return " (`alcove deploy DIR --name NAME` makes one)"
+	case code == alcove.CodeInvalidParameterValue && (strings.HasPrefix(message, "The invoked function is enabled with tenancy") || strings.HasPrefix(message, "Say whose events")):
+		return " (here: --tenant ID)"
+	case strings.Contains(message, "at 'functionName' failed"):
+		return " (a name has letters, digits, - and _; `alcove deploy --name NAME` gives another than the directory's)"
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -42,14 +43,19 @@ func (c *logsCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer body.Close()
+	none := true
 	for dec := json.NewDecoder(body); ; {
 		var r nodeapi.Record
 		switch err := dec.Decode(&r); {
 		case errors.Is(err, io.EOF), ctx.Err() != nil:
+			if none && !c.Follow && !c.JSON {
+				fmt.Fprintf(os.Stderr, "--- nothing was written in the last %s (--since goes further back)\n", c.Since)
+			}
 			return nil
 		case err != nil:
 			return err
 		}
+		none = false
 		if err := c.write(r); err != nil {
 			return err
 		}

@@ -13,9 +13,9 @@ import (
 
 // objectFlags are the flags of serve about packages that requests only name.
 type objectFlags struct {
-	S3Endpoint string `name:"s3-endpoint" help:"S3-compatible endpoint that deployment packages may come from, as https://s3.us-east-1.amazonaws.com; none if not given." placeholder:"URL"`
-	S3Region   string `name:"s3-region" help:"Region that requests to it are signed for; --region if not given."`
-	S3Profile  string `name:"s3-profile" help:"Profile of the AWS configuration files that has the credentials for it; without one, the usual places are looked at." placeholder:"NAME"`
+	S3Endpoint string `name:"s3-endpoint" help:"S3-compatible endpoint that deployment packages may come from, as https://s3.us-east-1.amazonaws.com; none if not given." placeholder:"URL" env:"ALCOVE_S3_ENDPOINT"`
+	S3Region   string `name:"s3-region" help:"Region that requests to it are signed for; --region if not given." env:"ALCOVE_S3_REGION"`
+	S3Profile  string `name:"s3-profile" help:"Profile of the AWS configuration files that has the credentials for it; without one, the usual places are looked at." placeholder:"NAME" env:"ALCOVE_S3_PROFILE"`
 }
 
 // objects is where packages come from that requests only name, or nil. Its

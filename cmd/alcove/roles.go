@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/nodeapi"
 )
 
@@ -25,10 +27,16 @@ type rolesCmd struct {
 // roleFlags name a role.
 type roleFlags struct {
 	clientFlags
-	Name string `arg:"" help:"The role's name, the end of a function's Role: arn:aws:iam::000000000000:role/NAME."`
+	Name string `arg:"" help:"The role's name, or a function's Role, which it is the end of: arn:aws:iam::000000000000:role/NAME."`
 }
 
-func (r roleFlags) path() string { return nodeapi.Prefix + "roles/" + url.PathEscape(r.Name) }
+func (r roleFlags) path() string {
+	name := r.Name
+	if strings.HasPrefix(name, "arn:") {
+		name = auth.RoleName(name)
+	}
+	return nodeapi.Prefix + "roles/" + url.PathEscape(name)
+}
 
 type rolesPutCmd struct {
 	roleFlags

@@ -101,7 +101,11 @@ func (c *serveCmd) validate() error {
 		return fmt.Errorf("--events-max %d: at least 1", c.EventsMax)
 	}
 	if c.Memory != 0 && c.Memory < minMemory {
-		return fmt.Errorf("--memory %d MB: at least %d MB, or no environment has room", c.Memory>>20, minMemory>>20)
+		size := fmt.Sprintf("%d MB", c.Memory>>20)
+		if c.Memory < 1<<20 {
+			size = fmt.Sprintf("%d bytes", c.Memory)
+		}
+		return fmt.Errorf("--memory %s: at least %d MB, or no environment has room", size, minMemory>>20)
 	}
 	if len(c.Account) != 12 || strings.Trim(c.Account, "0123456789") != "" {
 		return fmt.Errorf("--account %q: must be 12 digits", c.Account)
