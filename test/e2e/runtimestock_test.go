@@ -208,7 +208,7 @@ func compareSeen(t *testing.T, ordinary, blank map[string]json.RawMessage, own s
 				t.Fatalf("env: %s, %s", want, got)
 			}
 			delete(a, own)
-			for _, differs := range []string{"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "_X_AMZN_TRACE_ID"} {
+			for _, differs := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "_X_AMZN_TRACE_ID"} {
 				if a[differs] != "" && b[differs] == "" {
 					t.Errorf("no %s", differs)
 				}
