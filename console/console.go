@@ -115,6 +115,8 @@ var routes = []route{
 	{"GET", "functions/{name}/versions", false, (*request).showVersions},
 	{"POST", "functions/{name}/versions", false, (*request).publishVersion},
 	{"POST", "functions/{name}/aliases", false, (*request).saveAlias},
+	{"GET", "functions/{name}/queue", false, (*request).showQueue},
+	{"POST", "functions/{name}/queue", false, (*request).changeQueue},
 	{"POST", "functions/{name}/delete", false, (*request).deleteFunction},
 	{"GET", "tenants", false, (*request).listTenants},
 	{"GET", "tenant", false, (*request).showTenant},
@@ -276,6 +278,8 @@ var done = map[string]string{
 	"published": "The version is published.",
 	"alias":     "The alias is saved.",
 	"deleted":   "The function is deleted.",
+	"emptied":   "The tenant's events are removed.",
+	"replayed":  "The tenant's dead letters are tried again.",
 	"purged":    "Everything of the tenant is off this node; what it used is kept as sums.",
 }
 

@@ -10,17 +10,20 @@ import (
 
 // functions are what templates format with.
 var functions = template.FuncMap{
-	"bytes":      byteSize,
-	"duration":   duration,
-	"ago":        func(t time.Time) string { return age(time.Since(t)) },
-	"clock":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000") },
-	"rfc3339":    func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-	"look":       func(e environment) string { return e.look() },
-	"query":      func(s string) string { return url.QueryEscape(s) },
-	"count":      count,
-	"short":      func(s string) string { return s[:min(len(s), 12)] },
-	"list":       func(v ...string) []string { return v },
-	"prefix":     func() string { return Prefix },
+	"bytes":    byteSize,
+	"duration": duration,
+	"ago":      func(t time.Time) string { return age(time.Since(t)) },
+	"clock":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000") },
+	"rfc3339":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"look":     func(e environment) string { return e.look() },
+	"query":    func(s string) string { return url.QueryEscape(s) },
+	"count":    count,
+	"short":    func(s string) string { return s[:min(len(s), 12)] },
+	"list":     func(v ...string) []string { return v },
+	"prefix":   func() string { return Prefix },
+	"queueActions": func() map[string]string {
+		return map[string]string{"purge": "Remove its events", "replay": "Try its dead letters again"}
+	},
 	"tenantFlag": tenantFlag, "snippetPython": snippetPython, "snippetJS": snippetJS,
 }
 

@@ -26,6 +26,7 @@ type functionPage struct {
 	Code     *codePage
 	Settings *settingsForm
 	Versions *versionsPage
+	Queue    *queuePage
 	Problem  *problem
 }
 

@@ -113,3 +113,11 @@ func (c *Console) fail(q *request, err error) {
 func denied(err error) bool {
 	return err != nil && strings.HasPrefix(explain(err).Code, "AccessDenied")
 }
+
+// explainIf is explain of an error, if there is one.
+func explainIf(err error) *problem {
+	if err == nil {
+		return nil
+	}
+	return explain(err)
+}

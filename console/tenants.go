@@ -94,6 +94,7 @@ type tenantPage struct {
 	Month        *used // what it used this month; nil if that may not be seen
 	Currency     string
 	Days         *chart
+	Queues       []depth
 }
 
 func (q *request) showTenant() error {
@@ -125,6 +126,9 @@ func (q *request) showTenant() error {
 	}
 	if err == nil {
 		p.Month, p.Currency, p.Days = &b.Total, b.Prices.Currency, costChart(b.Rows, b.Prices.Currency)
+	}
+	if err := q.queuesOf(&p); err != nil {
+		return err
 	}
 	return q.render(http.StatusOK, "tenant", p.Tenant, "tenants", p)
 }
@@ -204,4 +208,30 @@ func (q *request) measure(function string, rows []tenantRow) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// queuesOf fills in what waits of a tenant, of the functions that it has
+// environments of or used this month.
+func (q *request) queuesOf(p *tenantPage) error {
+	names := slices.Clone(p.Functions)
+	var b bill
+	if err := q.api().node(q.Context(), "usage", url.Values{"by": {"function"}, "tenant": {p.Tenant}}, &b); err != nil && !denied(err) {
+		return err
+	}
+	for _, u := range b.Rows {
+		if !slices.Contains(names, u.Function) {
+			names = append(names, u.Function)
+		}
+	}
+	for _, name := range names[:min(len(names), pageSize)] {
+		queue, err := q.queueOf(name, p.Tenant)
+		if p := explainIf(err); p != nil && (p.Status == http.StatusNotFound || denied(err)) {
+			continue // deleted, or not for whoever looks
+		}
+		if err != nil {
+			return err
+		}
+		p.Queues = append(p.Queues, queue.Rows...)
+	}
+	return nil
 }

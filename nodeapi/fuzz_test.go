@@ -13,6 +13,7 @@ import (
 	"github.com/alcove-run/alcove/audit"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/invoke/async"
 	"github.com/alcove-run/alcove/logs"
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/store"
@@ -47,7 +48,7 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 	c.Authenticate = func(*http.Request, []byte) (alcove.Caller, error) { return alcove.Caller{ARN: "me"}, nil }
-	c.Roles = &fewRoles{}
+	c.Roles, c.Events = &fewRoles{}, noEvents{}
 	c.Authorize, c.Keys, c.Audit, c.Logs = keys.Authorize, keys, record.Query, written
 	c.Environments = func() []environment.Status { return nil }
 	c.Egress, c.FunctionName = policies{}, func(id string) string { return id }
@@ -94,3 +95,10 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// noEvents is a queue in which nothing waits.
+type noEvents struct{}
+
+func (noEvents) Status(string) []async.Depth               { return nil }
+func (noEvents) Purge(string, alcove.Tenant) (int, error)  { return 0, nil }
+func (noEvents) Replay(string, alcove.Tenant) (int, error) { return 0, nil }

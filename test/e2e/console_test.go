@@ -182,6 +182,19 @@ func TestConsole(t *testing.T) {
 		t.Errorf("blue's records among green's: %s", s)
 	}
 
+	// An event whose function is gone from reserved concurrency waits in the queue.
+	if _, err := n.lambda.PutFunctionConcurrency(t.Context(), &lambda.PutFunctionConcurrencyInput{FunctionName: aws.String("hello"), ReservedConcurrentExecutions: aws.Int32(0)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.lambda.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: aws.String("hello"), TenantId: aws.String("violet"), InvocationType: "Event", Payload: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	b.open("functions/hello/queue")
+	b.sees("h1", "hello")
+	if _, err := n.lambda.DeleteFunctionConcurrency(t.Context(), &lambda.DeleteFunctionConcurrencyInput{FunctionName: aws.String("hello")}); err != nil {
+		t.Fatal(err)
+	}
+
 	b.open("tenant?tenant=violet")
 	b.do(chromedp.Click("details.danger summary"), chromedp.SendKeys("#confirm", "violet"), chromedp.Click("button.danger"))
 	b.sees(".done", "off this node")
@@ -321,7 +334,7 @@ func TestConsolePagesAreForEverybody(t *testing.T) {
 	b.open("")
 	b.do(chromedp.WaitVisible("#key"))
 	pages := []string{"signin", "floor", "functions", "functions/new", "functions/" + f, "functions/" + f + "/code", "functions/" + f + "/configuration",
-		"functions/" + f + "/versions", "tenants", "tenant?tenant=" + hostileTenants[0], "tenant?tenant=a%20b%20c", "logs?function=" + f,
+		"functions/" + f + "/versions", "functions/" + f + "/queue", "tenants", "tenant?tenant=" + hostileTenants[0], "tenant?tenant=a%20b%20c", "logs?function=" + f,
 		"metrics", "metrics?function=" + f, "tenants?function=" + f, "usage", "usage?by=day&from=2026-01-01&to=2026-01-02", "nowhere"}
 	for i, path := range pages {
 		if i == 1 {
