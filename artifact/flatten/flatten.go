@@ -54,6 +54,9 @@ const (
 	maxPath  = 3072 // of PATH_MAX the rest is for the directory that the tree is in
 	maxLinks = 40   // followed for one path, as the kernel has it
 	maxDepth = 512  // of directories
+	// maxTargets bounds what the targets of symbolic links take of memory together.
+	// Large images have some megabytes of them.
+	maxTargets = 64 << 20
 	// stepsPerEntry bounds the work that paths, links and whiteouts make together,
 	// for each entry that an image may have.
 	stepsPerEntry = 200
@@ -69,6 +72,7 @@ type Builder struct {
 	left   int64 // bytes
 	names  int   // that may come
 	steps  int
+	links  int // bytes that targets of links may still have
 	files  int // made so far, for their names
 	buf    []byte
 }
@@ -111,7 +115,7 @@ func New(dir string, limits Limits, room func(n int64) error) *Builder {
 		room = func(int64) error { return nil }
 	}
 	return &Builder{dir: dir, limits: limits, room: room, root: newDir(), left: limits.Bytes, names: limits.Entries,
-		steps: stepsPerEntry * limits.Entries, buf: make([]byte, 256<<10)}
+		steps: stepsPerEntry * limits.Entries, links: maxTargets, buf: make([]byte, 256<<10)}
 }
 
 func newDir() *node { return &node{kind: directory, mode: 0o755, children: map[string]entry{}} }
@@ -231,6 +235,9 @@ func (b *Builder) add(h *tar.Header, content io.Reader) error {
 	case tar.TypeSymlink:
 		if err := checkTarget(h); err != nil {
 			return err
+		}
+		if b.links -= len(h.Linkname); b.links < 0 {
+			return invalid("the targets of its links have more than %d bytes", maxTargets)
 		}
 		return b.put(in, name, &node{kind: symlink, target: strings.Clone(h.Linkname)})
 	case tar.TypeLink:

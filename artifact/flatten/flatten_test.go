@@ -218,6 +218,16 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// Targets of links are in memory, and few bytes when they are compressed.
+func TestLongTargets(t *testing.T) {
+	b := New(t.TempDir(), Limits{Bytes: 1 << 20}, nil)
+	b.links = 2000
+	err := b.Layer(bytes.NewReader(layer(t, "a -> "+strings.Repeat("x", 1500), "b -> "+strings.Repeat("y", 1500))))
+	if !errors.As(err, new(*InvalidError)) || !strings.Contains(err.Error(), "targets") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Work that few bytes ask for is bounded.
 func TestEntangled(t *testing.T) {
 	items := []string{"l0 -> /"}
