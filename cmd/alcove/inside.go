@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -25,12 +26,82 @@ type inside struct {
 	once   sync.Once
 	served chan struct{}
 
-	mu   sync.Mutex
-	open map[string]int // connections by environment; guarded by mu
+	mu     sync.Mutex
+	open   map[string]int // connections by environment; guarded by mu
+	bodies insideBodies
 }
 
 // insideMax is how many connections one environment may have to the node.
 const insideMax = 32
+
+// insideBodies are the long bodies that are on their way from environments. They
+// take memory of the node's, which is charged to nobody, until they have arrived or
+// their time is over.
+type insideBodies struct {
+	mu   sync.Mutex
+	by   map[string]int // by environment; guarded by mu, as all is
+	all  int
+	huge int // longer than any invocation
+}
+
+// Bounds of it. The node takes four huge bodies at once (lambdaapi): half of them is
+// kept for callers from outside.
+const (
+	longBody     = 64 << 10
+	hugeBody     = 6 << 20
+	longOfOne    = 4
+	longOfAll    = 64
+	hugeOfAll    = 2
+	unknownBytes = hugeBody + 1
+)
+
+// begin counts a body in, and gives what counts it out, as often as that is called.
+func (b *insideBodies) begin(environment string, size int64) (end func(), ok bool) {
+	if size < 0 {
+		size = unknownBytes
+	}
+	if size <= longBody {
+		return func() {}, true
+	}
+	huge := 0
+	if size > hugeBody {
+		huge = 1
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.by[environment] >= longOfOne || b.all >= longOfAll || b.huge+huge > hugeOfAll {
+		return nil, false
+	}
+	if b.by == nil {
+		b.by = map[string]int{}
+	}
+	b.by[environment]++
+	b.all++
+	b.huge += huge
+	return sync.OnceFunc(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.all--
+		b.huge -= huge
+		if b.by[environment]--; b.by[environment] == 0 {
+			delete(b.by, environment)
+		}
+	}), true
+}
+
+// insideBody is a body that is counted until it has been read.
+type insideBody struct {
+	io.ReadCloser
+	end func()
+}
+
+func (b *insideBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.end()
+	}
+	return n, err
+}
 
 // openInside begins to serve environments. Until the APIs are there, they are told
 // to wait.
@@ -58,6 +129,18 @@ func (in *inside) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	end, ok := in.bodies.begin(r.RemoteAddr, r.ContentLength)
+	if !ok {
+		h := w.Header()
+		h.Set("Retry-After", "1")
+		h.Set("Content-Type", "application/json")
+		h.Set("X-Amzn-ErrorType", "ServiceUnavailableException")
+		w.WriteHeader(http.StatusServiceUnavailable) // SDKs try again
+		_, _ = io.WriteString(w, `{"message":"Too many long requests of execution environments are on their way. Try again."}`)
+		return
+	}
+	defer end()
+	r.Body = &insideBody{r.Body, end}
 	in.gate.ServeHTTP(w, r)
 }
 
