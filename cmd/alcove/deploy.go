@@ -27,7 +27,7 @@ type functionFlags struct {
 	Timeout         int32             `help:"Seconds that an invocation may take." default:"3" env:"-"`
 	Env             map[string]string `help:"Environment variables, as KEY=VALUE." placeholder:"KEY=VALUE" env:"-"`
 	LogFormat       string            `help:"Text or JSON." enum:"Text,JSON" default:"Text" env:"-"`
-	Role            string            `help:"Role of the function." default:"arn:aws:iam::000000000000:role/alcove" env:"-"`
+	Role            string            `help:"Role of the function, by which its code may do what 'alcove roles' says; arn:aws:iam::000000000000:role/alcove for a new function if not given, and as it was for one that is updated." placeholder:"ARN" env:"-"`
 }
 
 // deployCmd makes or updates a function.
@@ -90,7 +90,9 @@ func deploy(ctx context.Context, client *lambda.Client, from source, f functionF
 	switch {
 	case errors.As(err, &missing):
 		err = create(ctx, client, code, f)
-	case err == nil && (have.TenancyConfig != nil) != f.TenantIsolation:
+	case err == nil && have.TenancyConfig != nil && !f.TenantIsolation:
+		return "", fmt.Errorf("%s has tenant isolation, which was decided when it was created and cannot change: give --tenant-isolation, or another --name", f.Name)
+	case err == nil && have.TenancyConfig == nil && f.TenantIsolation:
 		return "", fmt.Errorf("tenant isolation of %s was decided when it was created and cannot change; deploy under another --name", f.Name)
 	case err == nil:
 		err = update(ctx, client, code, f, from.patience())
@@ -117,7 +119,13 @@ func quickly(o *lambda.FunctionActiveV2WaiterOptions) {
 	o.MinDelay, o.MaxDelay = 20*time.Millisecond, time.Second
 }
 
+// defaultRole is the role of functions that are made without one.
+const defaultRole = "arn:aws:iam::000000000000:role/alcove"
+
 func create(ctx context.Context, client *lambda.Client, code *types.FunctionCode, f functionFlags) error {
+	if f.Role == "" {
+		f.Role = defaultRole
+	}
 	in := &lambda.CreateFunctionInput{
 		FunctionName: &f.Name, Role: &f.Role, Code: code, MemorySize: &f.Memory, Timeout: &f.Timeout,
 		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)},
@@ -150,6 +158,9 @@ func update(ctx context.Context, client *lambda.Client, code *types.FunctionCode
 		FunctionName: &f.Name, MemorySize: &f.Memory, Timeout: &f.Timeout,
 		Environment:   &types.Environment{Variables: f.Env},
 		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)},
+	}
+	if f.Role != "" {
+		config.Role = &f.Role
 	}
 	if code.ImageUri == nil {
 		config.Runtime, config.Handler = types.Runtime(f.Runtime), &f.Handler

@@ -86,14 +86,15 @@ func (c *devCmd) loop(ctx context.Context, n *node) error {
 	if err := watchTree(watch, c.Dir); err != nil {
 		return err
 	}
+	at := clientFlags{Endpoint: endpoint, Region: n.cfg.Region}
 	arn, err := deploy(ctx, client, source{dir: c.Dir}, c.functionFlags)
 	if err != nil {
-		return err
+		return at.explain(err)
 	}
 	if err := c.guess(c.Dir); err != nil {
 		return err
 	}
-	fmt.Printf("endpoint  %s\nfunction  %s\n\n", endpoint, arn)
+	fmt.Printf("endpoint  %s\nconsole   %[1]s/console/\nfunction  %[2]s\n\n", endpoint, arn)
 	tenant := ""
 	if c.TenantIsolation {
 		tenant = " --tenant blue"
@@ -119,7 +120,7 @@ func (c *devCmd) loop(ctx context.Context, n *node) error {
 			quiet.Reset(settle)
 		case <-quiet.C:
 			if _, err := deploy(ctx, client, source{dir: c.Dir}, c.functionFlags); err != nil {
-				fmt.Fprintln(os.Stderr, "alcove: not deployed:", err)
+				fmt.Fprintln(os.Stderr, "alcove: not deployed:", at.explain(err))
 				continue
 			}
 			fmt.Println("deployed")

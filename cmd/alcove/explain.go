@@ -21,11 +21,18 @@ import (
 func (c clientFlags) explain(err error) error {
 	var send *smithyhttp.RequestSendError
 	var api smithy.APIError
+	var answer *smithyhttp.ResponseError
 	switch {
 	case errors.As(err, &send):
 		return c.noNode(send.Err)
 	case errors.As(err, &api):
-		return c.refused(api.ErrorCode(), api.ErrorMessage())
+		refusal := c.refused(api.ErrorCode(), api.ErrorMessage())
+		if errors.As(err, &answer) && answer.Response != nil {
+			if limit := answer.Response.Header.Get("X-Alcove-Limit"); limit != "" {
+				return fmt.Errorf("%w (the limit that was reached: %s)", refusal, limit)
+			}
+		}
+		return refusal
 	}
 	return err
 }
