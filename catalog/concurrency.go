@@ -42,8 +42,11 @@ func (c *Catalog) SetReserved(ctx context.Context, caller alcove.Caller, name st
 		r.Function.Reserved = &n
 		return nil
 	})
-	if err == nil {
-		c.log.Info("reserved concurrency set", "function", name, "reserved", reserved, "caller", caller.ARN)
+	switch {
+	case err == nil && reserved == nil:
+		c.log.Info("reserved concurrency taken away", "function", name, "caller", caller.ARN)
+	case err == nil:
+		c.log.Info("reserved concurrency set", "function", name, "reserved", *reserved, "caller", caller.ARN)
 	}
 	return err
 }
