@@ -33,7 +33,10 @@ func whyNotStock(g *group, st *stock, o StartOptions) string {
 
 // whyNotIdle tells why a call for g does not find one of its tenant's.
 func whyNotIdle(g *group) string {
-	if g.entries == 0 {
+	switch {
+	case !g.version.Isolated():
+		return whyNoTenants
+	case g.entries == 0:
 		return whyFirstOfTenant
 	}
 	return whyTenantBusy
