@@ -224,8 +224,10 @@ func (s *suite) tmpRunsPrograms(t *T) {
 
 const bound = 48
 
+// processes has memory to spare: where a sandbox has a kernel of its own, each
+// child may be a whole copy of its parent.
 func (s *suite) processes(t *T) {
-	_, p := s.agent(t, limit(func(l *sandbox.Limits) { l.Processes = bound }))
+	_, p := s.agent(t, limit(func(l *sandbox.Limits) { l.Processes, l.Memory = bound, 512<<20 }))
 	var r struct {
 		N   int
 		How string
