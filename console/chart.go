@@ -83,6 +83,9 @@ func newChart(title, unit string, format func(float64) string, all []series) *ch
 		return c
 	}
 	step := niceStep(top / 4)
+	if top >= 1 && step < 1 && (format(step) == format(0) || format(step) == format(2*step)) {
+		step = 1 // of what is counted: no lines between whole numbers
+	}
 	top = math.Max(step, math.Ceil(top/step)*step)
 	x := func(at time.Time) float64 {
 		if !to.After(from) {
@@ -122,7 +125,7 @@ func newChart(title, unit string, format func(float64) string, all []series) *ch
 func draw(points []point, x func(time.Time) float64, y func(float64) float64) (line, area string) {
 	var l, a strings.Builder
 	begun, last := false, 0.0
-	for _, p := range points {
+	for i, p := range points {
 		if math.IsNaN(p.Value) {
 			if begun {
 				fmt.Fprintf(&a, "L%.1f %dZ", last, chartBase)
@@ -136,6 +139,9 @@ func draw(points []point, x func(time.Time) float64, y func(float64) float64) (l
 			fmt.Fprintf(&a, "L%.1f %.1f", px, py)
 		} else {
 			fmt.Fprintf(&l, "M%.1f %.1f", px, py)
+			if i+1 == len(points) || math.IsNaN(points[i+1].Value) {
+				l.WriteString("h.1") // a point without neighbours: a line of no length, whose round ends show
+			}
 			fmt.Fprintf(&a, "M%.1f %dL%.1f %.1f", px, chartBase, px, py)
 		}
 		begun, last = true, px
