@@ -14,7 +14,7 @@ import (
 // tenantsCmd looks at tenants, and takes one off the node.
 type tenantsCmd struct {
 	List  tenantsListCmd  `cmd:"" default:"withargs" help:"List the tenants that a function has environments for; 'alcove tenants FUNCTION' does the same."`
-	Purge tenantsPurgeCmd `cmd:"" help:"Take everything of a tenant off the node: environments, /tmp, logs, records of invocations. Its sums of usage stay."`
+	Purge tenantsPurgeCmd `cmd:"" help:"Take everything of a tenant off the node: environments, /tmp, logs, events and dead letters, records of invocations. Its sums of usage stay."`
 }
 
 // tenantsListCmd lists a function's tenants.
