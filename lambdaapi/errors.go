@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/pump"
 )
 
 // Codes that only this API answers with.
@@ -137,7 +138,7 @@ func write(w http.ResponseWriter, status int, requestID string, body []byte) {
 	h["Content-Type"] = []string{"application/json"}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the caller may have gone
+	pump.Whole(w, body)
 }
 
 // unsupported is the answer for what AWS has and this program does not have yet.

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/pump"
 	"github.com/alcove-run/alcove/invoke"
 )
 
@@ -223,7 +224,7 @@ func sendResult(w http.ResponseWriter, result *alcove.Result, tail, explain bool
 		}
 	}
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(result.Payload) // the caller may have gone
+	pump.Whole(w, result.Payload)
 }
 
 // timing says where an invocation's time went, in milliseconds: until an

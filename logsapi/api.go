@@ -25,6 +25,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/internal/pump"
 	"github.com/alcove-run/alcove/logs"
 )
 
@@ -218,5 +219,5 @@ func write(w http.ResponseWriter, status int, requestID string, body []byte) {
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the caller may have gone
+	pump.Whole(w, body)
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/internal/pump"
 	"github.com/alcove-run/alcove/metrics"
 )
 
@@ -215,7 +216,7 @@ func write(w http.ResponseWriter, c *call, status int, contentType string, body 
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the caller may have gone
+	pump.Whole(w, body)
 }
 
 // writeError answers with err in the shape of the request's protocol.

@@ -10,6 +10,8 @@ import (
 	"net/textproto"
 	"strconv"
 	"strings"
+
+	"github.com/alcove-run/alcove/internal/pump"
 )
 
 // answer is what a function said for HTTP.
@@ -166,6 +168,6 @@ func (a *answer) writeTo(w http.ResponseWriter, q *request) {
 	}
 	a.headTo(w, q, typeJSON)
 	if bodyAllowed(a.status) {
-		_, _ = w.Write(a.body) // the caller may have gone
+		pump.Whole(w, a.body)
 	}
 }
