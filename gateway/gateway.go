@@ -108,6 +108,9 @@ func (g *gateway) choose(r *http.Request, service string) http.Handler {
 			return g.Lambda
 		}
 	case path == "/" || path == "":
+		if g.Console != nil && r.Method == http.MethodGet && service == "" && strings.Contains(r.Header.Get("Accept"), "text/html") {
+			return http.RedirectHandler("/console/", http.StatusFound) // somebody's browser
+		}
 		return g.chooseByHeader(r, service)
 	case strings.HasPrefix(path, "/alcove/v1/"):
 		return g.Node

@@ -111,6 +111,32 @@ func (a *API) authorizeLayers(caller alcove.Caller, c *call, layers []string) er
 	return nil
 }
 
+const (
+	passRoleAction = "iam:PassRole"
+	lambdaService  = "lambda.amazonaws.com"
+)
+
+// authorizeRole sees that a caller may give a function the role that its request
+// names, as AWS does: the function's code may then do what the role may, which can
+// be more than the caller.
+//
+// Source: IAM user guide, "Grant a user permissions to pass a role to an AWS service".
+func (a *API) authorizeRole(caller alcove.Caller, c *call) error {
+	var role *string
+	switch in := c.in.(type) {
+	case *createFunctionInput:
+		role = in.Role
+	case *updateFunctionConfigurationInput:
+		role = in.Role
+	}
+	if role == nil {
+		return nil
+	}
+	_, err := a.Auth.Authorize(caller, auth.Operation{Action: passRoleAction, Resource: *role, Asked: policy.Asked{PassedTo: lambdaService},
+		Implied: true, Request: c.request, RequestID: c.requestID})
+	return err
+}
+
 // layerPolicy is the policy of a version of a layer, given as name:number; empty
 // if it has none, or is not there.
 func (a *API) layerPolicy(named string) string {

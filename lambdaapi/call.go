@@ -150,6 +150,9 @@ func (a *API) answer(c *call) (reply, error) {
 	if err := a.authorizeLayers(caller, c, operation.Asked.Layers); err != nil {
 		return reply{}, err
 	}
+	if err := a.authorizeRole(caller, c); err != nil {
+		return reply{}, err
+	}
 	answer, err := c.route.serve.run(a, c.request.Context(), caller, c)
 	if err != nil && operation.Reported {
 		a.Auth.Failed(caller, operation, err)

@@ -45,6 +45,7 @@ type Asked struct {
 	Layers        []string          // ARNs of versions that a function is to have
 	Principal     string            // whom a permission is for
 	SigningConfig string            // the ARN of a function's code signing configuration
+	PassedTo      string            // the service that a role is to be given to
 }
 
 // Principal is who makes a request.
@@ -77,6 +78,7 @@ const (
 	requestTag // aws:RequestTag/NAME
 	lambdaPrincipal
 	signingConfig
+	passedTo
 	// Keys from here on may have many values.
 	tagKeys
 	layers
@@ -111,6 +113,7 @@ var known = map[string]keyID{
 	"aws:userid":                   userID,
 	"aws:username":                 userName,
 	"aws:viaawsservice":            viaService,
+	"iam:passedtoservice":          passedTo,
 	"lambda:codesigningconfigarn":  signingConfig,
 	"lambda:functionarn":           functionARN,
 	"lambda:functionurlauthtype":   urlAuthType,
@@ -192,6 +195,8 @@ func (r *Request) value(k *key) (string, bool) {
 		return tag(r.Asked.Tags, k.sub)
 	case lambdaPrincipal:
 		return there(r.Asked.Principal)
+	case passedTo:
+		return there(r.Asked.PassedTo)
 	case signingConfig:
 		return there(r.Asked.SigningConfig)
 	case secureTransport:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
 
 // calls has a function call the node with the credentials and the address in its
@@ -161,4 +162,36 @@ func TestFunctionsCallTheNode(t *testing.T) {
 		_, err := client.ListFunctions(t.Context(), &lambda.ListFunctionsInput{})
 		wantError(t, err, 403, "UnrecognizedClientException", "The security token included in the request is invalid.")
 	})
+}
+
+// TestRolesArePassed has somebody who may create functions try to have one do more
+// than they may, by its role.
+func TestRolesArePassed(t *testing.T) {
+	n := start(t, "--isolation", "namespace")
+	file := filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(file, []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, err := n.alcove(t, "roles", "put", "admin", "--policy", file); err != nil {
+		t.Fatalf("%v %s", err, errs)
+	}
+	const roles = "arn:aws:iam::000000000000:role/"
+	may := n.makeKey(t, "maker", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"lambda:*","Resource":"*"},
+		{"Effect":"Allow","Action":"iam:PassRole","Resource":"`+roles+`plain","Condition":{"StringEquals":{"iam:PassedToService":"lambda.amazonaws.com"}}}]}`)
+	client := n.lambdaAs(may)
+	create := func(name, role string) error {
+		_, err := client.CreateFunction(t.Context(), &lambda.CreateFunctionInput{FunctionName: &name, Runtime: python, Handler: aws.String("main.handler"),
+			Role: &role, Code: &types.FunctionCode{ZipFile: files{"main.py": "def handler(e, c): pass\n"}.zip(t)}})
+		return err
+	}
+	wantError(t, create("f", roles+"admin"), 403, "AccessDeniedException", "is not authorized to perform: iam:PassRole on resource: "+roles+"admin because no identity-based policy allows the iam:PassRole action")
+	if err := create("f", roles+"plain"); err != nil {
+		t.Fatal(err)
+	}
+	n.active(t, "f")
+	_, err := client.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("f"), Role: aws.String(roles + "admin")})
+	wantError(t, err, 403, "AccessDeniedException", "iam:PassRole")
+	if _, err := client.UpdateFunctionConfiguration(t.Context(), &lambda.UpdateFunctionConfigurationInput{FunctionName: aws.String("f"), Timeout: aws.Int32(9)}); err != nil {
+		t.Errorf("without a role: %v", err)
+	}
 }
