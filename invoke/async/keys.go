@@ -50,7 +50,7 @@ func (q *Queue) Once(ctx context.Context, caller alcove.Caller, req invoke.Reque
 	if err != nil {
 		return nil, false, err
 	}
-	k := &key{digest: digestOf(v.FunctionID, string(req.Tenant), text), payload: digestOf(string(req.Payload)),
+	k := &key{digest: digestOf(v.FunctionID, string(req.Tenant), text), payload: digestOf(req.Ref.Qualifier, string(req.Payload)),
 		party: partyKey(v.FunctionID, req.Tenant), event: event}
 	for {
 		first, wait, err := q.claim(k)
@@ -127,7 +127,7 @@ func (q *Queue) repeat(k *key, at spool.Place) (*alcove.Result, bool, error) {
 	case err != nil:
 		return nil, false, alcove.PlatformError(err)
 	case first.payload != k.payload:
-		return nil, false, alcove.InvalidParameter("The idempotency key was used with another payload. Use one key for one event.")
+		return nil, false, alcove.InvalidParameter("The idempotency key was used with another payload, or for another version or alias. Use one key for one event.")
 	case first.event != k.event:
 		return nil, false, alcove.InvalidParameter("The idempotency key was used with another InvocationType. Use one key for one event.")
 	case first.event:

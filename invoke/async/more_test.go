@@ -323,6 +323,11 @@ func TestIdempotencyKeys(t *testing.T) {
 		if _, _, err := once("blue", "k", `{"other":1}`, false); err == nil || alcove.AsError(err).Code != alcove.CodeInvalidParameterValue {
 			t.Errorf("with another payload: %v", err)
 		}
+		// Who may invoke one alias does not read what another answered.
+		_, _, err := b.q.Once(t.Context(), alcove.Caller{}, invoke.Request{Ref: alcove.Ref{Name: "f", Qualifier: "dev"}, Tenant: "blue", Payload: []byte("{}")}, false, "k")
+		if err == nil || alcove.AsError(err).Code != alcove.CodeInvalidParameterValue {
+			t.Errorf("by another alias: %v", err)
+		}
 		for range 2 { // what did not run leaves the key free
 			if _, _, err := once("blue", "throttled", "429", false); err == nil || alcove.AsError(err).Code != alcove.CodeTooManyRequests {
 				t.Error(err)
