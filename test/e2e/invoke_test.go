@@ -242,7 +242,8 @@ func TestClientContext(t *testing.T) {
 	})
 }
 
-// TestInvocationTypes checks the two types that do not run a function at once.
+// TestInvocationTypes checks the type that runs no function; events have tests of
+// their own.
 func TestInvocationTypes(t *testing.T) {
 	n := on(t, "namespace")
 	f := n.deploy(t, python, files{"main.py": "raise Exception('must not run')"}, isolated)
@@ -253,9 +254,8 @@ func TestInvocationTypes(t *testing.T) {
 	if envs := n.environments(t, f); len(envs) > 0 {
 		t.Errorf("DryRun made environments: %+v", envs)
 	}
-	// Not there yet: never a fake success.
-	_, err := n.try(t, f, call{tenant: "blue", change: func(in *lambda.InvokeInput) { in.InvocationType = types.InvocationTypeEvent }})
-	wantError(t, err, 400, "UnsupportedOperationException", "Event")
+	_, err := n.try(t, f, call{tenant: "blue", change: func(in *lambda.InvokeInput) { in.InvocationType = "Never" }})
+	wantError(t, err, 400, "ValidationException", "Never")
 }
 
 // TestEnvironmentVariables checks what AWS promises of a function's variables.
