@@ -23,15 +23,16 @@ var layers = []struct {
 	{packages: []string{"internal/..."}},
 	{packages: []string{"telemetry", "store", "sandbox"}},
 	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin"}},
-	{packages: []string{"sandbox/egress/..."}, peers: true},
+	{packages: []string{"sandbox/egress/...", "sandbox/supervise/..."}, peers: true},
 	{packages: []string{"sandbox/sandboxtest", "sandbox/gvisor/...", "sandbox/namespace/..."}, peers: true},
 	{packages: []string{"runtimeapi/...", "runtimes/...", "artifact/...", "journal"}, peers: true},
 	{packages: []string{"registry", "s3"}},
 	{packages: []string{"environment"}},
 	{packages: []string{"pool/policy"}},
 	{packages: []string{"pool"}},
-	{packages: []string{"catalog", "logs", "metrics", "usage"}},
-	{packages: []string{"invoke", "purge"}},
+	{packages: []string{"logs/insights", "metrics/expression"}},
+	{packages: []string{"catalog", "logs", "metrics", "otlp", "usage"}},
+	{packages: []string{"invoke", "purge", "logs/queries"}},
 	{packages: []string{"invoke/async/..."}, peers: true},
 	{packages: []string{"auth/policy"}},
 	{packages: []string{"auth"}},
@@ -42,7 +43,7 @@ var layers = []struct {
 }
 
 // standardOnly import nothing but the standard library.
-var standardOnly = []string{".", "auth/policy", "pool/policy", "sandbox/egress/policy", "telemetry"}
+var standardOnly = []string{".", "auth/policy", "metrics/expression", "pool/policy", "sandbox/egress/policy", "telemetry"}
 
 // only lists modules that few packages may import, each for its reason.
 var only = map[string][]string{
@@ -51,6 +52,7 @@ var only = map[string][]string{
 	"github.com/google/go-containerregistry": {"registry", "test/..."},                                                                             // one place knows the protocol
 	"modernc.org/sqlite":                     {"internal/sqlite"},                                                                                  // one place knows the database
 	"github.com/aws/":                        {"cmd/...", "console", "test/...", "examples/...", "runtimes/...", "s3", "invoke/async/destination"}, // a client of ours, or a test's, or what signs a request of ours
+	"go.opentelemetry.io/":                   {"otlp", "test/..."},                                                                                 // one place knows the collector's protocol
 	module + "/store":                        {"catalog", "auth", "cmd/alcove"},                                                                    // cmd opens it
 }
 

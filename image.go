@@ -33,18 +33,29 @@ func (c *ImageConfig) Empty() bool {
 	return c == nil || len(c.EntryPoint)+len(c.Command)+len(c.WorkingDirectory) == 0
 }
 
-// ImageSettings is what a container image says of how it is run. There is no user:
-// as on AWS, functions run as the sandbox's.
+// ImageSettings is what a container image says of how it is run.
 type ImageSettings struct {
 	EntryPoint       []string `json:"entryPoint,omitempty"`
 	Command          []string `json:"command,omitempty"`
 	Environment      []string `json:"environment,omitempty"` // NAME=value
 	WorkingDirectory string   `json:"workingDirectory,omitempty"`
+	// User is who its programs run as, nil the sandbox's own user: of an image that
+	// names nobody, as on AWS, and of one that names root.
+	User *ImageUser `json:"user,omitempty"`
+}
+
+// ImageUser is the user that a container image names, by the image's own
+// /etc/passwd and /etc/group. It is never root.
+type ImageUser struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups,omitempty"` // further ones
+	Home   string   `json:"home,omitempty"`
 }
 
 // Check refuses settings that no process can be started with.
 func (s ImageSettings) Check() error {
-	size := len(s.WorkingDirectory)
+	size := 0
 	for _, list := range [][]string{s.EntryPoint, s.Command, s.Environment, {s.WorkingDirectory}} {
 		for _, text := range list {
 			size += len(text) + 1

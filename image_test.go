@@ -12,10 +12,10 @@ func TestImageSettings(t *testing.T) {
 		config *ImageConfig
 		want   string
 	}{
-		{nil, "{[e] [c] [A=b] /w}"},
-		{&ImageConfig{}, "{[e] [c] [A=b] /w}"},
-		{&ImageConfig{Command: []string{"x", "y"}}, "{[e] [x y] [A=b] /w}"},
-		{&ImageConfig{EntryPoint: []string{"x"}, WorkingDirectory: "/x"}, "{[x] [c] [A=b] /x}"},
+		{nil, "{[e] [c] [A=b] /w <nil>}"},
+		{&ImageConfig{}, "{[e] [c] [A=b] /w <nil>}"},
+		{&ImageConfig{Command: []string{"x", "y"}}, "{[e] [x y] [A=b] /w <nil>}"},
+		{&ImageConfig{EntryPoint: []string{"x"}, WorkingDirectory: "/x"}, "{[x] [c] [A=b] /x <nil>}"},
 	} {
 		if got := fmt.Sprint(image.With(c.config)); got != c.want {
 			t.Errorf("with %+v: %s, want %s", c.config, got, c.want)

@@ -26,8 +26,12 @@ type Invocation struct {
 	Payload    []byte
 	// ClientContext is JSON, decoded from what the caller sent; or empty.
 	ClientContext string
-	TraceID       string // X-Ray trace header, or empty
-	Accepted      time.Time
+	// Trace is the trace that the function gets, TraceID the same as an X-Ray trace
+	// header. Traced says that its parent is this run's own segment.
+	Trace    Trace
+	TraceID  string
+	Traced   bool
+	Accepted time.Time
 	// Stream is where the answer goes while it is made, if the caller reads it so
 	// and the runtime sends it so. Nil is a caller that wants it whole.
 	Stream *Stream
@@ -104,6 +108,9 @@ type Report struct {
 	// Bound says that the environment was given to its tenant by this
 	// invocation: the event that AWS charges a tenant environment's fee for.
 	Bound bool `json:"bound,omitempty"`
+	// Provisioned is how it stood to the provisioned concurrency of its version: it was
+	// "used", or all was in use ("spillover"); empty if there is none.
+	Provisioned string `json:"provisioned,omitempty"`
 	// Attempt is which run of an event this was, from 1; zero if a caller waited
 	// for the answer. Request id and attempt together are one report's.
 	Attempt int `json:"attempt,omitempty"`
@@ -119,4 +126,12 @@ type Result struct {
 	// LogTail is the last 4 KB of the invocation's log, if it was asked for.
 	LogTail []byte
 	Report  Report
+	// Waited is what passed of Report.Queued before there was an environment for it,
+	// or one was begun; Made what passed of Report.Init until the sandbox was there.
+	Waited, Made time.Duration
+	// Trace is the X-Ray trace header that the function ran with.
+	Trace string
+	// Phases are those of an Init that the invocation waited for, the whole of it
+	// first, if its trace is recorded.
+	Phases []Phase
 }

@@ -33,6 +33,7 @@ type StreamStart struct {
 	Version     string // the number of the one that runs
 	ContentType string // as the runtime gave it; may be empty
 	Start       Start
+	Trace       string // the X-Ray trace header that the function runs with
 }
 
 // ErrStreamEnded is Write's answer when the invocation is over: its deadline has

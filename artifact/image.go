@@ -29,18 +29,31 @@ const (
 	settingsName = "settings.json"
 )
 
+// imageForm is that of the trees and settings that are made now. Whatever changes
+// what an image's layers become makes it another: images of other forms are as good
+// as not there, and are flattened again when they are wanted.
+//
+// 1: settings have the user, the tree is for that user, with a place for extensions.
+const imageForm = 1
+
+// keptImage is what the file of an image's settings holds.
+type keptImage struct {
+	Form int `json:"form"`
+	alcove.ImageSettings
+}
+
 // imagePullers is how many images are taken in at a time.
 const imagePullers = 2
 
 // imageTree is what the root tree of every image has: the places of a sandbox's
 // mounts, and what container engines and AWS bring along.
 var imageTree = flatten.Fixed{
-	Empty: []string{"/proc", "/sys", "/dev", "/tmp", "/run/alcove"},
+	Empty: []string{"/proc", "/sys", "/dev", "/tmp", sandbox.SocketDir, sandbox.ExtensionsDir},
 	Dirs:  []string{"/var/task", "/opt"},
-	Files: map[string][]byte{"/etc/hosts": []byte("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"), "/etc/resolv.conf": []byte("nameserver " + sandbox.GatewayAddr4 + "\n")},
+	Files: map[string][]byte{"/etc/hosts": []byte(sandbox.Hosts), "/etc/resolv.conf": []byte("nameserver " + sandbox.GatewayAddr4 + "\n")},
 }
 
-// Image gives an image that is here; else the error is fs.ErrNotExist.
+// Image gives an image that is here, in the form of today; else the error is fs.ErrNotExist.
 func (s *Store) Image(sha string) (Image, error) {
 	if !validDigest(sha) {
 		return Image{}, fmt.Errorf("artifact: %q is no digest: %w", sha, fs.ErrNotExist)
@@ -49,11 +62,14 @@ func (s *Store) Image(sha string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("artifact: %w", err)
 	}
-	i := Image{Dir: s.path("image", sha, rootName)}
-	if err := json.Unmarshal(raw, &i.Settings); err != nil {
+	var kept keptImage
+	if err := json.Unmarshal(raw, &kept); err != nil {
 		return Image{}, fmt.Errorf("artifact: image %s: %w", sha, err)
 	}
-	return i, nil
+	if kept.Form != imageForm {
+		return Image{}, fmt.Errorf("artifact: image %s is of another version of alcove: %w", sha, fs.ErrNotExist)
+	}
+	return Image{Dir: s.path("image", sha, rootName), Settings: kept.ImageSettings}, nil
 }
 
 // PutImage gives an image, which fill brings in unless it is here: it lays the
@@ -86,7 +102,7 @@ func (s *Store) PutImage(ctx context.Context, sha string, limit int64, fill func
 }
 
 func (s *Store) putImage(sha string, limit int64, fill func(*flatten.Builder) (alcove.ImageSettings, error)) error {
-	if exists(s.path("image", sha)) {
+	if _, err := s.Image(sha); err == nil {
 		return nil
 	}
 	work, err := os.MkdirTemp(s.path("tmp"), "image-")
@@ -108,7 +124,7 @@ func (s *Store) putImage(sha string, limit int64, fill func(*flatten.Builder) (a
 	if err := b.Finish(filepath.Join(made, rootName), imageTree); err != nil {
 		return err
 	}
-	raw, err := json.Marshal(settings)
+	raw, err := json.Marshal(keptImage{imageForm, settings})
 	if err != nil {
 		return fmt.Errorf("artifact: %w", err)
 	}
@@ -123,6 +139,10 @@ func (s *Store) putImage(sha string, limit int64, fill func(*flatten.Builder) (a
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// One of another form makes room. No sandbox is on it: none outlives its node.
+	if err := os.Rename(s.path("image", sha), filepath.Join(work, "old")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("artifact: %w", err)
+	}
 	if err := os.Rename(made, s.path("image", sha)); err != nil {
 		return fmt.Errorf("artifact: %w", err)
 	}

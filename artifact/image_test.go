@@ -100,6 +100,47 @@ func TestPutImage(t *testing.T) {
 	noLeftovers(t, dir)
 }
 
+// What an earlier version of alcove has flattened is flattened again.
+func TestImageOfAnotherForm(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, "image", imageDigest)
+	if err := os.MkdirAll(filepath.Join(old, rootName, "old"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, kept := range []string{`{"entryPoint":["/old"]}`, `{"form":999,"entryPoint":["/old"]}`} {
+		if err := os.WriteFile(filepath.Join(old, settingsName), []byte(kept), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := openStore(t, dir)
+		if i, err := s.Image(imageDigest); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %+v, %v", kept, i, err)
+		}
+		// As long as that fails, the old one stays and is not given.
+		broken := errors.New("no registry")
+		_, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(*flatten.Builder) (alcove.ImageSettings, error) { return alcove.ImageSettings{}, broken })
+		if !errors.Is(err, broken) || !exists(filepath.Join(old, rootName, "old")) {
+			t.Errorf("%s: %v", kept, err)
+		}
+	}
+	s := openStore(t, dir)
+	i, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(b *flatten.Builder) (alcove.ImageSettings, error) {
+		return alcove.ImageSettings{EntryPoint: []string{"/new"}, User: &alcove.ImageUser{UID: 7}}, b.Layer(imageLayer(t, tar.Header{Name: "new", Typeflag: tar.TypeReg}))
+	})
+	if err != nil || i.Settings.EntryPoint[0] != "/new" || i.Settings.User == nil || i.Settings.User.UID != 7 {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if exists(filepath.Join(i.Dir, "old")) || !exists(filepath.Join(i.Dir, "new")) {
+		t.Error("the tree is not the new one's")
+	}
+	if again, err := openStore(t, dir).Image(imageDigest); err != nil || again.Settings.EntryPoint[0] != "/new" {
+		t.Errorf("in the next process: %+v, %v", again, err)
+	}
+	if err := s.Remove(t.Context(), func(string) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	noLeftovers(t, dir)
+}
+
 func noLeftovers(t *testing.T, dir string) {
 	t.Helper()
 	for _, d := range []string{"tmp", "image"} {

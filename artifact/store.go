@@ -60,7 +60,7 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	}
 	s := &Store{dir: dir, trees: filepath.Join(dir, "tree", bootID()), log: log, slots: make(chan struct{}, unpackers), pullers: make(chan struct{}, imagePullers)}
 	s.reserve.Store(DefaultReserve)
-	if err := os.RemoveAll(s.path("tmp")); err != nil {
+	if err := removeAll(s.path("tmp")); err != nil {
 		return nil, fmt.Errorf("artifact: %w", err)
 	}
 	for _, d := range []struct {
@@ -271,9 +271,25 @@ func (s *Store) publish(work, sha string) error {
 
 // discard removes a working directory. What resists is removed by the next Open.
 func (s *Store) discard(work string) {
-	if err := os.RemoveAll(work); err != nil {
+	if err := removeAll(work); err != nil {
 		s.log.Warn("temporary files of a package are left until the next start", "dir", work, "error", err)
 	}
+}
+
+// removeAll removes a directory with all that is in it. An ordinary user has to open
+// directories of images first that are closed to everybody.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			_ = os.Chmod(path, 0o700)
+		}
+		return nil // the removal tells
+	})
+	return os.RemoveAll(dir)
 }
 
 // room says whether n more bytes leave the reserve alone.

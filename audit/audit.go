@@ -1,8 +1,9 @@
 // Package audit keeps who asked for what, and whether it was allowed: one record
 // a call, appended before the call has an effect, never changed.
 //
-// It owns one directory with two journals, so that no flood of reads and refusals
-// drives out the records of what was changed. An invocation that was allowed and
+// It owns one directory with three journals, so that no flood of reads, refusals and
+// events drives out the records of what was changed, nor one of events the refusals. An
+// event has one record, of when it was accepted. Any other invocation that was allowed and
 // ran has no record here: its report in the node's journal says who asked for it,
 // and [Log.Query] reads both. Records survive the end of the process as reports do
 // (package journal), and the oldest go when a journal's budget is used up.
@@ -26,7 +27,7 @@ import (
 // Config is what a [Log] is made from.
 type Config struct {
 	Dir    string // the log's own, made if it is not there
-	Budget int64  // bytes of each of the two journals
+	Budget int64  // bytes of each of the three journals
 	// Reports is the journal of invocations; nil is none.
 	Reports *journal.Journal
 	Log     *slog.Logger
@@ -37,25 +38,34 @@ type Log struct {
 	reports *journal.Journal
 	changes *journal.Journal // allowed calls that change something
 	others  *journal.Journal // reads, refusals, invocations that did not run
+	events  *journal.Journal // events that were accepted
 }
 
 // Open opens the log in a directory.
 func Open(c Config) (*Log, error) {
 	l := &Log{reports: c.Reports}
-	var err error
-	l.changes, err = journal.Open(journal.Config{Dir: filepath.Join(c.Dir, "changes"), Budget: c.Budget, SegmentBytes: c.Budget / 16, Log: c.Log})
-	if err != nil {
-		return nil, fmt.Errorf("audit: %w", err)
-	}
-	l.others, err = journal.Open(journal.Config{Dir: filepath.Join(c.Dir, "others"), Budget: c.Budget, SegmentBytes: c.Budget / 16, Log: c.Log})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("audit: %w", err), l.changes.Close())
+	for name, j := range map[string]**journal.Journal{"changes": &l.changes, "others": &l.others, "events": &l.events} {
+		var err error
+		*j, err = journal.Open(journal.Config{Dir: filepath.Join(c.Dir, name), Budget: c.Budget, SegmentBytes: c.Budget / 16, Log: c.Log})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("audit: %w", err), l.Close())
+		}
 	}
 	return l, nil
 }
 
+// journals are those that are open.
+func (l *Log) journals() []*journal.Journal {
+	return slices.DeleteFunc([]*journal.Journal{l.changes, l.others, l.events}, func(j *journal.Journal) bool { return j == nil })
+}
+
 // Close closes the log.
-func (l *Log) Close() error { return errors.Join(l.changes.Close(), l.others.Close()) }
+func (l *Log) Close() (err error) {
+	for _, j := range l.journals() {
+		err = errors.Join(err, j.Close())
+	}
+	return err
+}
 
 // Longest texts of a record, in bytes: callers choose some of them.
 const maxText = 2048
@@ -67,8 +77,11 @@ func (l *Log) Append(r auth.Record) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	if r.Allowed && changes(r.Action) {
+	switch {
+	case r.Allowed && changes(r.Action):
 		return l.changes.AppendFrame(b)
+	case r.Allowed && r.Reason == auth.ReasonEvent:
+		return l.events.AppendFrame(b)
 	}
 	return l.others.AppendFrame(b)
 }
@@ -117,7 +130,7 @@ func (l *Log) Query(q Query) ([]auth.Record, error) {
 	}
 	q.Limit = min(q.Limit, MaxLimit)
 	found := newest{limit: q.Limit}
-	for _, j := range []*journal.Journal{l.changes, l.others} {
+	for _, j := range l.journals() {
 		err := j.ReadFrames(j.Since(q.Since), func(_ journal.Position, b []byte) error {
 			var r auth.Record
 			if err := json.Unmarshal(b, &r); err != nil {
@@ -133,8 +146,9 @@ func (l *Log) Query(q Query) ([]auth.Record, error) {
 	if l.reports != nil && !q.Denied {
 		err := l.reports.Read(l.reports.Since(q.Since), func(_ journal.Position, r *alcove.Report) error {
 			// One without a caller is older than the audit log; one of a failure has a
-			// record of its own (auth.Failed).
-			if r.Caller != "" && r.Status != alcove.StatusFailure {
+			// record of its own (auth.Failed), and so has an event, of when it was accepted,
+			// whatever became of it.
+			if r.Caller != "" && r.Status != alcove.StatusFailure && r.Attempt == 0 {
 				found.add(q, ofReport(r))
 			}
 			return nil

@@ -16,13 +16,18 @@ type Operation struct {
 	// none. One of them is set.
 	Function alcove.Ref
 	Resource string
-	Tenant   alcove.Tenant // the tenant that the request names, if it does
+	Tags     map[string]string // those of Resource; a function's are known
+	Tenant   alcove.Tenant     // the tenant that the request names, if it does
 
 	// PerTenant marks what answers with records that belong to tenants: the
 	// caller may if it may for some tenant, and sees what its [Scope] sees.
 	// Whole marks what would tell of all tenants at once, or do for all: a key
 	// that is bound to tenants may not, whatever its policy says of it.
 	PerTenant, Whole bool
+	// OfTenant marks what changes something that belongs to Tenant, or to none if
+	// that is empty: a key that is bound to tenants may for those alone, also by a
+	// statement that forgot to say so.
+	OfTenant bool
 	// Invocation marks a run of a function: the function's own policy is looked at
 	// as well. Reported marks one that has a report if it is allowed and runs, which
 	// then is its record: the path of invocations waits for no other.
@@ -35,6 +40,9 @@ type Operation struct {
 	// Implied is a part of another call, whose record is that call's unless it is
 	// denied.
 	Implied bool
+	// Again asks once more of a call that was recorded and goes on: it has no record of
+	// its own unless it is denied now.
+	Again bool
 	// Asked is what policies may ask about what the request would have.
 	Asked policy.Asked
 
@@ -53,9 +61,18 @@ type Record struct {
 	Resource    string        `json:"resource"`
 	Tenant      alcove.Tenant `json:"tenant,omitempty"`
 	Allowed     bool          `json:"allowed"`
-	// Reason is why it was not allowed, or what became of an invocation.
+	// Reason is why it was not allowed, or what became of an invocation: an error's
+	// code, or one of the reasons below.
 	Reason string `json:"reason,omitempty"`
 }
+
+// Reasons of invocations that were allowed and are recorded before they have an
+// effect: an event that is about to be kept, and a call that is answered with what an
+// earlier one with its idempotency key was answered.
+const (
+	ReasonEvent  = "Event"
+	ReasonReplay = "IdempotentReplay"
+)
 
 // Scope is what a caller sees of what belongs to tenants. Nil sees everything.
 type Scope struct {
@@ -66,6 +83,15 @@ type Scope struct {
 
 // All says that there is nothing to leave out.
 func (s *Scope) All() bool { return s == nil }
+
+// Only gives the tenant whose alone the caller sees, if it is one by what the caller
+// is: the code of a tenant's environment. It sees of it what Sees says.
+func (s *Scope) Only() (t alcove.Tenant, ok bool) {
+	if s == nil || s.only == nil {
+		return "", false
+	}
+	return *s.only, true
+}
 
 // Sees says whether the caller may see what belongs to a tenant; the empty
 // tenant's is what belongs to none.
@@ -89,7 +115,7 @@ func (s *Scope) Sees(t alcove.Tenant) bool {
 // The root key may do everything and costs no evaluation.
 func (a *Auth) Authorize(caller alcove.Caller, o Operation) (*Scope, error) {
 	if caller.AccessKeyID == a.root.ID || a.config.Mode == ModeNone && caller.AccessKeyID == "" {
-		if o.Reported || o.Implied {
+		if o.Reported || o.Implied || o.Again {
 			return nil, nil
 		}
 		if err := a.record(caller, &o, nil); err != nil {
@@ -107,6 +133,9 @@ func (a *Auth) Authorize(caller alcove.Caller, o Operation) (*Scope, error) {
 	if denied == nil && (o.Reported || o.Implied) {
 		return nil, nil
 	}
+	if denied == nil && o.Again {
+		return scope, nil
+	}
 	if err := a.record(caller, &o, denied); err != nil && denied == nil {
 		return nil, alcove.PlatformError(fmt.Errorf("auth: the call cannot be recorded: %w", err))
 	}
@@ -121,7 +150,7 @@ func (a *Auth) request(p *principal, caller alcove.Caller, o *Operation) policy.
 	r := policy.Request{
 		Action: o.Action, Resource: a.resourceOf(o), Tenant: string(o.Tenant), AnyTenant: o.PerTenant,
 		Principal: policy.Principal{ARN: caller.ARN, Account: caller.Account, UserID: caller.UserID, Name: p.key.Name},
-		Time:      a.config.Now(), Source: caller.Source, Region: a.config.Place.Region, Asked: o.Asked,
+		Time:      a.config.Now(), Source: caller.Source, Region: a.config.Place.Region, Asked: o.Asked, Tags: o.Tags,
 	}
 	r.Secure = o.Request != nil && o.Request.TLS != nil
 	if o.Function.Name != "" {
@@ -159,7 +188,7 @@ func (a *Auth) decide(p *principal, r *policy.Request, o *Operation) (*Scope, er
 	}
 	identity := p.policy.Decide(r)
 	if identity == policy.Denied {
-		return nil, notAuthorized(r, "with an explicit deny in an identity-based policy")
+		return nil, notAuthorized(r, "with an explicit deny in an identity-based policy"+forTenant(p.policy, o))
 	}
 	if o.Whole && p.policy.Scoped() {
 		return nil, notAuthorized(r, "because the key is bound to tenants by lambda:TenantId, and this concerns all of them")
@@ -176,9 +205,24 @@ func (a *Auth) decide(p *principal, r *policy.Request, o *Operation) (*Scope, er
 		}
 	}
 	if identity != policy.Allowed {
-		return nil, notAuthorized(r, "because no identity-based policy allows the "+r.Action+" action")
+		return nil, notAuthorized(r, "because no identity-based policy allows the "+r.Action+" action"+forTenant(p.policy, o))
+	}
+	if o.OfTenant && !p.policy.Covers(string(o.Tenant)) {
+		return nil, notAuthorized(r, "because the key is bound to tenants by lambda:TenantId, and this is not theirs"+forTenant(p.policy, o))
 	}
 	return scope, nil
+}
+
+// forTenant says for which tenant something is not allowed, to a key that is bound to
+// others: the ARN and the action would allow it. AWS has no such text.
+func forTenant(d *policy.Document, o *Operation) string {
+	switch {
+	case !d.Scoped() || !o.Invocation && !o.OfTenant:
+		return ""
+	case o.Tenant == "":
+		return " without a tenant id (lambda:TenantId)"
+	}
+	return fmt.Sprintf(" for the tenant id %q (lambda:TenantId)", string(o.Tenant))
 }
 
 func notAuthorized(r *policy.Request, why string) *alcove.Error {
@@ -241,6 +285,25 @@ func (a *Auth) Failed(caller alcove.Caller, o Operation, why error) {
 	if err := a.config.Record(r); err != nil {
 		a.config.Log.Error("call is not in the audit log", "action", o.Action, "requestId", o.RequestID, "error", err)
 	}
+}
+
+// Note records an invocation that was allowed and that no report will stand for, and
+// what becomes of it. What cannot be recorded is not to be done.
+func (a *Auth) Note(caller alcove.Caller, o Operation, reason string) error {
+	if a.config.Record == nil {
+		return nil
+	}
+	r := a.recordOf(caller, &o)
+	r.Reason = reason
+	err := a.config.Record(r)
+	if err != nil && caller.AccessKeyID == a.root.ID {
+		a.config.Log.Error("call is not in the audit log", "action", o.Action, "requestId", o.RequestID, "error", err)
+		return nil
+	}
+	if err != nil {
+		return alcove.PlatformError(fmt.Errorf("auth: the call cannot be recorded: %w", err))
+	}
+	return nil
 }
 
 func (a *Auth) recordOf(caller alcove.Caller, o *Operation) Record {

@@ -232,8 +232,8 @@ func TestInvocationsAreAuthorised(t *testing.T) {
 	if err := allowed(bound, f, "blue"); err != nil {
 		t.Errorf("her own: %v", err)
 	}
-	for _, tenant := range []alcove.Tenant{"", "green", "blue "} {
-		if err := allowed(bound, f, tenant); code(err) != CodeAccessDenied {
+	for tenant, says := range map[alcove.Tenant]string{"": "action without a tenant id (lambda:TenantId)", "green": `action for the tenant id "green" (lambda:TenantId)`, "blue ": `tenant id "blue "`} {
+		if err := allowed(bound, f, tenant); code(err) != CodeAccessDenied || !strings.Contains(err.Error(), says) {
 			t.Errorf("for %q: %v", tenant, err)
 		}
 	}
@@ -289,6 +289,16 @@ func TestABoundKeySeesItsTenant(t *testing.T) {
 	_, err = k.Authorize(caller, Operation{Action: "alcove:CreateKey", Resource: "*", Whole: true})
 	if code(err) != CodeAccessDenied || !strings.Contains(err.Error(), "bound to tenants") {
 		t.Errorf("what is everybody's: %v", err)
+	}
+	for tenant, says := range map[alcove.Tenant]string{"blue": "", "green": `this is not theirs for the tenant id "green"`, "": "this is not theirs without a tenant id"} {
+		_, err = k.Authorize(caller, Operation{Action: "alcove:PurgeQueue", Function: alcove.Ref{Name: "f"}, Tenant: tenant, OfTenant: true})
+		if says == "" && err != nil || says != "" && (code(err) != CodeAccessDenied || !strings.Contains(err.Error(), says)) {
+			t.Errorf("changes what is %q's: %v", tenant, err)
+		}
+	}
+	free, _ := k.make(t, "free", statement("Allow", "alcove:*", "*", ""))
+	if _, err := k.Authorize(free, Operation{Action: "alcove:PurgeQueue", Function: alcove.Ref{Name: "f"}, Tenant: "green", OfTenant: true}); err != nil {
+		t.Errorf("a key that is bound to nobody: %v", err)
 	}
 }
 
@@ -366,6 +376,22 @@ func TestLayersHavePolicies(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), "is not authorized to perform: lambda:GetLayerVersion on resource: "+layer+" "+c.want) || len(k.records) != 1 || k.records[0].Allowed {
 			t.Errorf("%s: %v, records %+v", c.name, err, k.records)
+		}
+	}
+}
+
+// Conditions on tags hold of what is no function, too.
+func TestTagsOfResources(t *testing.T) {
+	k := openKept(t, t.TempDir())
+	who, _ := k.make(t, "tagged", statement("Allow", "lambda:GetCodeSigningConfig", "*", `{"StringEquals":{"aws:ResourceTag/team":"a"}}`))
+	for team, want := range map[string]string{"a": "", "b": CodeAccessDenied} {
+		_, err := k.Authorize(who, Operation{Action: "lambda:GetCodeSigningConfig", Resource: "arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-1", Tags: map[string]string{"team": team}})
+		if got := ""; err != nil {
+			if got = code(err); got != want {
+				t.Errorf("of %s: %v", team, err)
+			}
+		} else if want != "" {
+			t.Errorf("of %s: allowed", team)
 		}
 	}
 }

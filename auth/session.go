@@ -146,8 +146,13 @@ func (a *Auth) decideSession(p *principal, r *policy.Request, o *Operation) (*Sc
 		why := "because no identity-based policy allows the " + r.Action + " action"
 		if document == nil {
 			why += ": the role " + p.session.role + " has no policy here"
+		} else {
+			why += forTenant(document, o)
 		}
 		return nil, notAuthorized(r, why)
+	}
+	if o.OfTenant && !document.Covers(string(o.Tenant)) {
+		return nil, notAuthorized(r, "because the role is bound to tenants by lambda:TenantId, and this is not theirs"+forTenant(document, o))
 	}
 	if scope.only == nil && !document.Scoped() {
 		return nil, nil
@@ -155,9 +160,13 @@ func (a *Auth) decideSession(p *principal, r *policy.Request, o *Operation) (*Sc
 	return scope, nil
 }
 
-// reads says whether an action only reads.
+// reads says whether an action only reads. A query of logs that is begun or stopped
+// is the caller's own, and does no more.
 func reads(action string) bool {
 	_, name, _ := strings.Cut(action, ":")
+	if action == "logs:StartQuery" || action == "logs:StopQuery" {
+		return true
+	}
 	for _, verb := range []string{"Get", "List", "Describe", "Filter"} {
 		if strings.HasPrefix(name, verb) {
 			return true

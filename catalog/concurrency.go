@@ -13,6 +13,21 @@ const minUnreserved = 100
 // Unreserved is the account's concurrency less what functions have reserved.
 func (c *Catalog) Unreserved() int { return int(c.unreserved.Load()) }
 
+// Allocated is how much of the account's concurrency functions have reserved, and how
+// much those without a reservation have provisioned.
+func (c *Catalog) Allocated() (reserved, provisioned int) {
+	v := c.view.Load()
+	for _, e := range v.functions {
+		if e.function.Reserved != nil {
+			continue
+		}
+		for _, n := range e.provisioned {
+			provisioned += n
+		}
+	}
+	return v.reserved, provisioned
+}
+
 func reservedOf(e *entry) int {
 	if e.function.Reserved == nil {
 		return 0

@@ -16,6 +16,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/artifact"
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/store"
 )
 
@@ -107,7 +108,7 @@ func (n *node) again(t testing.TB, cfg Config) {
 // await waits until the view is as ok wants it.
 func (n *node) await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), slow.Patience(time.Minute))
 	defer cancel()
 	if err := n.waiting.wait(ctx, n.Catalog, ok); err != nil {
 		t.Fatalf("%s: %v", what, err)
@@ -131,7 +132,7 @@ func (n *node) settled(t testing.TB, name string) *alcove.Version {
 // poll waits for something outside of the view.
 func poll(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(slow.Patience(time.Minute)); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("waited in vain for: " + what)
 		}

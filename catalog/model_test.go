@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/slow"
 )
 
 // The model is what a catalog is to its clients, written as naively as can be:
@@ -138,7 +139,7 @@ func (p *calls) answer(t *rapid.T, key string, err error) {
 
 // await waits for the call.
 func (p *calls) await(t *rapid.T, key string) chan error {
-	limit := time.After(20 * time.Second)
+	limit := time.After(slow.Patience(time.Minute))
 	for {
 		p.mu.Lock()
 		ch := p.waiting[key]
@@ -416,7 +417,7 @@ func (r *run) settle(t *rapid.T) {
 	default:
 		f.update = "Failed"
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), slow.Patience(time.Minute))
 	defer cancel()
 	if err := r.waiting.wait(ctx, r.Catalog, func() bool { return !r.view.Load().functions[name].unsettled() }); err != nil {
 		t.Fatal(err)

@@ -43,8 +43,9 @@ type chart struct {
 
 // tick is a line of the grid and what stands at it.
 type tick struct {
-	At   int
-	Text string
+	At     int
+	Text   string
+	Anchor string // of those on the axis of time: the first and the last stay within the drawing
 }
 
 // The size of a chart's drawing, and of its margins.
@@ -95,7 +96,7 @@ func newChart(title, unit string, format func(float64) string, all []series) *ch
 	}
 	y := func(v float64) float64 { return chartBase - v/top*(chartBase-chartTop) }
 	for v := 0.0; v <= top+step/2; v += step {
-		c.Ticks = append(c.Ticks, tick{int(y(v)), format(v)})
+		c.Ticks = append(c.Ticks, tick{At: int(y(v)), Text: format(v)})
 	}
 	layout := "15:04"
 	if to.Sub(from) > 36*time.Hour {
@@ -103,16 +104,18 @@ func newChart(title, unit string, format func(float64) string, all []series) *ch
 	}
 	for i := range 4 {
 		at := from.Add(to.Sub(from) * time.Duration(i) / 3)
-		c.Days = append(c.Days, tick{int(x(at)), at.UTC().Format(layout)})
+		c.Days = append(c.Days, tick{int(x(at)), at.UTC().Format(layout), []string{"start", "middle", "middle", "end"}[i]})
 		if !to.After(from) {
 			break
 		}
 	}
 	for i, s := range all {
-		s.Class = "line-" + strconv.Itoa(i%5)
+		s.Class = "line-" + strconv.Itoa(i%6)
 		s.Line, s.Area = draw(s.Points, x, y)
-		if n := len(s.Points); n > 0 {
-			s.Last = format(s.Points[n-1].Value)
+		for _, p := range s.Points { // the last that was measured
+			if !math.IsNaN(p.Value) {
+				s.Last = format(p.Value)
+			}
 		}
 		c.Series = append(c.Series, s)
 	}
@@ -140,7 +143,7 @@ func draw(points []point, x func(time.Time) float64, y func(float64) float64) (l
 		} else {
 			fmt.Fprintf(&l, "M%.1f %.1f", px, py)
 			if i+1 == len(points) || math.IsNaN(points[i+1].Value) {
-				l.WriteString("h.1") // a point without neighbours: a line of no length, whose round ends show
+				l.WriteString("m-2.5 0l2.5-2.5l2.5 2.5l-2.5 2.5z") // a point without neighbours
 			}
 			fmt.Fprintf(&a, "M%.1f %dL%.1f %.1f", px, chartBase, px, py)
 		}

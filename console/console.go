@@ -10,8 +10,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alcove-run/alcove/internal/places"
 )
 
 // Prefix is the path below which the console is served.
@@ -41,7 +45,10 @@ type Console struct {
 	pages    map[string]*template.Template
 	assets   assets
 	foreign  *http.CrossOriginProtection
-	streams  chan struct{} // as many as are open
+	streams  *places.Places // of events that are open
+	seats    chan struct{}  // a place for each that is being made
+	packages chan struct{}  // a place for each deployment package in memory
+	looks    chan struct{}  // a place for each look at the floor
 	stopped  context.Context
 	stop     context.CancelFunc
 }
@@ -63,8 +70,8 @@ func New(c Config) (*Console, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	con := &Console{Config: c, mux: http.NewServeMux(), foreign: http.NewCrossOriginProtection(),
-		streams: make(chan struct{}, maxStreams)}
+	con := &Console{Config: c, mux: http.NewServeMux(), foreign: http.NewCrossOriginProtection(), streams: places.New(maxStreams),
+		seats: make(chan struct{}, maxSeats), packages: make(chan struct{}, maxPackages), looks: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	con.stopped, con.stop = context.WithCancel(context.Background())
 	con.sessions = newSessions(c.Now)
 	var err error
@@ -90,42 +97,58 @@ func (c *Console) Close() { c.stop() }
 // route is one page, form or stream of events.
 type route struct {
 	method, path string
-	public       bool // no session is needed
+	kind         kind
 	run          func(*request) error
 }
 
+// kind says what else a route is.
+type kind int
+
+const (
+	plain  kind = iota
+	public      // no session is needed
+	long        // it takes as long as a function runs, or a page is open
+)
+
 // routes is the table.
 var routes = []route{
-	{"GET", "{$}", false, (*request).home},
-	{"GET", "signin", true, (*request).showSignIn},
-	{"POST", "signin", true, (*request).signIn},
-	{"POST", "signout", false, (*request).signOut},
-	{"GET", "floor", false, (*request).showFloor},
-	{"GET", "floor/events", false, (*request).floorEvents},
-	{"GET", "functions", false, (*request).listFunctions},
-	{"GET", "functions/new", false, (*request).newFunction},
-	{"POST", "functions", false, (*request).createFunction},
-	{"GET", "functions/{name}", false, (*request).showFunction},
-	{"GET", "functions/{name}/state", false, (*request).functionState},
-	{"POST", "functions/{name}/invoke", false, (*request).invoke},
-	{"GET", "functions/{name}/code", false, (*request).showCode},
-	{"POST", "functions/{name}/code", false, (*request).saveCode},
-	{"GET", "functions/{name}/configuration", false, (*request).showConfiguration},
-	{"POST", "functions/{name}/configuration", false, (*request).saveConfiguration},
-	{"GET", "functions/{name}/versions", false, (*request).showVersions},
-	{"POST", "functions/{name}/versions", false, (*request).publishVersion},
-	{"POST", "functions/{name}/aliases", false, (*request).saveAlias},
-	{"GET", "functions/{name}/queue", false, (*request).showQueue},
-	{"POST", "functions/{name}/queue", false, (*request).changeQueue},
-	{"POST", "functions/{name}/delete", false, (*request).deleteFunction},
-	{"GET", "tenants", false, (*request).listTenants},
-	{"GET", "tenant", false, (*request).showTenant},
-	{"POST", "tenant/purge", false, (*request).purgeTenant},
-	{"GET", "metrics", false, (*request).showMetrics},
-	{"GET", "usage", false, (*request).showUsage},
-	{"GET", "usage.csv", false, (*request).usageCSV},
-	{"GET", "logs", false, (*request).showLogs},
-	{"GET", "logs/events", false, (*request).logEvents},
+	{"GET", "{$}", plain, (*request).home},
+	{"GET", "signin", public, (*request).showSignIn},
+	{"POST", "signin", public, (*request).signIn},
+	{"POST", "signout", plain, (*request).signOut},
+	{"GET", "floor", plain, (*request).showFloor},
+	{"GET", "floor/events", long, (*request).floorEvents},
+	{"GET", "functions", plain, (*request).listFunctions},
+	{"GET", "functions/new", plain, (*request).newFunction},
+	{"POST", "functions", plain, (*request).createFunction},
+	{"GET", "functions/{name}", plain, (*request).showFunction},
+	{"GET", "functions/{name}/state", plain, (*request).functionState},
+	{"POST", "functions/{name}/invoke", long, (*request).invoke},
+	{"GET", "functions/{name}/code", plain, (*request).showCode},
+	{"POST", "functions/{name}/code", plain, (*request).saveCode},
+	{"GET", "functions/{name}/configuration", plain, (*request).showConfiguration},
+	{"POST", "functions/{name}/configuration", plain, (*request).saveConfiguration},
+	{"POST", "functions/{name}/concurrency", plain, (*request).saveConcurrency},
+	{"GET", "functions/{name}/versions", plain, (*request).showVersions},
+	{"POST", "functions/{name}/versions", plain, (*request).publishVersion},
+	{"POST", "functions/{name}/aliases", plain, (*request).saveAlias},
+	{"GET", "functions/{name}/queue", plain, (*request).showQueue},
+	{"POST", "functions/{name}/queue", plain, (*request).changeQueue},
+	{"POST", "functions/{name}/delete", plain, (*request).deleteFunction},
+	{"GET", "tenants", plain, (*request).listTenants},
+	{"GET", "tenant", plain, (*request).showTenant},
+	{"POST", "tenant/purge", long, (*request).purgeTenant},
+	{"GET", "metrics", plain, (*request).showMetrics},
+	{"GET", "egress", plain, (*request).showEgress},
+	{"POST", "egress", plain, (*request).saveEgress},
+	{"GET", "access", plain, (*request).showKeys},
+	{"GET", "access/keys", plain, (*request).showKeys},
+	{"GET", "access/roles", plain, (*request).showRoles},
+	{"GET", "access/audit", plain, (*request).showAudit},
+	{"GET", "usage", plain, (*request).showUsage},
+	{"GET", "usage.csv", plain, (*request).usageCSV},
+	{"GET", "logs", plain, (*request).showLogs},
+	{"GET", "logs/events", long, (*request).logEvents},
 }
 
 // request is one request of a browser.
@@ -134,10 +157,21 @@ type request struct {
 	w   http.ResponseWriter
 	con *Console
 	who *session // nil before somebody signed in
+
+	file []byte // of a form that has one; nil is none
 }
 
 // ServeHTTP implements http.Handler.
-func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.mux.ServeHTTP(w, r) }
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	c.mux.ServeHTTP(w, r)
+}
 
 // policy lets pages load what this node serves, and nothing else; no script or
 // style stands in a page.
@@ -147,12 +181,6 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // serve does for every route what all of them need.
 func (c *Console) serve(t route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
 		q := &request{Request: r, w: w, con: c}
 		if c.Open {
 			if err := c.Check(r); err != nil {
@@ -160,10 +188,13 @@ func (c *Console) serve(t route) http.Handler {
 				return
 			}
 			q.who = c.sessions.everybody()
+		} else if embedded(r) {
+			c.fail(q, &problem{Status: http.StatusForbidden, Title: "Another site asked for this", Detail: "Open the console itself."})
+			return
 		} else {
 			q.who = c.sessions.find(r)
 		}
-		if q.who == nil && !t.public {
+		if q.who == nil && t.kind != public {
 			c.askToSignIn(q)
 			return
 		}
@@ -173,10 +204,34 @@ func (c *Console) serve(t route) http.Handler {
 				return
 			}
 		}
+		if q.who != nil && t.kind != long {
+			leave, err := q.seat()
+			if err != nil {
+				c.fail(q, err)
+				return
+			}
+			defer leave()
+		}
 		if err := t.run(q); err != nil {
 			c.fail(q, err)
 		}
 	})
+}
+
+// embedded says whether a page of another origin asks for something of ours for itself, to
+// frame it or to measure how long it takes, say: with the cookie of who looks at that page,
+// if it is of the same site, as functions' pages may be. A link may lead here.
+//
+// Source: https://www.w3.org/TR/fetch-metadata/
+func embedded(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false // readForm looks at those
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return false
+	}
+	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
 // readForm reads the form of a POST and sees that it comes from a page of ours.
@@ -198,13 +253,12 @@ func (q *request) readForm() error {
 	q.Body = http.MaxBytesReader(q.w, q.Body, limit)
 	var err error
 	if multipart {
-		err = q.ParseMultipartForm(maxUpload) // in memory: nothing to remove
+		err = q.readParts()
 	} else {
 		err = q.ParseForm()
 	}
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return &problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too large",
-			Detail: "A page takes up to 50 MB. Larger code goes by the AWS CLI or SDK."}
+		return &problem{Status: http.StatusRequestEntityTooLarge, Title: "That is too large", Detail: tooLong(limit)}
 	}
 	if err != nil {
 		return &problem{Status: http.StatusBadRequest, Title: "The form could not be read", Detail: "Go back and send it again."}
@@ -216,10 +270,27 @@ func (q *request) readForm() error {
 	return nil
 }
 
+// tooLong says what there was room for, and what to do with more.
+func tooLong(limit int64) string {
+	switch limit {
+	case maxSignIn:
+		return "An access key is some sixty characters. Copy its two parts once more, and nothing around them."
+	case maxUpload:
+		return "A zip file may have 50 MB here, as on AWS. Larger code goes by S3 (docs/operations.md: --s3-endpoint), or as a container image."
+	}
+	return "An event may have 6 MB, and a form some more. Nothing was sent on; make it shorter."
+}
+
 // askToSignIn sends a reader to the page for it, and tells a script so.
 func (c *Console) askToSignIn(q *request) {
-	if q.Method != http.MethodGet || q.fragment() || strings.HasSuffix(q.URL.Path, "/events") {
-		c.fail(q, &problem{Status: http.StatusUnauthorized, Title: "You are signed out", Detail: "Sign in and do it again; nothing was changed.", SignIn: true})
+	out := &problem{Status: http.StatusUnauthorized, Title: "You are signed out", Detail: "Sign in and do it again; nothing was changed.", SignIn: true}
+	switch {
+	case strings.HasSuffix(q.URL.Path, "/events"):
+		out.Detail = "The node has started again, or your session was over. Sign in to go on from here."
+		c.fail(q, out)
+		return
+	case q.Method != http.MethodGet || q.fragment():
+		c.fail(q, out)
 		return
 	}
 	q.redirect("signin?" + url.Values{"next": {strings.TrimPrefix(q.URL.RequestURI(), Prefix)}}.Encode())
@@ -228,6 +299,14 @@ func (c *Console) askToSignIn(q *request) {
 // fragment says whether a script asks, which wants a part of a page.
 func (q *request) fragment() bool { return q.Header.Get("X-Fragment") != "" }
 
+// origin is the node's address as the browser has it, for commands that people copy.
+func (q *request) origin() string {
+	if overTLS(q.Request) || q.who != nil && q.who.tls {
+		return "https://" + q.Host
+	}
+	return "http://" + q.Host
+}
+
 // redirect sends the browser to another page of the console.
 func (q *request) redirect(path string) {
 	http.Redirect(q.w, q.Request, Prefix+path, http.StatusSeeOther)
@@ -235,19 +314,20 @@ func (q *request) redirect(path string) {
 
 // view is what every page is given.
 type view struct {
-	Title string
-	Area  string // which entry of the menu is the page's
-	CSRF  string
-	User  string // who is signed in, empty if nobody needs to
-	Open  bool
-	Host  string
-	Done  string // what was just done
-	Data  any
+	Title  string
+	Area   string // which entry of the menu is the page's
+	CSRF   string
+	User   string // who is signed in, empty if nobody needs to
+	Open   bool
+	Node   string // where the node is, as the browser has it: "https://node.example"
+	Region string
+	Done   string // what was just done
+	Data   any
 }
 
 // render answers with a page. Nothing is sent before it is whole.
 func (q *request) render(status int, page, title, area string, data any) error {
-	v := view{Title: title, Area: area, Open: q.con.Open, Host: q.Host, Done: done[q.URL.Query().Get("done")], Data: data}
+	v := view{Title: title, Area: area, Open: q.con.Open, Node: q.origin(), Region: q.con.Region, Done: done[q.URL.Query().Get("done")], Data: data}
 	if q.who != nil {
 		v.CSRF, v.User = q.who.csrf, q.who.name
 	}
@@ -265,8 +345,13 @@ func (q *request) write(status int, page, part string, v any) error {
 		return err
 	}
 	q.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	q.w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	control := http.NewResponseController(q.w)
+	_ = control.SetWriteDeadline(time.Now().Add(bodyTime)) // who does not read holds no page
 	q.w.WriteHeader(status)
-	_, _ = q.w.Write(b.Bytes()) // the reader may have gone
+	if _, err := q.w.Write(b.Bytes()); err == nil && control.Flush() == nil { // else the reader has gone
+		_ = control.SetWriteDeadline(time.Time{})
+	}
 	return nil
 }
 
@@ -277,8 +362,11 @@ var done = map[string]string{
 	"settings":  "The configuration is saved.",
 	"published": "The version is published.",
 	"alias":     "The alias is saved.",
+	"unaliased": "The alias is deleted.",
+	"reserved":  "The reserved concurrency is saved.",
 	"deleted":   "The function is deleted.",
 	"emptied":   "The tenant's events are removed.",
+	"egress":    "The policy is changed, for what runs now too.",
 	"replayed":  "The tenant's dead letters are tried again.",
 	"purged":    "Everything of the tenant is off this node; what it used is kept as sums.",
 }

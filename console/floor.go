@@ -100,6 +100,7 @@ const floorInterval = 400 * time.Millisecond
 type floorPage struct {
 	Function  string
 	Functions []string
+	Isolated  string // one of them that takes tenants, if there is one
 	Findings  []finding
 }
 
@@ -113,20 +114,26 @@ type listing struct {
 
 func (q *request) environments(ctx context.Context, query url.Values) (listing, error) {
 	var l listing
+	// Everybody's looks together leave processors for what runs.
+	if err := enter(ctx, q.con.looks); err != nil {
+		return l, err
+	}
+	defer func() { <-q.con.looks }()
 	err := q.api().node(ctx, "environments", query, &l)
 	return l, err
 }
 
 func (q *request) showFloor() error {
-	names, err := q.functionNames(q.Context())
+	names, isolated, err := q.functionNames(q.Context())
 	if err != nil {
 		return err
 	}
-	l, err := q.environments(q.Context(), nil)
+	function := q.URL.Query().Get("function")
+	l, err := q.environments(q.Context(), floorQuery(function))
 	if err != nil {
 		return err
 	}
-	return q.render(http.StatusOK, "floor", "Floor", "floor", floorPage{Function: q.URL.Query().Get("function"), Functions: names, Findings: l.NotEnforced})
+	return q.render(http.StatusOK, "floor", "Floor", "floor", floorPage{Function: function, Functions: names, Isolated: isolated, Findings: l.NotEnforced})
 }
 
 // floorChange is one event of the floor: tiles that are new or changed, and the
@@ -137,19 +144,32 @@ type floorChange struct {
 	Gone []string `json:"gone"`
 }
 
+// floorQuery is what the floor asks for: a key that may see one function alone sees it.
+func floorQuery(function string) url.Values {
+	if function == "" {
+		return nil
+	}
+	return url.Values{"function": {function}}
+}
+
 // floorEvents tells what changes on the floor.
 func (q *request) floorEvents() error {
-	var query url.Values
-	if f := q.URL.Query().Get("function"); f != "" {
-		query = url.Values{"function": {f}}
-	}
+	query := floorQuery(q.URL.Query().Get("function"))
 	return q.events(func(ctx context.Context, s *stream) error {
 		var known map[string]tile
+		var said time.Time // when the page last heard of anything
+		rest := 0          // looks that are left out, since one took long
 		return q.every(ctx, floorInterval, func() error {
+			if rest > 0 {
+				rest--
+				return nil
+			}
+			begun := time.Now()
 			l, err := q.environments(ctx, query)
 			if err != nil {
 				return err
 			}
+			rest = int(8 * time.Since(begun) / floorInterval)
 			there := make(map[string]tile, len(l.Environments))
 			for i := range l.Environments {
 				t := l.Environments[i].tile()
@@ -160,8 +180,13 @@ func (q *request) floorEvents() error {
 			change.Now = q.con.Now().UnixMilli()
 			known = now
 			if !first && len(change.Set) == 0 && len(change.Gone) == 0 {
-				return nil
+				if time.Since(said) < aliveInterval {
+					return nil
+				}
+				said = time.Now()
+				return s.send("alive", struct{}{})
 			}
+			said = time.Now()
 			return s.send("floor", change)
 		})
 	})

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -96,27 +94,35 @@ func (q *request) showCode() error {
 		p.Code.ImageURI = aws.ToString(out.Code.ImageUri)
 		return q.renderFunction(http.StatusOK, p)
 	}
-	code, err := q.download(aws.ToString(out.Code.Location))
-	if err != nil {
-		return err
-	}
-	if p.Code.Files, err = listFiles(code); err != nil {
-		return err
-	}
-	p.Code.File = q.URL.Query().Get("file")
-	if p.Code.File == "" {
-		p.Code.File = entryFile(p.Code.Files, aws.ToString(p.Config.Handler))
-	}
-	if p.Code.File != "" {
-		p.Code.Text, err = readText(code, p.Code.File)
-		if errors.Is(err, errNotText) {
-			p.Code.NotText, err = true, nil
-		}
+	err = q.withPackage(func() error {
+		code, err := q.download(aws.ToString(out.Code.Location), p.Config.CodeSize)
 		if err != nil {
 			return err
 		}
+		return p.Code.read(code, q.URL.Query().Get("file"), aws.ToString(p.Config.Handler))
+	})
+	if err != nil {
+		return err
 	}
 	return q.renderFunction(http.StatusOK, p)
+}
+
+// read fills in what is shown of a package: its files, and one of them.
+func (c *codePage) read(code []byte, file, handler string) (err error) {
+	if c.Files, err = listFiles(code); err != nil {
+		return err
+	}
+	if c.File = file; file == "" {
+		c.File = entryFile(c.Files, handler)
+	}
+	if c.File == "" {
+		return nil
+	}
+	c.Text, err = readText(code, c.File)
+	if errors.Is(err, errNotText) {
+		c.NotText, err = true, nil
+	}
+	return err
 }
 
 // entryFile is the file that a handler is in, else the first.
@@ -145,187 +151,85 @@ func (q *request) saveCode() error {
 	if err != nil {
 		return err
 	}
-	var code []byte
 	file := ""
-	if q.PostFormValue("source") == "zip" {
-		code, err = q.upload("zip")
-	} else {
-		if q.PostFormValue("sha") != aws.ToString(p.Config.CodeSha256) {
-			return &problem{Status: http.StatusConflict, Title: "Somebody else deployed code meanwhile",
-				Detail: "Copy your change, reload the page to see what is there now, and make it again; nothing was overwritten."}
+	err = q.withPackage(func() error {
+		var code []byte
+		if q.PostFormValue("source") == "zip" {
+			code, err = q.upload()
+		} else {
+			file = q.PostFormValue("file")
+			code, err = q.edited(p, aws.ToString(out.Code.Location))
 		}
-		file = q.PostFormValue("file")
-		if file == "" {
-			return badInput("The file needs a name.")
+		if err != nil {
+			return err
 		}
-		if code, err = q.download(aws.ToString(out.Code.Location)); err == nil {
-			code, err = replace(code, file, []byte(unixLines(q.PostFormValue("text"))))
-		}
-	}
-	if err != nil {
+		_, err = q.api().lambda().UpdateFunctionCode(q.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &p.Name, ZipFile: code, RevisionId: p.Config.RevisionId})
 		return err
-	}
-	if _, err := q.api().lambda().UpdateFunctionCode(q.Context(), &lambda.UpdateFunctionCodeInput{
-		FunctionName: &p.Name, ZipFile: code, RevisionId: p.Config.RevisionId}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	q.redirect("functions/" + p.Name + "/code?" + url.Values{"done": {"code"}, "file": {file}}.Encode())
 	return nil
 }
 
+// edited is the package of a function with the file of the form in it.
+func (q *request) edited(p *functionPage, location string) ([]byte, error) {
+	file := q.PostFormValue("file")
+	switch {
+	case q.PostFormValue("sha") != aws.ToString(p.Config.CodeSha256):
+		return nil, &problem{Status: http.StatusConflict, Title: "Somebody else deployed code meanwhile",
+			Detail: "Copy your change, reload the page to see what is there now, and make it again; nothing was overwritten."}
+	case file == "":
+		return nil, badInput("The file needs a name.")
+	}
+	code, err := q.download(location, p.Config.CodeSize)
+	if err != nil {
+		return nil, err
+	}
+	return replace(code, file, []byte(unixLines(q.PostFormValue("text"))))
+}
+
 // settingsForm is the page of a function's configuration.
 type settingsForm struct {
-	Handler, Description, Memory, Timeout, Ephemeral, Env, LogFormat, Revision string
+	settings
+	Revision string
+	Reserved string // concurrency, empty if nothing is reserved; see concurrency.go
 }
 
 func (q *request) showConfiguration() error {
-	p, _, err := q.function("configuration")
+	p, out, err := q.function("configuration")
 	if err != nil {
 		return err
 	}
-	c := p.Config
-	s := &settingsForm{
-		Handler: aws.ToString(c.Handler), Description: aws.ToString(c.Description), Memory: strconv.Itoa(int(aws.ToInt32(c.MemorySize))),
-		Timeout: strconv.Itoa(int(aws.ToInt32(c.Timeout))), Ephemeral: "512", Revision: aws.ToString(c.RevisionId),
-	}
-	if c.EphemeralStorage != nil {
-		s.Ephemeral = strconv.Itoa(int(aws.ToInt32(c.EphemeralStorage.Size)))
-	}
-	if c.Environment != nil {
-		s.Env = formatEnv(c.Environment.Variables)
-	}
-	if c.LoggingConfig != nil {
-		s.LogFormat = string(c.LoggingConfig.LogFormat)
-	}
-	p.Settings = s
+	p.Settings = &settingsForm{settings: settingsOf(p.Config), Revision: aws.ToString(p.Config.RevisionId), Reserved: reservedOf(out)}
 	return q.renderFunction(http.StatusOK, p)
 }
 
+// saveConfiguration changes a function, unless somebody else changed it meanwhile.
+// Nothing typed is lost if the node refuses it.
 func (q *request) saveConfiguration() error {
 	name := q.PathValue("name")
-	s := &settingsForm{
-		Handler: strings.TrimSpace(q.PostFormValue("handler")), Description: q.PostFormValue("description"), Memory: q.PostFormValue("memory"),
-		Timeout: q.PostFormValue("timeout"), Ephemeral: q.PostFormValue("ephemeral"), Env: q.PostFormValue("env"),
-		LogFormat: q.PostFormValue("logformat"), Revision: q.PostFormValue("revision"),
-	}
-	in, err := s.input(name)
+	s := &settingsForm{settings: q.settings(), Revision: q.PostFormValue("revision")}
+	v, err := s.read()
 	if err == nil {
+		in := &lambda.UpdateFunctionConfigurationInput{FunctionName: &name, Description: &s.Description, MemorySize: v.memory, Timeout: v.timeout,
+			RevisionId: &s.Revision, EphemeralStorage: v.ephemeral, Environment: &types.Environment{Variables: v.env}, LoggingConfig: v.logging}
+		if s.Handler != "" {
+			in.Handler = &s.Handler
+		}
 		_, err = q.api().lambda().UpdateFunctionConfiguration(q.Context(), in)
 	}
 	if err != nil {
-		p, _, gone := q.function("configuration")
+		p, out, gone := q.function("configuration")
 		if gone != nil {
 			return gone
 		}
+		s.Reserved = reservedOf(out)
 		p.Settings, p.Problem = s, explain(err)
 		return q.renderFunction(max(p.Problem.Status, http.StatusBadRequest), p)
 	}
 	q.redirect("functions/" + name + "/configuration?done=settings")
-	return nil
-}
-
-func (s *settingsForm) input(name string) (*lambda.UpdateFunctionConfigurationInput, error) {
-	memory, err := number("Memory", s.Memory)
-	if err != nil {
-		return nil, err
-	}
-	timeout, err := number("Timeout", s.Timeout)
-	if err != nil {
-		return nil, err
-	}
-	ephemeral, err := number("Ephemeral storage", s.Ephemeral)
-	if err != nil {
-		return nil, err
-	}
-	env, err := parseEnv(s.Env)
-	if err != nil {
-		return nil, err
-	}
-	in := &lambda.UpdateFunctionConfigurationInput{
-		FunctionName: &name, Description: &s.Description, MemorySize: &memory, Timeout: &timeout, RevisionId: &s.Revision,
-		EphemeralStorage: &types.EphemeralStorage{Size: &ephemeral}, Environment: &types.Environment{Variables: env},
-		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(s.LogFormat)},
-	}
-	if s.Handler != "" {
-		in.Handler = &s.Handler
-	}
-	return in, nil
-}
-
-// versionsPage is the page of a function's versions and aliases.
-type versionsPage struct {
-	Versions []versionRow
-	Next     string
-	Aliases  []aliasRow
-	Numbers  []string
-}
-
-type versionRow struct{ Number, Description, Modified, Sha string }
-
-type aliasRow struct {
-	Name, Version, Description string
-	Weights                    []string
-}
-
-func (q *request) showVersions() error {
-	p, _, err := q.function("versions")
-	if err != nil {
-		return err
-	}
-	client := q.api().lambda()
-	in := &lambda.ListVersionsByFunctionInput{FunctionName: &p.Name, MaxItems: aws.Int32(pageSize)}
-	if m := q.URL.Query().Get("after"); m != "" {
-		in.Marker = &m
-	}
-	out, err := client.ListVersionsByFunction(q.Context(), in)
-	if err != nil {
-		return err
-	}
-	v := &versionsPage{Next: aws.ToString(out.NextMarker)}
-	for _, one := range out.Versions {
-		v.Versions = append(v.Versions, versionRow{aws.ToString(one.Version), aws.ToString(one.Description), aws.ToString(one.LastModified), aws.ToString(one.CodeSha256)})
-		v.Numbers = append(v.Numbers, aws.ToString(one.Version))
-	}
-	aliases, err := client.ListAliases(q.Context(), &lambda.ListAliasesInput{FunctionName: &p.Name})
-	if err != nil {
-		return err
-	}
-	for _, a := range aliases.Aliases {
-		row := aliasRow{Name: aws.ToString(a.Name), Version: aws.ToString(a.FunctionVersion), Description: aws.ToString(a.Description)}
-		if a.RoutingConfig != nil {
-			for number, weight := range a.RoutingConfig.AdditionalVersionWeights {
-				row.Weights = append(row.Weights, number+": "+strconv.FormatFloat(weight*100, 'f', -1, 64)+" %")
-			}
-			slices.Sort(row.Weights)
-		}
-		v.Aliases = append(v.Aliases, row)
-	}
-	p.Versions = v
-	return q.renderFunction(http.StatusOK, p)
-}
-
-func (q *request) publishVersion() error {
-	name, description := q.PathValue("name"), q.PostFormValue("description")
-	if _, err := q.api().lambda().PublishVersion(q.Context(), &lambda.PublishVersionInput{FunctionName: &name, Description: &description}); err != nil {
-		return err
-	}
-	q.redirect("functions/" + name + "/versions?done=published")
-	return nil
-}
-
-// saveAlias makes an alias, or points it elsewhere.
-func (q *request) saveAlias() error {
-	name, alias, version := q.PathValue("name"), strings.TrimSpace(q.PostFormValue("alias")), q.PostFormValue("version")
-	client := q.api().lambda()
-	_, err := client.CreateAlias(q.Context(), &lambda.CreateAliasInput{FunctionName: &name, Name: &alias, FunctionVersion: &version})
-	var exists *types.ResourceConflictException
-	if errors.As(err, &exists) {
-		_, err = client.UpdateAlias(q.Context(), &lambda.UpdateAliasInput{FunctionName: &name, Name: &alias, FunctionVersion: &version})
-	}
-	if err != nil {
-		return err
-	}
-	q.redirect("functions/" + name + "/versions?done=alias")
 	return nil
 }
 

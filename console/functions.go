@@ -3,8 +3,8 @@ package console
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,9 +17,9 @@ const pageSize = 50
 
 // functionRow is one function in the list.
 type functionRow struct {
-	Name, Runtime, Description, Modified, State string
-	Memory, Timeout                             int32
-	Isolated                                    bool
+	Name, Runtime, Description, Modified string
+	Memory, Timeout                      int32
+	Isolated                             bool
 }
 
 func (q *request) functionRow(c *types.FunctionConfiguration) functionRow {
@@ -29,7 +29,7 @@ func (q *request) functionRow(c *types.FunctionConfiguration) functionRow {
 	}
 	return functionRow{
 		Name: aws.ToString(c.FunctionName), Runtime: runtime, Description: aws.ToString(c.Description), Modified: aws.ToString(c.LastModified),
-		State: string(c.State), Memory: aws.ToInt32(c.MemorySize), Timeout: aws.ToInt32(c.Timeout), Isolated: isolated(c.TenancyConfig),
+		Memory: aws.ToInt32(c.MemorySize), Timeout: aws.ToInt32(c.Timeout), Isolated: isolated(c.TenancyConfig),
 	}
 }
 
@@ -78,38 +78,52 @@ func (q *request) listFunctions() error {
 // maxNames bounds the names that a page offers to choose from.
 const maxNames = 1000
 
-// functionNames are the names of functions, for a page to choose from: none if
-// whoever looks may not list them.
-func (q *request) functionNames(ctx context.Context) ([]string, error) {
+// functionName is what names of functions look like: nothing else of a link is shown in
+// a command that people copy.
+var functionName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
+
+// functionNames are the names of functions, for a page to choose from: only the one
+// that it is about if whoever looks may not list them; isolated is one that takes
+// tenants, if there is one.
+func (q *request) functionNames(ctx context.Context) (names []string, isolated string, err error) {
+	names, isolated, err = q.listedNames(ctx)
+	if f := q.URL.Query().Get("function"); functionName.MatchString(f) && !slices.Contains(names, f) {
+		names = append(names, f)
+	}
+	slices.Sort(names)
+	return names, isolated, err
+}
+
+func (q *request) listedNames(ctx context.Context) (names []string, one string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	var names []string
 	pages := lambda.NewListFunctionsPaginator(q.api().lambda(), &lambda.ListFunctionsInput{})
 	for pages.HasMorePages() && len(names) < maxNames {
 		page, err := pages.NextPage(ctx)
 		if denied(err) {
-			return nil, nil
+			return nil, "", nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		for _, f := range page.Functions {
 			names = append(names, aws.ToString(f.FunctionName))
+			if one == "" && isolated(f.TenancyConfig) {
+				one = aws.ToString(f.FunctionName)
+			}
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	return names, one, nil
 }
 
 // functionForm is the form that makes a function; its members are what was typed.
 type functionForm struct {
-	Name, Runtime, Handler, Architecture, Role, Description string
-	Memory, Timeout, Ephemeral                              string
-	Env, LogFormat, Source, Code                            string
-	Isolated                                                bool
-	Problem                                                 *problem
-	Runtimes                                                []string
-	Samples                                                 map[string]string
+	settings
+	Name, Runtime, Architecture, Role, Source, Code string
+	Isolated                                        bool
+	Problem                                         *problem
+	Runtimes                                        []string
+	Samples                                         map[string]string
 }
 
 // runtimeChoices are the runtimes that the form offers; the node answers for the
@@ -158,7 +172,7 @@ func fileNames(runtime string) (file, handler string) {
 }
 
 func (q *request) newFunction() error {
-	return q.showNewFunction(http.StatusOK, functionForm{Runtime: "python3.13", Memory: "128", Timeout: "3", Ephemeral: "512", LogFormat: "JSON",
+	return q.showNewFunction(http.StatusOK, functionForm{Runtime: "python3.13", settings: settings{Memory: "128", Timeout: "3", Ephemeral: "512", LogFormat: "JSON"},
 		Source: "editor", Code: samples["python"], Isolated: true})
 }
 
@@ -171,16 +185,18 @@ func (q *request) showNewFunction(status int, f functionForm) error {
 // node refuses it.
 func (q *request) createFunction() error {
 	f := functionForm{
-		Name: strings.TrimSpace(q.PostFormValue("name")), Runtime: q.PostFormValue("runtime"), Handler: strings.TrimSpace(q.PostFormValue("handler")),
-		Architecture: q.PostFormValue("architecture"), Role: strings.TrimSpace(q.PostFormValue("role")), Description: q.PostFormValue("description"),
-		Memory: q.PostFormValue("memory"), Timeout: q.PostFormValue("timeout"), Ephemeral: q.PostFormValue("ephemeral"),
-		Env: q.PostFormValue("env"), LogFormat: q.PostFormValue("logformat"), Source: q.PostFormValue("source"), Code: unixLines(q.PostFormValue("code")),
-		Isolated: q.PostFormValue("isolated") != "",
+		settings: q.settings(), Name: strings.TrimSpace(q.PostFormValue("name")), Runtime: q.PostFormValue("runtime"),
+		Architecture: q.PostFormValue("architecture"), Role: strings.TrimSpace(q.PostFormValue("role")),
+		Source: q.PostFormValue("source"), Code: unixLines(q.PostFormValue("code")), Isolated: q.PostFormValue("isolated") != "",
 	}
-	in, err := f.input(q)
-	if err == nil {
+	err := q.withPackage(func() error {
+		in, err := f.input(q)
+		if err != nil {
+			return err
+		}
 		_, err = q.api().lambda().CreateFunction(q.Context(), in)
-	}
+		return err
+	})
 	if err != nil {
 		f.Problem = explain(err)
 		return q.showNewFunction(max(f.Problem.Status, http.StatusBadRequest), f)
@@ -194,19 +210,7 @@ func (f *functionForm) input(q *request) (*lambda.CreateFunctionInput, error) {
 	if f.Name == "" {
 		return nil, badInput("The function needs a name.")
 	}
-	memory, err := number("Memory", f.Memory)
-	if err != nil {
-		return nil, err
-	}
-	timeout, err := number("Timeout", f.Timeout)
-	if err != nil {
-		return nil, err
-	}
-	ephemeral, err := number("Ephemeral storage", f.Ephemeral)
-	if err != nil {
-		return nil, err
-	}
-	env, err := parseEnv(f.Env)
+	v, err := f.read()
 	if err != nil {
 		return nil, err
 	}
@@ -223,14 +227,14 @@ func (f *functionForm) input(q *request) (*lambda.CreateFunctionInput, error) {
 	}
 	in := &lambda.CreateFunctionInput{
 		FunctionName: &f.Name, Runtime: types.Runtime(f.Runtime), Handler: &handler, Role: &role, Description: &f.Description,
-		Code: &types.FunctionCode{ZipFile: code}, MemorySize: &memory, Timeout: &timeout,
-		EphemeralStorage: &types.EphemeralStorage{Size: &ephemeral}, LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)},
+		Code: &types.FunctionCode{ZipFile: code}, MemorySize: v.memory, Timeout: v.timeout,
+		EphemeralStorage: v.ephemeral, LoggingConfig: v.logging,
 	}
 	if f.Architecture != "" {
 		in.Architectures = []types.Architecture{types.Architecture(f.Architecture)}
 	}
-	if len(env) > 0 {
-		in.Environment = &types.Environment{Variables: env}
+	if len(v.env) > 0 {
+		in.Environment = &types.Environment{Variables: v.env}
 	}
 	if f.Isolated {
 		in.TenancyConfig = &types.TenancyConfig{TenantIsolationMode: types.TenantIsolationModePerTenant}
@@ -242,7 +246,7 @@ func (f *functionForm) input(q *request) (*lambda.CreateFunctionInput, error) {
 func (f *functionForm) zip(q *request) (code []byte, handler string, err error) {
 	file, handler := fileNames(f.Runtime)
 	if f.Source == "zip" {
-		code, err = q.upload("zip")
+		code, err = q.upload()
 		return code, handler, err
 	}
 	if strings.TrimSpace(f.Code) == "" {
@@ -250,50 +254,6 @@ func (f *functionForm) zip(q *request) (code []byte, handler string, err error) 
 	}
 	code, err = pack([]packed{{name: file, body: []byte(f.Code), mode: modeOf(file)}})
 	return code, handler, err
-}
-
-// number reads a whole number of a form; what range it has to be in is the API's
-// to say.
-func number(what, text string) (int32, error) {
-	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
-	if err != nil {
-		return 0, badInput(what + " has to be a whole number, not “" + text + "”.")
-	}
-	return int32(n), nil
-}
-
-// parseEnv reads environment variables, NAME=VALUE on a line each.
-func parseEnv(text string) (map[string]string, error) {
-	env := map[string]string{}
-	for line := range strings.Lines(unixLines(text)) {
-		line = strings.TrimSuffix(line, "\n")
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
-		name, value, ok := strings.Cut(line, "=")
-		if !ok || strings.TrimSpace(name) == "" {
-			return nil, badInput("Environment variables stand one on a line, as NAME=VALUE; this line is not: “" + line + "”.")
-		}
-		if _, twice := env[strings.TrimSpace(name)]; twice {
-			return nil, badInput("The environment variable " + strings.TrimSpace(name) + " is there twice.")
-		}
-		env[strings.TrimSpace(name)] = value
-	}
-	return env, nil
-}
-
-// formatEnv is the reverse of parseEnv.
-func formatEnv(env map[string]string) string {
-	var b strings.Builder
-	names := make([]string, 0, len(env))
-	for name := range env {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		b.WriteString(name + "=" + env[name] + "\n")
-	}
-	return b.String()
 }
 
 // unixLines undoes what browsers make of the ends of lines in forms.

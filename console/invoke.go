@@ -1,9 +1,8 @@
 package console
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -41,13 +40,20 @@ type testResult struct {
 // phase is a part of the time that an invocation took.
 type phase struct {
 	Name, Help string
+	Kind       string // of a start: warm, stock, runtime-stock, sandbox or cold
 	Took       time.Duration
-	// From and Width are its place in a bar of 1000.
-	From, Width int
+	// From and Width are its place in a bar of 100, in percent.
+	From, Width float64
 }
 
-// maxAnswerShown bounds what is shown of an answer, in bytes.
-const maxAnswerShown = 512 << 10
+// Middle is where in the bar its name stands.
+func (p phase) Middle() float64 { return p.From + p.Width/2 }
+
+// Says is its name as people read it.
+func (p phase) Says() string { return cmp.Or(p.Kind, p.Name) }
+
+// Roomy says whether its name has room in the bar.
+func (p phase) Roomy() bool { return p.Width >= 22 }
 
 // invoke runs the function once.
 func (q *request) invoke() error {
@@ -82,7 +88,7 @@ func (q *request) invoke() error {
 }
 
 func readResult(out *lambda.InvokeOutput) *testResult {
-	r := &testResult{Failed: aws.ToString(out.FunctionError), Version: aws.ToString(out.ExecutedVersion), Answer: pretty(out.Payload)}
+	r := &testResult{Failed: aws.ToString(out.FunctionError), Version: aws.ToString(out.ExecutedVersion), Answer: pretty(out.Payload, maxAnswerShown)}
 	if len(r.Answer) > maxAnswerShown {
 		r.Answer, r.Truncated = strings.ToValidUTF8(r.Answer[:maxAnswerShown], ""), true
 	}
@@ -104,46 +110,64 @@ func header(m middleware.Metadata) http.Header {
 	return http.Header{}
 }
 
-// helps say what each phase is, in the order in which they pass.
-var helps = []struct{ metric, name, help string }{
-	{"queue", "Wait", "until an environment was ready to take the event: none if one was warm"},
-	{"init", "Init", "loading the function, where the caller waited for it"},
-	{"handler", "Handler", "from the event to the answer"},
+// parts are what an invocation's time is made of, in the order in which they pass.
+var parts = []struct{ metric, name, help string }{
+	{"queue", "queue", "until there was an environment for it, or one was begun"},
+	{"start", "start", "until the environment could take the event"},
+	{"init", "init", "loading the runtime and the function"},
+	{"handler", "handler", "from the event to the answer"},
 }
+
+// starts say what an invocation found, by the kind of its start.
+var starts = map[string]string{
+	"warm":          "an environment of the tenant's own was there",
+	"stock":         "an environment that was initialised ahead became the tenant's",
+	"runtime-stock": "a runtime that was started ahead was given the function",
+	"sandbox":       "a sandbox that was made ahead was given the function",
+	"cold":          "a sandbox was made",
+}
+
+// leastWidth is what a part of the bar is wide at least, in percent: one that took
+// next to nothing is seen too.
+const leastWidth = 1
 
 // phases reads where an invocation's time went from its Server-Timing header.
 //
 // Source: https://www.w3.org/TR/server-timing/
 func phases(timing string) (out []phase, total time.Duration) {
-	took := map[string]time.Duration{}
+	took, kinds := map[string]time.Duration{}, map[string]string{}
 	for part := range strings.SplitSeq(timing, ",") {
-		name, dur, ok := strings.Cut(strings.TrimSpace(part), ";dur=")
-		if ms, err := strconv.ParseFloat(dur, 64); ok && err == nil {
-			took[name] = time.Duration(ms * float64(time.Millisecond))
-			total += took[name]
+		name, parameters, _ := strings.Cut(strings.TrimSpace(part), ";")
+		for parameter := range strings.SplitSeq(parameters, ";") {
+			switch key, value, _ := strings.Cut(parameter, "="); key {
+			case "desc":
+				kinds[name] = value
+			case "dur":
+				if ms, err := strconv.ParseFloat(value, 64); err == nil && ms >= 0 && ms < 1e9 {
+					took[name] = time.Duration(ms * float64(time.Millisecond))
+					total += took[name]
+				}
+			}
 		}
 	}
 	if total <= 0 {
 		return nil, 0
 	}
-	from := time.Duration(0)
-	for _, h := range helps {
-		d, ok := took[h.metric]
+	sum := 0.0
+	for _, p := range parts {
+		d, ok := took[p.metric]
 		if !ok {
 			continue
 		}
-		left, right := int(1000*from/total), int(1000*(from+d)/total)
-		out = append(out, phase{h.name, h.help, d, left, right - left})
-		from += d
+		one := phase{Name: p.name, Help: p.help, Kind: kinds[p.metric], Took: d, From: sum, Width: max(100*float64(d)/float64(total), leastWidth)}
+		if found := starts[one.Kind]; found != "" {
+			one.Help = found
+		}
+		sum += one.Width
+		out = append(out, one)
+	}
+	for i := range out {
+		out[i].From, out[i].Width = 100*out[i].From/sum, 100*out[i].Width/sum
 	}
 	return out, total
-}
-
-// pretty is JSON with line breaks, or what is no JSON as it is.
-func pretty(b []byte) string {
-	var out bytes.Buffer
-	if json.Indent(&out, b, "", "  ") != nil {
-		return strings.ToValidUTF8(string(b), "\uFFFD")
-	}
-	return out.String()
 }

@@ -2,7 +2,6 @@ package console
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,17 +12,20 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alcove-run/alcove/telemetry"
 )
 
 // logLine is one record of a log as a page shows it.
 type logLine struct {
 	Time    time.Time `json:"time"`
-	Level   string    `json:"level"` // in upper case, empty if the record has none
+	Level   string    `json:"level"` // one of levels, empty if the record has none
 	Tenant  string    `json:"tenant,omitempty"`
 	Stream  string    `json:"stream"`
 	Message string    `json:"message"` // what a reader looks for: a JSON record's own message, or the line
 	// Fields is the record unfolded, if it is JSON.
 	Fields string `json:"fields,omitempty"`
+	Cursor string `json:"cursor"`
 }
 
 // logsPage is the page of logs.
@@ -36,6 +38,9 @@ type logsPage struct {
 	Live                                          string // where the script gets what comes next
 	Searched                                      bool
 	More                                          string // the query of the next page
+	Problem                                       *problem
+	size                                          int     // of Lines, in bytes
+	reached                                       logLine // the last that was looked at, wanted or not
 }
 
 // levels are the application's log levels, lowest first.
@@ -44,8 +49,13 @@ var levels = []string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 // sinces are the choices of how far back a search goes.
 var sinces = map[string]time.Duration{"15m": 15 * time.Minute, "1h": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}
 
-// maxLines is how many records a page shows.
-const maxLines = 200
+// maxLines is how many records a page shows, maxLinesSize in how many bytes, and
+// searchTime how long it is looked for them; the next page goes on.
+const (
+	maxLines     = 200
+	maxLinesSize = 1 << 20
+	searchTime   = 10 * time.Second
+)
 
 func (q *request) showLogs() error {
 	v := q.URL.Query()
@@ -55,7 +65,7 @@ func (q *request) showLogs() error {
 		p.Since = "1h"
 	}
 	var err error
-	if p.Functions, err = q.functionNames(q.Context()); err != nil {
+	if p.Functions, _, err = q.functionNames(q.Context()); err != nil {
 		return err
 	}
 	if p.Function == "" && len(p.Functions) == 1 {
@@ -64,11 +74,20 @@ func (q *request) showLogs() error {
 	if p.Function == "" {
 		return q.render(http.StatusOK, "logs", "Logs", "logs", p)
 	}
-	p.Searched = true
-	if err := q.search(&p, v.Get("after")); err != nil {
-		return err
+	now := q.con.Now()
+	err = q.search(&p, v.Get("after"))
+	p.Searched = err == nil
+	status := refuse(&p.Problem, err)
+	// What is followed goes on where the page ends.
+	from := now
+	switch {
+	case p.Until != "" || p.Next != "": // the page has not what was of late
+	case p.reached.Cursor != "":
+		from = p.reached.Time.Add(-overlap)
+	default:
+		from = now.Add(-overlap)
 	}
-	live := url.Values{"function": {p.Function}}
+	live := url.Values{"function": {p.Function}, "since": {from.UTC().Format(time.RFC3339Nano)}}
 	for name, value := range map[string]string{"tenant": p.Tenant, "level": p.Level, "search": p.Search, "stream": p.Stream} {
 		if value != "" {
 			live.Set(name, value)
@@ -84,7 +103,7 @@ func (q *request) showLogs() error {
 		more.Set("after", p.Next)
 		p.More = more.Encode()
 	}
-	return q.render(http.StatusOK, "logs", "Logs", "logs", p)
+	return q.render(status, "logs", "Logs", "logs", p)
 }
 
 // search finds records, with alcove's own API: what tenant a record is of is
@@ -103,34 +122,57 @@ func (q *request) search(p *logsPage, after string) error {
 		query.Set("until", p.Until)
 	}
 	query.Set("limit", strconv.Itoa(maxLines))
-	for range 50 { // of 200 records that have not the level
+	ctx, cancel := context.WithTimeout(q.Context(), apiTimeout)
+	defer cancel()
+	for begun := time.Now(); time.Since(begun) < searchTime; {
 		if after != "" {
 			query.Set("after", after)
 		}
-		b, err := q.api().send(q.Context(), call{service: "lambda", method: http.MethodGet, path: "/alcove/v1/logs", query: query})
+		n, err := q.records(ctx, query, p)
 		if err != nil {
 			return err
 		}
-		n := 0
-		for line := range bytes.Lines(b) {
-			l, cursor, err := readRecord(line)
-			if err != nil {
-				return err
-			}
-			n, after = n+1, cursor
-			if p.wants(l) {
-				p.Lines = append(p.Lines, l)
-			}
-		}
-		if n < maxLines {
+		if n < maxLines && p.size < maxLinesSize {
 			return nil
 		}
-		if len(p.Lines) >= maxLines/2 {
+		after = p.reached.Cursor
+		if len(p.Lines) >= maxLines/2 || p.size >= maxLinesSize {
 			break
 		}
 	}
 	p.Next = after
 	return nil
+}
+
+// records adds to a page what a request of the API gives, as it comes, as far as there
+// is room: functions write these, so nothing holds all of them. n is how many it looked at.
+func (q *request) records(ctx context.Context, query url.Values, p *logsPage) (n int, err error) {
+	body, err := q.api().open(ctx, call{service: "lambda", method: http.MethodGet, path: "/alcove/v1/logs", query: query})
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	scan := recordScanner(body)
+	for p.size < maxLinesSize && scan.Scan() {
+		line, err := readRecord(scan.Bytes())
+		if err != nil {
+			return n, err
+		}
+		n, p.reached = n+1, line
+		if p.wants(line) {
+			p.Lines = append(p.Lines, line)
+			p.size += len(line.Message) + len(line.Fields)
+		}
+	}
+	return n, scan.Err()
+}
+
+// recordScanner reads lines of the API, which are a record of 256 KiB each at most: six
+// times as many bytes in JSON, if all of them are such as it escapes.
+func recordScanner(r io.Reader) *bufio.Scanner {
+	scan := bufio.NewScanner(r)
+	scan.Buffer(nil, 4<<20)
+	return scan
 }
 
 // query is what the API is asked for.
@@ -151,16 +193,18 @@ func (p *logsPage) wants(l logLine) bool {
 }
 
 // readRecord reads a record of the API.
-func readRecord(b []byte) (logLine, string, error) {
+func readRecord(b []byte) (logLine, error) {
 	var r struct {
 		Time                    time.Time
 		Stream, Message, Cursor string
 		Tenant                  string
 	}
 	if err := json.Unmarshal(b, &r); err != nil {
-		return logLine{}, "", err
+		return logLine{}, err
 	}
-	return readLine(r.Time, r.Stream, r.Tenant, r.Message), r.Cursor, nil
+	line := readLine(r.Time, r.Stream, r.Tenant, r.Message)
+	line.Cursor = r.Cursor
+	return line, nil
 }
 
 // parseSince reads how far back, or a time.
@@ -178,21 +222,21 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 // readLine makes of a record what a page shows.
 func readLine(at time.Time, stream, tenant, message string) logLine {
 	message = strings.TrimRight(strings.ToValidUTF8(message, "\uFFFD"), "\n")
-	line := logLine{Time: at, Stream: stream, Tenant: tenant, Message: message}
+	line := logLine{Time: at, Stream: stream, Tenant: tenant, Message: beginning(message, maxLineShown)}
 	var record map[string]json.RawMessage
 	if !strings.HasPrefix(message, "{") || json.Unmarshal([]byte(message), &record) != nil {
 		return line
 	}
-	line.Fields = pretty([]byte(message))
+	line.Fields = beginning(pretty([]byte(message), maxLineShown), maxLineShown)
 	var text string
 	if json.Unmarshal(record["level"], &text) == nil {
-		line.Level = strings.ToUpper(text)
+		line.Level = telemetry.ParseLevel(text).String()
 	}
 	switch {
 	case json.Unmarshal(record["message"], &text) == nil:
-		line.Message = text
+		line.Message = beginning(text, maxSummary)
 	case json.Unmarshal(record["type"], &text) == nil:
-		line.Message = text + " " + summary(record["record"])
+		line.Message = beginning(text+" "+summary(record["record"]), maxSummary)
 	}
 	return line
 }
@@ -222,7 +266,10 @@ func (q *request) logEvents() error {
 		defer cancel(nil)
 		query := p.query()
 		query.Set("follow", "true")
-		query.Set("since", q.con.Now().UTC().Format(time.RFC3339Nano))
+		from := q.begin(v)
+		for name, value := range from {
+			query[name] = value
+		}
 		body, err := q.api().open(ctx, call{service: "lambda", method: http.MethodGet, path: "/alcove/v1/logs", query: query})
 		if err != nil {
 			return err
@@ -234,15 +281,19 @@ func (q *request) logEvents() error {
 		go func() {
 			cancel(scanLines(ctx, body, p.wants, lines))
 		}()
+		// A connection that was lost begins again some time before the last that
+		// arrived: see overlap.
+		s.id = from.Encode()
 		if err := s.send("begin", struct{}{}); err != nil {
 			return err
 		}
-		return q.every(ctx, 10*time.Second, func() error {
-			deadline := time.NewTimer(9 * time.Second)
+		return q.every(ctx, aliveInterval, func() error {
+			deadline := time.NewTimer(aliveInterval - time.Second)
 			defer deadline.Stop()
 			for {
 				select {
 				case line := <-lines:
+					s.id = url.Values{"since": {line.Time.Add(-overlap).UTC().Format(time.RFC3339Nano)}}.Encode()
 					if err := s.send("line", line); err != nil {
 						return err
 					}
@@ -259,12 +310,28 @@ func (q *request) logEvents() error {
 	})
 }
 
+// overlap is how far before the last record a log is followed that was followed, or
+// looked at, before: environments write at the same time, and what of that is stored
+// later may have the earlier time. The page leaves out what it has.
+const overlap = 5 * time.Second
+
+// begin is where what is followed begins: where the last event that the browser got
+// says, else where its page ended, else now.
+func (q *request) begin(v url.Values) url.Values {
+	if last, err := url.ParseQuery(q.Header.Get("Last-Event-ID")); err == nil && last.Has("since") {
+		v = last
+	}
+	if since := v.Get("since"); since != "" {
+		return url.Values{"since": {since}}
+	}
+	return url.Values{"since": {q.con.Now().UTC().Format(time.RFC3339Nano)}}
+}
+
 // scanLines reads records, a line of JSON each, and passes on those wanted.
 func scanLines(ctx context.Context, body io.Reader, want func(logLine) bool, lines chan<- logLine) error {
-	scan := bufio.NewScanner(body)
-	scan.Buffer(nil, 4<<20)
+	scan := recordScanner(body)
 	for scan.Scan() {
-		line, _, err := readRecord(scan.Bytes())
+		line, err := readRecord(scan.Bytes())
 		if err != nil {
 			return err
 		}

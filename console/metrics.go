@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"math"
 	"net/http"
 	"strconv"
@@ -16,6 +15,7 @@ type metricsPage struct {
 	Sinces                  []string
 	Charts                  []*chart
 	Empty                   bool
+	Problem                 *problem
 }
 
 // spans are how far back charts go, with the length of a point.
@@ -28,25 +28,55 @@ var spans = []struct {
 	{"7d", 7 * 24 * time.Hour, 2 * time.Hour}, {"30d", 30 * 24 * time.Hour, 6 * time.Hour},
 }
 
-// wanted is one line of a chart: a statistic of a metric of AWS/Lambda.
-type wanted struct {
-	name, metric, stat string
-	zero               bool // nothing measured is zero, and not a gap
+// line is one of a chart.
+type line struct {
+	name string
+	wanted
+	zero bool // nothing measured is zero, and not a gap
 }
 
-// charts are those of the page. Concurrency is not measured by tenant.
+func sum(name, metric string) line { return line{name, wanted{metric: metric, stat: "Sum"}, true} }
+func percentile(name, metric string) line {
+	return line{name, wanted{metric: metric, stat: name}, false}
+}
+
+// environments is how many environments are in a state; first is what a tenant waited
+// for one, by what its first call found.
+func environments(name, state string) line {
+	return line{name, wanted{namespace: nodeNamespace, metric: "Environments", stat: "Maximum", more: dimension{"State", state}}, true}
+}
+
+func first(start string) line {
+	return line{start, wanted{namespace: nodeNamespace, metric: "NewTenantLatency", stat: "p90", more: dimension{"Start", start}}, false}
+}
+
+// charts are those of the page: of all functions or one, and of a tenant.
 var charts = []struct {
 	title, unit string
 	format      func(float64) string
-	lines       []wanted
-	tenants     bool
+	lines       []line
+	which       int
 }{
-	{"Invocations", "per point", whole, []wanted{{"invocations", "Invocations", "Sum", true}, {"errors", "Errors", "Sum", true}, {"throttles", "Throttles", "Sum", true}}, true},
-	{"Duration", "milliseconds", millis, []wanted{{"p50", "Duration", "p50", false}, {"p90", "Duration", "p90", false}, {"p99", "Duration", "p99", false}}, true},
-	{"Concurrent executions", "at once, at most", whole, []wanted{{"concurrency", "ConcurrentExecutions", "Maximum", true}}, false},
-	{"Events", "per point", whole, []wanted{{"received", "AsyncEventsReceived", "Sum", true}, {"dropped", "AsyncEventsDropped", "Sum", true}}, true},
-	{"Age of events", "milliseconds, at most", millis, []wanted{{"age", "AsyncEventAge", "Maximum", false}}, true},
+	{"Invocations", "per point", whole, []line{sum("invocations", "Invocations"), sum("errors", "Errors"), sum("throttles", "Throttles")}, always},
+	{"Duration", "milliseconds", millis, []line{percentile("p50", "Duration"), percentile("p90", "Duration"), percentile("p99", "Duration")}, always},
+	{"Environments", "by state, at most", whole, []line{environments("busy", lookBusy), environments("idle", lookIdle), environments("frozen", lookFrozen),
+		environments("unbound stock", lookStock), environments("initialising", lookInitialising), environments("runtime stock", lookBlank)}, functionsOnly},
+	{"Environments", "by state, at most, while one is awake", whole, []line{environments("busy", lookBusy), environments("idle", lookIdle), environments("frozen", lookFrozen)}, tenantsOnly},
+	{"New tenants wait", "p90 milliseconds until the function has the event, by what the first call found", millis,
+		[]line{first("stock"), first("runtime-stock"), first("sandbox"), first("cold")}, functionsOnly},
+	{"First calls wait", "p90 milliseconds until the function has the event", millis,
+		[]line{{"first calls", wanted{namespace: nodeNamespace, metric: "NewTenantLatency", stat: "p90"}, false}}, tenantsOnly},
+	{"Concurrent executions", "at once, at most", whole, []line{{"concurrency", wanted{metric: "ConcurrentExecutions", stat: "Maximum"}, true}}, functionsOnly},
+	{"Events", "per point", whole, []line{sum("received", "AsyncEventsReceived"), sum("dropped", "AsyncEventsDropped")}, always},
+	{"Age of events", "milliseconds, at most", millis, []line{{"age", wanted{metric: "AsyncEventAge", stat: "Maximum"}, false}}, always},
 }
+
+// Whose metrics a chart is drawn of.
+const (
+	always = iota
+	functionsOnly
+	tenantsOnly
+)
 
 func whole(v float64) string { return count(int64(math.Round(v))) }
 
@@ -69,7 +99,7 @@ func (q *request) showMetrics() error {
 	}
 	p.Since = span.name
 	var err error
-	if p.Functions, err = q.functionNames(q.Context()); err != nil {
+	if p.Functions, _, err = q.functionNames(q.Context()); err != nil {
 		return err
 	}
 	if p.Tenant != "" && p.Function == "" {
@@ -79,98 +109,49 @@ func (q *request) showMetrics() error {
 		p.Function = p.Functions[0]
 	}
 	to := q.con.Now().UTC().Truncate(span.period).Add(span.period)
-	from := to.Add(-span.span)
+	p.Charts, err = q.charts(of{p.Function, p.Tenant}, to.Add(-span.span), to, span.period)
+	status := refuse(&p.Problem, err)
+	p.Empty = len(p.Charts) == 0
+	return q.render(status, "metrics", "Metrics", "metrics", p)
+}
+
+// charts draws what was measured; a chart without a point is left out.
+func (q *request) charts(whose of, from, to time.Time, period time.Duration) ([]*chart, error) {
 	var lines []wanted
 	for _, c := range charts {
-		lines = append(lines, c.lines...)
+		for _, l := range c.lines {
+			l.of = whose
+			lines = append(lines, l.wanted)
+		}
 	}
-	data, err := q.metricData(q.Context(), p.dimensions(), lines, from, to, span.period)
+	data, err := q.metricData(q.Context(), lines, from, to, period)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.Empty = true
+	var out []*chart
 	for _, c := range charts {
 		var all []series
 		n := 0
-		for _, line := range c.lines {
-			s := series{Name: line.name, Points: spread(data[line], line, from, to, span.period)}
-			n += len(data[line])
-			all = append(all, s)
-		}
-		if n == 0 || p.Tenant != "" && !c.tenants {
-			continue
-		}
-		p.Empty = false
-		p.Charts = append(p.Charts, newChart(c.title, c.unit, c.format, all))
-	}
-	return q.render(http.StatusOK, "metrics", "Metrics", "metrics", p)
-}
-
-// dimension is CloudWatch's.
-type dimension struct{ Name, Value string }
-
-func (p *metricsPage) dimensions() []dimension {
-	var d []dimension
-	if p.Function != "" {
-		d = append(d, dimension{"FunctionName", p.Function})
-	}
-	if p.Tenant != "" {
-		d = append(d, dimension{"TenantId", p.Tenant})
-	}
-	return d
-}
-
-// metricData asks CloudWatch's GetMetricData for lines of one set of dimensions.
-func (q *request) metricData(ctx context.Context, d []dimension, lines []wanted, from, to time.Time, period time.Duration) (map[wanted]map[int64]float64, error) {
-	type object = map[string]any
-	if d == nil {
-		d = []dimension{}
-	}
-	var queries []object
-	for i, line := range lines {
-		queries = append(queries, object{"Id": "q" + strconv.Itoa(i), "MetricStat": object{"Period": int(period.Seconds()), "Stat": line.stat,
-			"Metric": object{"Namespace": "AWS/Lambda", "MetricName": line.metric, "Dimensions": d}}})
-	}
-	in := object{"MetricDataQueries": queries, "StartTime": from.Unix(), "EndTime": to.Unix(), "ScanBy": "TimestampAscending"}
-	data := map[wanted]map[int64]float64{}
-	for range 50 { // pages
-		var out struct {
-			MetricDataResults []struct {
-				ID         string `json:"Id"`
-				Timestamps []float64
-				Values     []float64
+		for _, l := range c.lines {
+			if len(data[0]) > 0 || l.zero && l.namespace == "" {
+				all = append(all, series{Name: l.name, Points: spread(data[0], l.zero, from, to, period)})
 			}
-			NextToken string
+			n += len(data[0])
+			data = data[1:]
 		}
-		if err := q.api().target(ctx, "monitoring", "GraniteServiceVersion20100801.GetMetricData", in, &out); err != nil {
-			return nil, err
+		if n > 0 && (c.which == always || (c.which == tenantsOnly) == (whose.Tenant != "")) {
+			out = append(out, newChart(c.title, c.unit, c.format, all))
 		}
-		for _, r := range out.MetricDataResults {
-			i, err := strconv.Atoi(strings.TrimPrefix(r.ID, "q"))
-			if err != nil || i < 0 || i >= len(lines) || len(r.Timestamps) != len(r.Values) {
-				continue
-			}
-			if data[lines[i]] == nil {
-				data[lines[i]] = map[int64]float64{}
-			}
-			for k, at := range r.Timestamps {
-				data[lines[i]][int64(at)] = r.Values[k]
-			}
-		}
-		if out.NextToken == "" {
-			break
-		}
-		in["NextToken"] = out.NextToken
 	}
-	return data, nil
+	return out, nil
 }
 
 // spread makes points of what was measured, one for each period.
-func spread(data map[int64]float64, line wanted, from, to time.Time, period time.Duration) []point {
+func spread(data map[int64]float64, zero bool, from, to time.Time, period time.Duration) []point {
 	var out []point
 	for at := from; at.Before(to); at = at.Add(period) {
 		v, ok := data[at.Unix()]
-		if !ok && !line.zero {
+		if !ok && !zero {
 			v = math.NaN()
 		}
 		out = append(out, point{at, v})

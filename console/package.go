@@ -3,6 +3,7 @@ package console
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 const (
 	maxShown  = 256 << 10
 	maxListed = 500
+	maxParts  = 100 // of a form
 )
 
 // packed is a file of a deployment package.
@@ -148,26 +150,73 @@ func readText(code []byte, name string) (string, error) {
 
 var errNotText = errors.New("console: not a text that can be shown")
 
-// upload is a file of a form.
-func (q *request) upload(field string) ([]byte, error) {
-	f, _, err := q.FormFile(field)
+// readParts reads a form of parts, one of which may be a file. It stands in memory once:
+// what parses forms for everybody has it three times meanwhile.
+func (q *request) readParts() error {
+	parts, err := q.MultipartReader()
 	if err != nil {
-		return nil, badInput("No zip file was chosen.")
+		return err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(f) // readForm bounds it
-	if err == nil && len(b) == 0 {
-		err = badInput("The zip file is empty.")
+	q.PostForm = url.Values{}
+	for range maxParts {
+		part, err := parts.NextPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		most := int64(maxForm)
+		if part.FileName() != "" {
+			most = maxUpload
+			b.Grow(int(min(max(q.ContentLength, 0), maxUpload)) + bytes.MinRead)
+		}
+		if n, err := b.ReadFrom(io.LimitReader(part, most+1)); err != nil { // readForm bounds all of them
+			return err
+		} else if n > most {
+			return &http.MaxBytesError{Limit: most}
+		}
+		switch {
+		case part.FileName() == "":
+			q.PostForm.Add(part.FormName(), b.String())
+		case q.file == nil:
+			q.file = b.Bytes()
+		}
 	}
-	return b, err
+	return errors.New("console: a form of too many parts")
 }
 
-// download gets a package by the URL that the API gave for it. Only the path and
-// the query count: it is this node's.
-func (q *request) download(location string) ([]byte, error) {
+// upload is the file of the form.
+func (q *request) upload() ([]byte, error) {
+	switch {
+	case q.file == nil:
+		return nil, badInput("No zip file was chosen.")
+	case len(q.file) == 0:
+		return nil, badInput("The zip file is empty.")
+	}
+	return q.file, nil
+}
+
+// download gets a package of so many bytes by the URL that the API gave for it. Only the
+// path and the query count: it is this node's.
+func (q *request) download(location string, size int64) ([]byte, error) {
+	if size > maxUpload {
+		return nil, &problem{Status: http.StatusRequestEntityTooLarge, Title: "The package is too large to show",
+			Detail: "It has " + byteSize(size) + "; packages of up to 50 MB are shown here. GetFunction gives an address to download it from."}
+	}
 	u, err := url.Parse(location)
 	if err != nil {
 		return nil, err
 	}
-	return q.api().send(q.Context(), call{method: http.MethodGet, path: u.Path, query: u.Query()})
+	ctx, cancel := context.WithTimeout(q.Context(), apiTimeout)
+	defer cancel()
+	body, err := q.api().open(ctx, call{method: http.MethodGet, path: u.Path, query: u.Query()})
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	b := bytes.NewBuffer(make([]byte, 0, max(size, 0)+bytes.MinRead)) // all at once
+	_, err = io.Copy(b, io.LimitReader(body, maxUpload))
+	return b.Bytes(), err
 }

@@ -17,6 +17,7 @@ import (
 type problem struct {
 	Status        int
 	Title, Detail string
+	Next          string // what to do, where Detail is the API's and does not say
 	Code          string // the API's, if it was the API that refused
 	SignIn        bool   // that is what helps
 }
@@ -76,16 +77,26 @@ func explain(err error) *problem {
 		p.Detail = "It was deleted, disabled or replaced. Sign in with another one."
 	case strings.HasPrefix(code, "AccessDenied"):
 		p.Title = "Your key may not do this"
+		p.Next = "Whoever runs the node can give you a key whose policy allows it: alcove keys create."
 	case strings.HasPrefix(code, "ResourceNotFound"):
 		p.Title = "Not found"
+		p.Next = "It may have been deleted, or its name is written differently: the lists have what there is."
 	case strings.HasPrefix(code, "ResourceConflict"):
-		p.Title = "Something else is under way"
+		p.Title = "Something else is under way, or of this name"
+		p.Next = "If an update is under way, wait until it is done and try again; if the name is taken, choose another."
+	case strings.HasPrefix(code, "TooManyRequests") && strings.Contains(message, "logs are followed"):
+		p.Title = "Too many logs are followed"
+		p.Next = "Close pages that follow one, or end an alcove logs --follow, then try again."
 	case strings.HasPrefix(code, "TooManyRequests"):
 		p.Title = "Too many at once"
+		p.Next = "Try again in a moment. If it stays so, look at the function's reserved concurrency and at who is busy on the floor."
 	case code == "PreconditionFailedException":
 		p.Title, p.Detail = "Somebody else changed it meanwhile", "Reload the page to see what is there now, then make your change again; nothing was overwritten."
 	case status >= http.StatusInternalServerError:
 		p.Title = "The node failed"
+		p.Next = "Try again; if it fails again, the node's own log has the reason."
+	default:
+		p.Next = "Change what it says and send it again; nothing was changed."
 	}
 	return p
 }
@@ -107,6 +118,16 @@ func (c *Console) fail(q *request, err error) {
 		c.Log.Error("console: the page of an error failed", "error", err)
 		http.Error(q.w, p.Title, p.Status)
 	}
+}
+
+// refuse makes what went wrong with a page's own form a part of the page, so that
+// nothing typed is lost, and gives the status of the answer.
+func refuse(to **problem, err error) int {
+	if err == nil {
+		return http.StatusOK
+	}
+	*to = explain(err)
+	return max((*to).Status, http.StatusBadRequest)
 }
 
 // denied says whether the key of who looks may not do something.

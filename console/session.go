@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"iter"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -14,22 +17,71 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Lives of sessions, and how many there may be: beyond it the one goes that was
-// not used for longest.
+// Lives of sessions, and how many there may be, of one key and of all: beyond it the
+// one goes that was not used for longest. A key's many are no loss of others'.
 const (
 	sessionIdle = time.Hour
 	sessionLife = 12 * time.Hour
+	maxOfKey    = 50
 	maxSessions = 1000
 )
 
-// cookieName is the session's cookie. Its value is 256 random bits.
-const cookieName = "alcove-session"
+// The session's cookie, whose value is 256 random bits. Over TLS it has the name that
+// no page but those of this very host can set. Without, pages of names below this
+// one, and servers on other ports of it, can set one too: so a session is good only
+// where it was begun (place), and a browser with two of them has none.
+const (
+	cookieName = "alcove-session"
+	tlsCookie  = "__Host-" + cookieName
+)
+
+// overTLS says whether the browser speaks TLS with whoever is in front of the node:
+// its forms say so, and so do its other requests to a host that is not this machine.
+func overTLS(r *http.Request) bool {
+	if r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://") {
+		return true
+	}
+	// Browsers tell these to secure origins alone: those of TLS, and loopback names.
+	return r.Header.Get("Sec-Fetch-Site") != "" && r.Header.Get("Origin") == "" && !loopbackHost(r.Host)
+}
+
+// loopbackHost says whether a Host header names this machine by a name that browsers
+// know as such.
+func loopbackHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return a.IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// place is where a request comes from, as far as a session is bound to it: the address,
+// of IPv6 its network, which hosts change their addresses in; loopback is one place.
+func place(r *http.Request) netip.Prefix {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	a := from.Addr().Unmap().WithZone("")
+	switch {
+	case err != nil:
+		return netip.Prefix{}
+	case a.IsLoopback():
+		return netip.PrefixFrom(netip.IPv6Loopback(), 128)
+	case a.Is6():
+		return netip.PrefixFrom(a, 64).Masked()
+	}
+	return netip.PrefixFrom(a, 32)
+}
 
 // session is somebody who signed in.
 type session struct {
 	name string // the key's id
 	csrf string
 	key  aws.Credentials // empty on a node that asks for none
+	from netip.Prefix    // the place where it was begun
+	tls  bool            // it was begun over TLS, and has that cookie
+
+	share *share // what all sessions of the key have together
 
 	// Of these, sessions.mu is the guard.
 	begun, used time.Time
@@ -52,7 +104,7 @@ type sessions struct {
 }
 
 func newSessions(now func() time.Time) *sessions {
-	return &sessions{now: now, by: map[[sha256.Size]byte]*session{}, open: &session{csrf: random()}}
+	return &sessions{now: now, by: map[[sha256.Size]byte]*session{}, open: &session{csrf: random(), share: newShare(maxSeats, maxStreams)}}
 }
 
 // random is 256 bits as text.
@@ -64,25 +116,46 @@ func random() string {
 
 func (s *sessions) everybody() *session { return s.open }
 
-// add begins a session and gives its cookie's value.
-func (s *sessions) add(key aws.Credentials) string {
+// add begins a session for who sent a request, and gives its cookie's value.
+func (s *sessions) add(r *http.Request, key aws.Credentials) string {
 	cookie, now := random(), s.now()
+	one := &session{name: key.AccessKeyID, csrf: random(), key: key, from: place(r), tls: overTLS(r), begun: now, used: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var oldest [sha256.Size]byte
-	var at time.Time
+	of := 0
 	for digest, old := range s.by {
 		if s.expired(old, now) {
 			delete(s.by, digest)
-		} else if at.IsZero() || old.used.Before(at) {
-			oldest, at = digest, old.used
+		} else if old.name == one.name {
+			of++
+			one.share = old.share
 		}
 	}
-	if len(s.by) >= maxSessions {
-		delete(s.by, oldest)
+	if one.share == nil {
+		one.share = newShare(seatsOfKey, streamsOfKey)
 	}
-	s.by[sha256.Sum256([]byte(cookie))] = &session{name: key.AccessKeyID, csrf: random(), key: key, begun: now, used: now}
+	switch {
+	case of >= maxOfKey:
+		s.dropOldest(func(old *session) bool { return old.name == one.name })
+	case len(s.by) >= maxSessions:
+		s.dropOldest(func(*session) bool { return true })
+	}
+	s.by[sha256.Sum256([]byte(cookie))] = one
 	return cookie
+}
+
+// dropOldest ends the session that was not used for longest, of some. Preconditions:
+// s.mu is held.
+func (s *sessions) dropOldest(of func(*session) bool) {
+	var at [sha256.Size]byte
+	var oldest *session
+	for digest, one := range s.by {
+		if of(one) && (oldest == nil || one.used.Before(oldest.used)) {
+			at, oldest = digest, one
+		}
+	}
+	oldest.ended = true
+	delete(s.by, at)
 }
 
 func (s *sessions) expired(one *session, now time.Time) bool {
@@ -91,23 +164,52 @@ func (s *sessions) expired(one *session, now time.Time) bool {
 
 // find is the session of a request, or nil.
 func (s *sessions) find(r *http.Request) *session {
-	cookie, err := r.Cookie(cookieName)
-	if err != nil {
-		return nil
-	}
-	digest, now := sha256.Sum256([]byte(cookie.Value)), s.now()
+	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := s.by[digest]
-	if one == nil {
-		return nil
+	one := s.of(r, now)
+	if one != nil {
+		one.used = now
 	}
-	if s.expired(one, now) {
-		delete(s.by, digest)
-		return nil
-	}
-	one.used = now
 	return one
+}
+
+// of looks for the one session that a request's cookies are of. Preconditions: s.mu is
+// held.
+func (s *sessions) of(r *http.Request, now time.Time) (found *session) {
+	here := place(r)
+	for name, digest := range cookies(r) {
+		one := s.by[digest]
+		switch {
+		case one == nil || one.from != here || one.tls != (name == tlsCookie):
+			continue // somebody else's
+		case s.expired(one, now):
+			delete(s.by, digest)
+			continue
+		case found != nil && one != found:
+			return nil // one of them was put there: nobody can tell which
+		}
+		found = one
+	}
+	return found
+}
+
+// cookies are the digests of a request's cookies that may be a session's, with their
+// names. Over TLS only those count that have the name for it.
+func cookies(r *http.Request) iter.Seq2[string, [sha256.Size]byte] {
+	names := []string{tlsCookie, cookieName}
+	if overTLS(r) {
+		names = names[:1]
+	}
+	return func(yield func(string, [sha256.Size]byte) bool) {
+		for _, name := range names {
+			for _, cookie := range r.CookiesNamed(name) {
+				if !yield(name, sha256.Sum256([]byte(cookie.Value))) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // over says whether a session that a stream belongs to has ended. A stream alone
@@ -118,12 +220,11 @@ func (s *sessions) over(one *session) bool {
 	return one.ended || s.expired(one, s.now())
 }
 
-// end ends the session of a request.
+// end ends every session that a request has a cookie of.
 func (s *sessions) end(r *http.Request) {
-	if cookie, err := r.Cookie(cookieName); err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		digest := sha256.Sum256([]byte(cookie.Value))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, digest := range cookies(r) {
 		if one := s.by[digest]; one != nil {
 			one.ended = true
 			delete(s.by, digest)
@@ -133,7 +234,10 @@ func (s *sessions) end(r *http.Request) {
 
 // setCookie gives the browser a session's cookie, or with an empty value takes it.
 func (q *request) setCookie(value string) {
-	c := &http.Cookie{Name: cookieName, Value: value, Path: Prefix, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: q.TLS != nil}
+	c := &http.Cookie{Name: cookieName, Value: value, Path: Prefix, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	if overTLS(q.Request) {
+		c.Name, c.Path, c.Secure = tlsCookie, "/", true
+	}
 	if value == "" {
 		c.MaxAge = -1
 	}
@@ -175,7 +279,7 @@ func (q *request) signIn() error {
 		return q.render(http.StatusForbidden, "signin", "Sign in", "", form)
 	}
 	q.con.sessions.end(q.Request)
-	q.setCookie(q.con.sessions.add(key))
+	q.setCookie(q.con.sessions.add(q.Request, key))
 	q.redirect(below(form.Next))
 	return nil
 }
@@ -195,7 +299,7 @@ func below(next string) string {
 		return "floor"
 	}
 	path := strings.TrimPrefix(u.EscapedPath(), Prefix)
-	if strings.Contains(path, "..") || strings.Contains(path, "\\") {
+	if strings.Contains(u.Path, "..") || strings.Contains(u.Path, "\\") { // browsers read %2e as a dot
 		return "floor"
 	}
 	if u.RawQuery != "" {

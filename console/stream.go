@@ -4,12 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 )
 
-// maxStreams bounds the streams of events that are open at once.
+// maxStreams bounds the streams of events that are open at once. Where all are taken,
+// whoever has most loses one to who has few.
 const maxStreams = 200
+
+// aliveInterval is how long a stream is silent at most: a page that hears nothing for
+// longer takes it that the connection is lost.
+const aliveInterval = 10 * time.Second
 
 // stream is an answer of server-sent events.
 //
@@ -18,33 +24,47 @@ type stream struct {
 	w     http.ResponseWriter
 	flush *http.ResponseController
 	b     bytes.Buffer
+	id    string // of the events from now on, which a browser that connects again names; empty is none
 }
 
 // events begins a stream, which ends when the reader leaves, its session ends, or
 // the node stops. run is given the context that then ends.
 func (q *request) events(run func(context.Context, *stream) error) error {
 	select {
-	case q.con.streams <- struct{}{}:
-		defer func() { <-q.con.streams }()
+	case q.who.share.streams <- struct{}{}:
+		defer func() { <-q.who.share.streams }()
 	default:
-		return &problem{Status: http.StatusServiceUnavailable, Title: "Too many pages are open", Detail: "Close some, then reload this one."}
+		return tooManyStreams()
 	}
-	ctx, cancel := context.WithCancel(q.Context())
-	defer cancel()
-	defer context.AfterFunc(q.con.stopped, cancel)()
+	ctx, cancel := context.WithCancelCause(q.Context())
+	defer cancel(nil)
+	place := q.con.streams.Take(q.who.name, func() { cancel(tooManyStreams()) })
+	if place == nil {
+		return tooManyStreams()
+	}
+	defer place.Leave()
+	defer context.AfterFunc(q.con.stopped, func() { cancel(nil) })()
 	h := q.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	s := &stream{w: q.w, flush: http.NewResponseController(q.w)}
 	err := run(ctx, s)
-	if err == nil || ctx.Err() != nil {
+	var p *problem
+	switch {
+	case errors.As(context.Cause(ctx), &p): // its place is another key's now
+	case err == nil || ctx.Err() != nil:
 		return nil
+	default:
+		p = explain(err)
 	}
-	p := explain(err)
 	if s.b.Cap() == 0 {
 		return p // nothing was sent: an answer with a status of its own
 	}
 	_ = s.send("problem", map[string]any{"title": p.Title, "detail": p.Detail, "signIn": p.SignIn})
 	return nil
+}
+
+func tooManyStreams() *problem {
+	return &problem{Status: http.StatusServiceUnavailable, Title: "Too many pages are open", Detail: "Close some, then reload this one."}
 }
 
 // send sends one event, with v as JSON.
@@ -54,6 +74,11 @@ func (s *stream) send(event string, v any) error {
 		return err
 	}
 	s.b.Reset()
+	if s.id != "" {
+		s.b.WriteString("id: ")
+		s.b.WriteString(s.id)
+		s.b.WriteString("\n")
+	}
 	s.b.WriteString("event: ")
 	s.b.WriteString(event)
 	s.b.WriteString("\ndata: ")

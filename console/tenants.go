@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/alcove-run/alcove/nodeapi"
 )
 
 // tenantRow is one tenant in the list.
@@ -22,8 +24,7 @@ type tenantRow struct {
 	Cost          float64
 	Amount        string
 
-	// Of the last day, of the function that the list is of.
-	P99, Throttles string
+	Measures // of the last day
 }
 
 // tenantsPage is the list of tenants.
@@ -33,28 +34,50 @@ type tenantsPage struct {
 	Search, Function, Sort string
 	Functions              []string
 	Currency               string
-	Measured               bool   // one function's: latency and throttles are known
+	Measured               bool   // latency and throttles are known
+	Cut                    bool   // there is more than was measured
 	Next, Back             string // queries of the pages around
+	Columns                []column
+	Problem                *problem
+	Any                    string // a function to call for a tenant
 }
 
-// tenantSorts are the columns that the list can be sorted by.
-var tenantSorts = map[string]func(a, b tenantRow) int{
-	"tenant":       func(a, b tenantRow) int { return strings.Compare(a.Tenant, b.Tenant) },
-	"invocations":  func(a, b tenantRow) int { return cmp.Compare(b.Total, a.Total) },
-	"errors":       func(a, b tenantRow) int { return cmp.Compare(b.Errors, a.Errors) },
-	"cost":         func(a, b tenantRow) int { return cmp.Compare(b.Cost, a.Cost) },
-	"environments": func(a, b tenantRow) int { return cmp.Compare(b.Environments, a.Environments) },
-	"memory":       func(a, b tenantRow) int { return cmp.Compare(b.MemoryBytes, a.MemoryBytes) },
+// column is one that the list can be sorted by.
+type column struct {
+	Key, Title, Query string
+	Number, Sorted    bool
+}
+
+type tenantColumn struct {
+	key, title string
+	compare    func(a, b tenantRow) int
+	measured   bool
+}
+
+// tenantColumns are those of the list. What has to be measured for a column is of
+// every tenant if the list is sorted by it, else of those that are shown.
+var tenantColumns = []tenantColumn{
+	{"tenant", "Tenant", func(a, b tenantRow) int { return strings.Compare(a.Tenant, b.Tenant) }, false},
+	{"invocations", "Invocations", func(a, b tenantRow) int { return cmp.Compare(b.Total, a.Total) }, false},
+	{"errors", "Errors", func(a, b tenantRow) int { return cmp.Compare(b.Errors, a.Errors) }, false},
+	{"cost", "Cost", func(a, b tenantRow) int { return cmp.Compare(b.Cost, a.Cost) }, false},
+	{"p99", "p99, 24 h", func(a, b tenantRow) int { return cmp.Compare(b.P99, a.P99) }, true},
+	{"throttles", "Throttles, 24 h", func(a, b tenantRow) int { return cmp.Compare(b.Throttles, a.Throttles) }, true},
+	{"environments", "Environments", func(a, b tenantRow) int { return cmp.Compare(b.Environments, a.Environments) }, false},
+	{"busy", "Busy", func(a, b tenantRow) int { return cmp.Compare(b.Busy, a.Busy) }, false},
+	{"memory", "Memory", func(a, b tenantRow) int { return cmp.Compare(b.MemoryBytes, a.MemoryBytes) }, false},
 }
 
 func (q *request) listTenants() error {
 	v := q.URL.Query()
 	p := tenantsPage{Search: strings.TrimSpace(v.Get("search")), Function: v.Get("function"), Sort: v.Get("sort")}
-	if tenantSorts[p.Sort] == nil {
-		p.Sort = "invocations"
+	by := slices.IndexFunc(tenantColumns, func(c tenantColumn) bool { return c.key == p.Sort })
+	if by < 0 {
+		by = 1
 	}
+	p.Sort = tenantColumns[by].key
 	var err error
-	if p.Functions, err = q.functionNames(q.Context()); err != nil {
+	if p.Functions, p.Any, err = q.functionNames(q.Context()); err != nil {
 		return err
 	}
 	query := url.Values{}
@@ -63,7 +86,7 @@ func (q *request) listTenants() error {
 	}
 	all, currency, err := q.tenantsOf(query)
 	if err != nil {
-		return err
+		return q.render(refuse(&p.Problem, err), "tenants", "Tenants", "tenants", p)
 	}
 	p.Currency = currency
 	for _, t := range all {
@@ -71,14 +94,34 @@ func (q *request) listTenants() error {
 			p.Rows = append(p.Rows, t)
 		}
 	}
-	slices.SortStableFunc(p.Rows, tenantSorts[p.Sort])
 	p.All = len(p.Rows)
-	p.From, p.To, p.Next, p.Back = pages(v, p.All)
-	p.Rows = p.Rows[p.From:p.To]
-	if p.Function != "" {
-		if p.Measured, err = q.measure(p.Function, p.Rows); err != nil {
+	if tenantColumns[by].measured {
+		if p.Measured, p.Cut, err = q.measureTenants(p.Function, p.Rows); err != nil {
 			return err
 		}
+	}
+	// Those alike stand by their ids.
+	slices.SortFunc(p.Rows, func(a, b tenantRow) int {
+		return cmp.Or(tenantColumns[by].compare(a, b), strings.Compare(a.Tenant, b.Tenant))
+	})
+	p.From, p.To, p.Next, p.Back = pages(v, p.All)
+	p.Rows = p.Rows[p.From:p.To]
+	if !tenantColumns[by].measured {
+		if p.Measured, p.Cut, err = q.measureTenants(p.Function, p.Rows); err != nil {
+			return err
+		}
+	}
+	for i, c := range tenantColumns {
+		if c.measured && !p.Measured {
+			continue
+		}
+		w := url.Values{"sort": {c.key}}
+		for name, value := range map[string]string{"search": p.Search, "function": p.Function} {
+			if value != "" {
+				w.Set(name, value)
+			}
+		}
+		p.Columns = append(p.Columns, column{c.key, c.title, w.Encode(), i > 0, i == by})
 	}
 	return q.render(http.StatusOK, "tenants", "Tenants", "tenants", p)
 }
@@ -95,7 +138,11 @@ type tenantPage struct {
 	Currency     string
 	Days         *chart
 	Queues       []depth
+	Charts       []*chart // of its functions, of the last day
 }
+
+// maxCharted bounds the functions that a tenant's page has charts of.
+const maxCharted = 3
 
 func (q *request) showTenant() error {
 	p := tenantPage{Tenant: q.URL.Query().Get("tenant")}
@@ -129,6 +176,20 @@ func (q *request) showTenant() error {
 	}
 	if err := q.queuesOf(&p); err != nil {
 		return err
+	}
+	to := q.con.Now().UTC().Truncate(15 * time.Minute).Add(15 * time.Minute)
+	for _, f := range p.Functions[:min(len(p.Functions), maxCharted)] {
+		all, err := q.charts(of{f, p.Tenant}, to.Add(-24*time.Hour), to, 15*time.Minute)
+		if denied(err) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		for _, c := range all[:min(len(all), 2)] { // invocations and their duration; the page of metrics has all
+			c.Title = f + ": " + c.Title
+			p.Charts = append(p.Charts, c)
+		}
 	}
 	return q.render(http.StatusOK, "tenant", p.Tenant, "tenants", p)
 }
@@ -176,38 +237,13 @@ func (q *request) purgeTenant() error {
 	}
 	const path = "/alcove/v1/tenants/"
 	// As long as it takes: every environment ends, and files are rewritten.
-	body, err := q.api().open(q.Context(), call{service: "lambda", method: http.MethodDelete, path: path + tenant, rawPath: path + url.PathEscape(tenant)})
+	body, err := q.api().open(q.Context(), call{service: "lambda", method: http.MethodDelete, path: path + tenant, rawPath: path + nodeapi.Segment(tenant)})
 	if err != nil {
 		return err
 	}
 	body.Close()
 	q.redirect("tenants?done=purged")
 	return nil
-}
-
-// measure fills in what metrics say of tenants of a function in the last day; false
-// if that may not be seen.
-func (q *request) measure(function string, rows []tenantRow) (bool, error) {
-	to := q.con.Now().UTC().Truncate(time.Hour).Add(time.Hour)
-	p99, throttles := wanted{name: "p99", metric: "Duration", stat: "p99"}, wanted{name: "throttles", metric: "Throttles", stat: "Sum"}
-	for i := range rows {
-		data, err := q.metricData(q.Context(), []dimension{{"FunctionName", function}, {"TenantId", rows[i].Tenant}}, []wanted{p99, throttles}, to.Add(-24*time.Hour), to, 24*time.Hour)
-		if denied(err) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		sum := 0.0
-		for _, v := range data[throttles] {
-			sum += v
-		}
-		rows[i].Throttles = whole(sum)
-		for _, v := range data[p99] {
-			rows[i].P99 = duration(time.Duration(v * float64(time.Millisecond)))
-		}
-	}
-	return true, nil
 }
 
 // queuesOf fills in what waits of a tenant, of the functions that it has

@@ -3,12 +3,15 @@ package console
 import (
 	"cmp"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alcove-run/alcove/internal/pump"
 )
 
 // used is what was used, and what it costs, as alcove's own API sums it.
@@ -22,6 +25,7 @@ type used struct {
 	LogBytes     int64       `json:"logBytes"`
 	NetworkIn    int64       `json:"networkIn"`
 	NetworkOut   int64       `json:"networkOut"`
+	Connections  int64       `json:"connections"`
 	GBSeconds    json.Number `json:"gbSeconds"`
 	Cost         json.Number `json:"cost"`
 }
@@ -76,6 +80,7 @@ type usagePage struct {
 	CSV                            string // the query of the download
 	Chart                          *chart
 	Bys                            []string
+	Problem                        *problem
 }
 
 var usageBys = []string{"tenant", "function", "day"}
@@ -100,7 +105,9 @@ func (q *request) showUsage() error {
 	query := q.usageQuery()
 	var b bill
 	if err := q.api().node(q.Context(), "usage", query, &b); err != nil {
-		return err
+		p := usagePage{By: query.Get("by"), From: query.Get("from"), To: query.Get("to"), Tenant: query.Get("tenant"), Function: query.Get("function"), Bys: usageBys}
+		status := refuse(&p.Problem, err)
+		return q.render(status, "usage", "Usage", "usage", p)
 	}
 	p := usagePage{By: query.Get("by"), From: b.From, To: b.To, Tenant: query.Get("tenant"), Function: query.Get("function"),
 		Currency: b.Prices.Currency, Total: b.Total, All: len(b.Rows), CSV: query.Encode(), Bys: usageBys}
@@ -130,16 +137,22 @@ func costChart(rows []used, currency string) *chart {
 	return newChart("Cost by day", currency, money, []series{s})
 }
 
-// usageCSV passes the download on as the API gives it.
+// usageCSV passes the download on as the API gives it. One that breaks off is seen to
+// have done so: nobody takes a part of a bill for the whole.
 func (q *request) usageCSV() error {
 	query := q.usageQuery()
 	query.Set("format", "csv")
-	b, err := q.api().send(q.Context(), call{service: "lambda", method: http.MethodGet, path: "/alcove/v1/usage", query: query})
+	body, err := q.api().open(q.Context(), call{service: "lambda", method: http.MethodGet, path: "/alcove/v1/usage", query: query})
 	if err != nil {
 		return err
 	}
+	defer body.Close()
 	q.w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	q.w.Header().Set("Content-Disposition", `attachment; filename="usage.csv"`)
-	_, _ = q.w.Write(b) // the reader may have gone
+	paced := pump.NewPace(q.w)
+	if _, err := io.Copy(struct{ io.Writer }{paced}, body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	paced.Done()
 	return nil
 }

@@ -151,7 +151,8 @@ func (e *Environment) startProgram(spec sandbox.Spec) {
 	err := e.box.(sandbox.Starter).Start(spec.Args, spec.Env, spec.Dir) // readyBlank has looked
 	if err != nil {
 		e.cfg.Log.Error("program cannot be started", "environment", e.cfg.ID, "error", err)
-		e.failInit(platformFailure())
+		// In another turn: who specialises waits for this one, and OnInit for him.
+		go func() { _ = e.send(context.Background(), func() { e.failInit(platformFailure()) }) }()
 	}
 }
 
@@ -162,7 +163,7 @@ func (e *Environment) adopt(cfg Config) {
 	c.Version, c.RuntimeVersion, c.RuntimeVersionARN = cfg.Version, cfg.RuntimeVersion, cfg.RuntimeVersionARN
 	c.Stream, c.StreamName = cfg.Stream, cfg.StreamName
 	c.OnInit, c.OnFree, c.OnEnd = cfg.OnInit, cfg.OnFree, cfg.OnEnd
-	c.FreezeAfter = cfg.FreezeAfter
+	c.FreezeAfter, c.OnInternal = cfg.FreezeAfter, cfg.OnInternal
 	if cfg.InitTimeout != 0 {
 		c.InitTimeout = cfg.InitTimeout
 	}

@@ -2,10 +2,10 @@
 // that its runtime talks to, the log stream that its output goes to, and the
 // invocations that it serves one after another.
 //
-// One environment is one goroutine and one state machine (state.go). Everything
-// that can happen to it, a runtime's request, an invocation, a deadline, the end
-// of its process, reaches that goroutine as a message; nobody else touches the
-// state. The phases have a file each: init.go, blank.go, invoke.go, freeze.go,
+// One environment is one state machine (state.go), whose state is touched by one
+// goroutine at a time (turn.go). Everything that can happen to it, a runtime's
+// request, an invocation, a deadline, the end of its process, is an act that takes
+// its turn. The phases have a file each: init.go, blank.go, invoke.go, freeze.go,
 // shutdown.go.
 //
 // An environment may be made before its function is known (blank.go): its runtime
@@ -21,7 +21,6 @@
 package environment
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -37,6 +36,13 @@ import (
 // LogStream is where an environment's log records go. Append must not block.
 type LogStream interface {
 	Append(tenant alcove.Tenant, at time.Time, message []byte)
+}
+
+// TracedStream is a LogStream that is told of which trace records are, if that is
+// recorded.
+type TracedStream interface {
+	LogStream
+	AppendTraced(tenant alcove.Tenant, at time.Time, message []byte, t *alcove.Trace)
 }
 
 // Config is what an environment is made from. Factory.Config fills it.
@@ -61,11 +67,23 @@ type Config struct {
 	// or to nobody yet; it is called by any goroutine and must not block.
 	Network Network
 	Rules   func(v *alcove.Version, t alcove.Tenant) policy.Rules
+	// Refusals, if it is not nil, remembers what was refused.
+	Refusals *Refusals
 	// Spec is the sandbox's, but for the socket and the pipes, which are made here.
 	Spec sandbox.Spec
 	// Tell, if it is not nil, are the variables that the runtime asks for when it
 	// runs: Spec.Env is then a blank environment's, for a process that is forked.
 	Tell []string
+	// Extensions is set for functions with extensions.
+	Extensions Extensions
+	// OnInternal, if set, is told of a version whose runtime registers an extension
+	// where there is no supervisor; the environment ends then, before it has done
+	// anything for anybody.
+	OnInternal func(*alcove.Version)
+	// Linger is the room for environments that take their time to end.
+	Linger *Linger
+	// Ends, if it is not nil, has a place for each sandbox that is being destroyed.
+	Ends Ends
 	// Dir is the environment's own host directory; it is created and removed here.
 	Dir string
 
@@ -78,22 +96,27 @@ type Config struct {
 	InvalidEntrypoint string
 	// InvalidWorkingDir is the same of the directory that it is to be started in.
 	InvalidWorkingDir string
+	// Provisioned says that the environment is made for provisioned concurrency.
+	Provisioned bool
 	// Suppressed says that Init runs as part of the first invocation, under the
 	// function's own timeout, because it failed when it ran by itself.
 	Suppressed bool
 	// InitTimeout bounds Init; alcove.InitTimeoutSeconds if zero.
 	InitTimeout time.Duration
+	// SettlePatience is how long an invocation waits for a runtime that has answered the
+	// one before but not come back to /next; after that it is handed on. 50 ms if zero.
+	SettlePatience time.Duration
 	// FreezeAfter is how long the runtime may run on at /next before its
 	// processes are frozen; zero means never.
 	FreezeAfter time.Duration
 
-	// OnBlank is called once by the goroutine of a blank environment, when it waits
-	// for Specialise. It must not block.
+	// OnBlank is called once in a turn of a blank environment, when it waits for
+	// Specialise. It must not block.
 	OnBlank func()
 	// OnInit is called once, when Init is done or has failed; the error is an
 	// *InitError. It must not block.
 	OnInit func(error)
-	// OnFree is called by the environment's goroutine whenever it could take an
+	// OnFree is called in a turn of the environment whenever it could take an
 	// invocation: after Init, and as soon as an invocation has been answered. It
 	// must not block.
 	OnFree func()
@@ -127,13 +150,15 @@ func (e *InitError) Error() string { return "environment: init failed: " + e.Typ
 type Environment struct {
 	cfg     Config
 	created time.Time
-	mail    chan func()   // to the owning goroutine
+	mail    chan func()   // acts that change what loop waits for
+	over    chan struct{} // closed with the state Ended
 	gone    chan struct{} // has a token when an event's fate has become known
-	dead    chan struct{} // closed when the state is Ended
+	dead    chan struct{} // closed when loop knows of the state Ended
 	ended   chan struct{} // closed when nothing is left
 	state   atomic.Int32
-	known   atomic.Pointer[known]         // set once, by the owning goroutine unless it is at the start
-	tenant  atomic.Pointer[alcove.Tenant] // set once, by the owning goroutine
+	known   atomic.Pointer[known]         // set once, in a turn unless it is at the start
+	tenant  atomic.Pointer[alcove.Tenant] // set once, in a turn
+	trace   atomic.Pointer[alcove.Trace]  // of the last invocation that began
 	frozen  atomic.Bool
 	served  atomic.Int64
 	birth   atomic.Pointer[birth] // set by the first invocation's report
@@ -143,16 +168,17 @@ type Environment struct {
 	output  *output
 	serving sync.WaitGroup
 
-	// Owned by the goroutine of loop.
+	turn sync.Mutex
+	// Guarded by turn.
 	box     sandbox.Sandbox
-	boxDone <-chan struct{}
+	boxDone <-chan struct{} // set by loop alone
 	waiting *nextCall
 	asking  *functionCall
 	early   *failure // of an Init that failed before the driver had returned
 	current *run     // begun and not answered
 	pending *run     // waits for the runtime to come to /next
-	// unstartable is why there will be no sandbox; an invocation is told.
-	unstartable *failure
+	// owed is why a suppressed Init failed before its invocation came, which is told.
+	owed        *failure
 	making      bool // the driver is at work
 	wasBlank    bool // it has been specialised
 	told        bool // the runtime has had cfg.Tell
@@ -160,12 +186,19 @@ type Environment struct {
 	initFailed  *failure
 	initBegan   time.Time
 	initTook    time.Duration
+	sandboxMade time.Time
 	missed      bool // an invocation was given back because the runtime was not at /next
-	deadline    *time.Timer
-	freezeAt    *time.Timer
+	deadline    alarm
+	freezeAt    alarm
 	rest        rest
 	traffic     traffic
-	attached    bool // to cfg.Network
+	ext         extensions
+	supervisor  *supervisor // nil without external extensions
+	// Of a runtime beside a supervisor: it was started, and it has ended.
+	runtimeStarted, runtimeGone bool
+	stopping                    stopping
+	killed                      bool // no time is given to anybody
+	attached                    bool // to cfg.Network
 }
 
 // Start begins to make an environment and returns at once; what becomes of it is
@@ -174,19 +207,24 @@ func Start(cfg Config) *Environment {
 	if cfg.InitTimeout == 0 {
 		cfg.InitTimeout = alcove.InitTimeoutSeconds * time.Second
 	}
+	if cfg.SettlePatience == 0 {
+		cfg.SettlePatience = settlePatience
+	}
 	e := &Environment{
 		cfg:      cfg,
 		created:  time.Now(),
 		mail:     make(chan func()),
+		over:     make(chan struct{}),
 		gone:     make(chan struct{}, 1),
 		dead:     make(chan struct{}),
 		ended:    make(chan struct{}),
-		deadline: stoppedTimer(),
-		freezeAt: stoppedTimer(),
+		deadline: newAlarm(),
+		freezeAt: newAlarm(),
 	}
 	if cfg.Version != nil {
 		e.known.Store(&known{cfg.Version, cfg.StreamName})
 	}
+	e.turn.Lock()
 	go e.loop()
 	return e
 }
@@ -195,56 +233,6 @@ func Start(cfg Config) *Environment {
 type known struct {
 	version *alcove.Version
 	stream  string
-}
-
-func stoppedTimer() *time.Timer {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
-}
-
-// loop owns the environment until nothing of it is left.
-func (e *Environment) loop() {
-	e.beginInit()
-	for e.State() != Ended {
-		select {
-		case act := <-e.mail:
-			act()
-		case <-e.boxDone:
-			e.exited()
-		case <-e.deadline.C:
-			e.expired()
-		case <-e.freezeAt.C:
-			e.freeze()
-		}
-	}
-	close(e.dead)
-	e.remove()
-	close(e.ended)
-	if e.cfg.OnEnd != nil {
-		e.cfg.OnEnd()
-	}
-}
-
-// send gives act to the owning goroutine, and tells whether it was taken.
-func (e *Environment) send(ctx context.Context, act func()) error {
-	select {
-	case e.mail <- act:
-		return nil
-	case <-e.dead:
-		return ErrNotHandedOver
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// ask has act done by the owning goroutine and answers with what it says.
-func (e *Environment) ask(ctx context.Context, act func() error) error {
-	reply := make(chan error, 1)
-	if err := e.send(ctx, func() { reply <- act() }); err != nil {
-		return err
-	}
-	return <-reply
 }
 
 // ID is the environment's name in paths and listings.
@@ -264,6 +252,14 @@ func (e *Environment) function() known {
 		return *k
 	}
 	return known{}
+}
+
+// Trace is the trace of the invocation that runs, or ran last.
+func (e *Environment) Trace() alcove.Trace {
+	if t := e.trace.Load(); t != nil {
+		return *t
+	}
+	return alcove.Trace{}
 }
 
 // Tenant is whom the environment is bound to, and whether it is.

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/supervise"
 )
 
 func TestInvocationsOneAfterAnother(t *testing.T) {
@@ -86,7 +89,7 @@ func TestTimeoutEndsTheEnvironment(t *testing.T) {
 		rt.next()
 		<-rt.killed
 		return sandbox.Exit{}
-	}, nil)
+	}, timeout(1))
 	res := b.mustInvoke(t, "blue", "x")
 	kind, message := errorObject(t, res)
 	if kind != "Sandbox.Timedout" || message != "RequestId: r-blue Error: Task timed out after 1.00 seconds" {
@@ -183,10 +186,13 @@ func TestFailedInitIsToldAndSuppressedInitAnswers(t *testing.T) {
 	b := start(t, typed, nil)
 	_, err := b.invoke(t, "blue", "x")
 	var ie *InitError
-	if !errors.As(err, &ie) && !errors.Is(err, ErrNotHandedOver) {
+	if !errors.As(err, &ie) || ie.Type != "Runtime.ImportModuleError" {
 		t.Fatalf("Invoke = %v, want an Init error", err)
 	}
 	<-b.env.Ended()
+	if _, err := b.invoke(t, "blue", "late"); !errors.As(err, &ie) || ie.Type != "Runtime.ImportModuleError" {
+		t.Errorf("after the end Invoke = %v, want an Init error", err)
+	}
 	if !strings.Contains(b.log.String(), "INIT_REPORT") || !strings.Contains(b.log.String(), "Runtime.ImportModuleError") {
 		t.Errorf("the log does not tell: %s", b.log)
 	}
@@ -199,6 +205,66 @@ func TestFailedInitIsToldAndSuppressedInitAnswers(t *testing.T) {
 	if log := s.log.String(); strings.Contains(log, "INIT_START") || !strings.Contains(log, "START RequestId: ") {
 		t.Errorf("log of a suppressed Init: %s", log)
 	}
+}
+
+// TestSuppressedInitThatFailsAtOnce has Init fail in every way before the invocation
+// that it is part of has come.
+func TestSuppressedInitThatFailsAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		run    script
+		change func(*Config)
+		kind   string
+	}{
+		"says so": {run: func(rt *runtimeClient) sandbox.Exit {
+			rt.post("init/error", `{"errorMessage":"no module","errorType":"Runtime.Unknown"}`)
+			return sandbox.Exit{Code: 1}
+		}, kind: "Runtime.Unknown"},
+		"says so and goes on": {run: func(rt *runtimeClient) sandbox.Exit {
+			rt.post("init/error", `{"errorMessage":"no module","errorType":"Runtime.Unknown"}`)
+			return echo(rt)
+		}, kind: "Runtime.Unknown"},
+		"ends": {run: func(*runtimeClient) sandbox.Exit { return sandbox.Exit{Code: 3} }, kind: "Runtime.ExitError"},
+		"an extension ends": {run: func(rt *runtimeClient) sandbox.Exit {
+			s := superviseIn(rt)
+			s.says(supervise.SaidEnded, 0, 3<<8)
+			<-rt.killed
+			return sandbox.Exit{}
+		}, change: extended("one"), kind: "Extension.Crash"},
+		"cannot be started": {change: func(c *Config) {
+			c.Driver.(*scripted).createErr = &sandbox.ProgramError{Path: "/var/task/bootstrap", Err: syscall.ENOENT}
+		}, kind: "Runtime.InvalidEntrypoint"},
+		"is not there": {change: func(c *Config) { c.InvalidEntrypoint = "nothing" }, kind: "Runtime.InvalidEntrypoint"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, c.run, func(cfg *Config) {
+				cfg.Suppressed = true
+				if c.change != nil {
+					c.change(cfg)
+				}
+			})
+			// White box: until the environment's goroutine has heard of it.
+			for owed := false; !owed; runtime.Gosched() {
+				if err := b.env.ask(t.Context(), func() error { owed = b.env.owed != nil; return nil }); err != nil {
+					t.Fatal("it did not wait for its invocation")
+				}
+			}
+			if kind, message := errorObject(t, b.mustInvoke(t, "blue", "x")); kind != c.kind {
+				t.Errorf("answered %s: %s; want %s", kind, message, c.kind)
+			}
+			<-b.env.Ended()
+		})
+	}
+}
+
+// TestSuppressedInitThatNobodyComesFor ends an environment that keeps an error for an
+// invocation.
+func TestSuppressedInitThatNobodyComesFor(t *testing.T) {
+	b := start(t, nil, func(c *Config) {
+		c.Suppressed = true
+		c.Driver.(*scripted).createErr = &sandbox.ProgramError{Path: "/var/task/bootstrap", Err: syscall.ENOENT}
+	})
+	b.env.Close()
+	<-b.env.Ended()
 }
 
 func TestSuppressedInitThatWorks(t *testing.T) {
@@ -235,7 +301,7 @@ func TestASandboxThatCannotBeMadeIsThePlatformsFault(t *testing.T) {
 func TestIdleEnvironmentIsFrozenAndThawed(t *testing.T) {
 	b := start(t, echo, func(c *Config) { c.FreezeAfter = time.Millisecond })
 	b.mustInvoke(t, "blue", "1")
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(slow.Patience(time.Minute))
 	for !b.env.Status().Frozen && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
@@ -243,7 +309,7 @@ func TestIdleEnvironmentIsFrozenAndThawed(t *testing.T) {
 		t.Fatal("an idle environment was not frozen")
 	}
 	b.mustInvoke(t, "blue", "2")
-	deadline = time.Now().Add(10 * time.Second)
+	deadline = time.Now().Add(slow.Patience(time.Minute))
 	for !b.env.Status().Frozen && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
@@ -317,9 +383,9 @@ func TestARuntimeThatHangsUpOnNextIsGivenUp(t *testing.T) {
 		}
 		<-rt.killed // it lives on, and asks for nothing
 		return sandbox.Exit{}
-	}, func(c *Config) { c.FreezeAfter = time.Millisecond })
+	}, func(c *Config) { c.FreezeAfter, c.SettlePatience = time.Millisecond, 0 })
 	b.mustInvoke(t, "blue", "1")
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(slow.Patience(time.Minute))
 	for b.env.State() != Idle && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
@@ -350,7 +416,7 @@ func TestAFloodOfOutputDoesNotOutliveTheDeadline(t *testing.T) {
 				}
 			}
 		}
-	}, func(c *Config) { c.Stream = discard{} })
+	}, func(c *Config) { timeout(1)(c); c.Stream = discard{} })
 	if kind, _ := errorObject(t, b.mustInvoke(t, "blue", "x")); kind != "Sandbox.Timedout" {
 		t.Errorf("the flood ended with %s", kind)
 	}

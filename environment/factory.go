@@ -32,6 +32,14 @@ type Factory struct {
 	// Network and Rules are those of every environment.
 	Network Network
 	Rules   func(v *alcove.Version, t alcove.Tenant) policy.Rules
+	// Refusals remembers what they are refused.
+	Refusals *Refusals
+	// Linger is Config.Linger of every environment.
+	Linger *Linger
+	// Ends is Config.Ends of every environment.
+	Ends Ends
+	// Supervisor is what starts extensions.
+	Supervisor Supervisor
 	// Spare is Config.Spare of every environment.
 	Spare *runtimeapi.Spare
 	// Stream opens a log stream.
@@ -39,6 +47,8 @@ type Factory struct {
 	// FreezeAfter is Config.FreezeAfter of every environment.
 	FreezeAfter time.Duration
 	Log         *slog.Logger
+
+	internals internals
 }
 
 // Images gives container images, which it pulls if they are not here.
@@ -134,7 +144,12 @@ func (f *Factory) Config(ctx context.Context, v *alcove.Version, stream string) 
 		return Config{}, err
 	}
 	cfg := f.config(v, b, newID(), stream)
-	f.fork(&cfg, v, b.runtime)
+	if err := f.extend(&cfg, b); err != nil {
+		return Config{}, err
+	}
+	if !cfg.supervised() {
+		f.fork(&cfg, v, b.runtime)
+	}
 	return cfg, nil
 }
 
@@ -160,12 +175,18 @@ func (f *Factory) config(v *alcove.Version, b basis, id, stream string) Config {
 	r := b.runtime
 	cfg := Config{
 		ID: id, Version: v, RuntimeVersion: r.Label(), RuntimeVersionARN: r.VersionARN(f.Place),
-		Driver: f.Driver, Network: f.Network, Rules: f.Rules, Spare: f.Spare, Spec: b.spec, Dir: filepath.Join(f.Dir, id),
+		Driver: f.Driver, Network: f.Network, Rules: f.Rules, Refusals: f.Refusals, Spare: f.Spare, Ends: f.Ends, Spec: b.spec, Dir: filepath.Join(f.Dir, id),
 		Stream: f.Stream(v.Config.Logging.Group, stream), StreamName: stream,
 		FreezeAfter: f.FreezeAfter, Log: f.Log,
 	}
+	if f.Supervisor != nil {
+		cfg.OnInternal = f.internals.learn
+	}
 	if b.image != nil {
-		cfg.Spec.Env = runtimes.ImageEnviron(v, r, b.image.Settings.Environment, f.Place, stream)
+		cfg.Spec.Env = runtimes.ImageEnviron(v, r, b.image.Settings, f.Place, stream)
+		if u := b.image.Settings.User; u != nil {
+			cfg.Spec.User = &sandbox.User{UID: u.UID, GID: u.GID, Groups: u.Groups}
+		}
 	} else {
 		cfg.Spec.Env = runtimes.Environ(v, r, f.Place, stream)
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"syscall"
@@ -29,7 +28,7 @@ func TestKilledBeforeAndAfterTheEvent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var dir string
 			b := start(t, func(rt *runtimeClient) sandbox.Exit {
-				conn, err := net.Dial("unix", filepath.Join(dir, "socket", sandbox.SocketName))
+				conn, err := dialIn(t.Context(), filepath.Join(dir, "socket"), sandbox.SocketName)
 				if err != nil {
 					t.Error(err)
 					return sandbox.Exit{}

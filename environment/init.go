@@ -51,10 +51,7 @@ func (e *Environment) beginInit() {
 	}
 	if f := e.cfg.invalid(); f != nil {
 		e.output.closeWriters()
-		e.unstartable = f
-		if !e.cfg.Suppressed {
-			e.failInit(e.unstartable)
-		}
+		e.failInit(f)
 		return
 	}
 	e.making = true
@@ -78,7 +75,7 @@ func (e *Environment) prepare() (sandbox.Spec, error) {
 	if err != nil {
 		return sandbox.Spec{}, fmt.Errorf("listen on the Runtime API socket: %w", err)
 	}
-	e.server = runtimeapi.NewServer(runtimeSide{e}, e.cfg.Spare, e.cfg.Log)
+	e.server = runtimeapi.NewServer(runtimeSide{e}, ownConns(&e.cfg.Spec, e.cfg.Extensions), e.cfg.Spare, e.cfg.Log)
 	e.serve(l)
 	e.output, err = newOutput(e)
 	if err != nil {
@@ -89,6 +86,11 @@ func (e *Environment) prepare() (sandbox.Spec, error) {
 	spec.SocketDir = sockets
 	spec.Link = e.cfg.Network != nil
 	spec.Stdout, spec.Stderr, spec.Log = e.output.stdio.w, e.output.stdio.w, e.output.frames.w
+	if e.cfg.supervised() {
+		if err := e.supervised(&spec); err != nil {
+			return sandbox.Spec{}, err
+		}
+	}
 	return spec, nil
 }
 
@@ -128,10 +130,7 @@ func listenUnix(dir, name string) (net.Listener, error) {
 func (e *Environment) sandboxCreated(c created) {
 	e.making = false
 	if p, ok := errors.AsType[*sandbox.ProgramError](c.err); ok && !e.blank() {
-		e.unstartable = programFailure(p)
-		if !e.cfg.Suppressed || e.current != nil {
-			e.failInit(e.unstartable)
-		}
+		e.failInit(programFailure(p))
 		return
 	}
 	if c.err != nil {
@@ -140,6 +139,7 @@ func (e *Environment) sandboxCreated(c created) {
 		return
 	}
 	e.box, e.boxDone = c.box, c.box.Done()
+	e.sandboxMade = time.Now()
 	if err := e.attach(); err != nil {
 		e.cfg.Log.Error("environment has no network", "environment", e.cfg.ID, "error", err)
 	}
@@ -166,17 +166,32 @@ func (e *Environment) sandboxCreated(c created) {
 	}
 }
 
-// initDone is the runtime's first /next.
+// initDone is the first /next of the runtime, and of the last extension.
 func (e *Environment) initDone() {
 	e.initTook = time.Since(e.initBegan)
 	if !e.cfg.Suppressed {
 		e.deadline.Stop()
-		e.logInitDone()
 	}
+	e.logInitDone()
 	e.become(Idle)
+	e.endSubscriptions()
 	if e.cfg.OnInit != nil {
 		e.cfg.OnInit(nil)
 	}
+}
+
+// initialised goes on when a runtime, or an extension, has come to its first
+// /next: Init is done when all have.
+func (e *Environment) initialised() {
+	if e.State() != Initialising || e.waiting == nil || !e.ext.ready() || e.owed != nil {
+		return
+	}
+	e.initDone()
+	if e.current != nil { // suppressed Init: the invocation has begun
+		e.handOver(e.current)
+		return
+	}
+	e.rested()
 }
 
 // failInit ends the environment because Init failed, and tells who waits for it.
@@ -188,12 +203,20 @@ func (e *Environment) failInit(f *failure) {
 		e.failBlank(f)
 		return
 	}
+	if e.cfg.Suppressed && e.current == nil && !e.closing && f.kind != platformKind {
+		// The invocation that it is part of is on its way, and this is its answer.
+		if e.owed == nil {
+			e.owed = f
+		}
+		return
+	}
 	e.initFailed = f
 	e.initTook = time.Since(e.initBegan)
 	e.deadline.Stop()
 	if e.output != nil {
 		e.output.drain()
 		if e.current != nil { // Init was part of the invocation
+			e.logInitFailed(f)
 			e.answer(e.current, f, nil)
 		} else {
 			e.logInitFailed(f)
@@ -202,7 +225,11 @@ func (e *Environment) failInit(f *failure) {
 	if e.cfg.OnInit != nil {
 		e.cfg.OnInit(e.initError(f))
 	}
-	e.end()
+	if f.kind == timeoutKind {
+		e.endFor(reasonTimeout)
+		return
+	}
+	e.endFor(reasonFailure)
 }
 
 func (e *Environment) initError(f *failure) error {

@@ -10,8 +10,7 @@ import (
 	"github.com/alcove-run/alcove/runtimeapi"
 )
 
-// settlePatience is how long an invocation waits for a runtime that has answered
-// the one before but not come back to /next; after that it is handed on.
+// settlePatience is Config.SettlePatience where that is zero.
 const settlePatience = 50 * time.Millisecond
 
 // settleLimit is how long a runtime that has answered may stay away from /next
@@ -22,6 +21,7 @@ const settleLimit = 2 * time.Second
 type run struct {
 	inv      *alcove.Invocation
 	opts     InvokeOptions
+	offered  time.Time // when the environment was asked to run it
 	started  time.Time // when it began; zero before
 	deadline time.Time
 	first    bool          // it is the environment's first: it binds it to its tenant
@@ -29,7 +29,15 @@ type run struct {
 	reply    chan outcome  // has room for one
 	streams  bool          // its answer has begun to go out
 	fate     atomic.Int32  // of its event: see Gone
-	gone     chan<- struct{}
+	// Of an answer that extensions hold up: what the runtime has said, and when.
+	responded time.Time
+	handed    time.Time // when the runtime had the event
+	streamed  time.Time // when it began to stream its answer
+	fail      *failure
+	payload   []byte
+	held      bool // extensions hold it up
+	told      bool // its runtimeDone has been written
+	gone      chan<- struct{}
 }
 
 // What is known of the fate of an event.
@@ -82,8 +90,11 @@ type InvokeOptions struct {
 // the platform failed there is an error as well, and the result is only a report.
 // The invocation goes on if ctx ends.
 func (e *Environment) Invoke(ctx context.Context, inv *alcove.Invocation, o InvokeOptions) (*alcove.Result, error) {
-	r := &run{inv: inv, opts: o, reply: make(chan outcome, 1), gone: e.gone}
+	r := &run{inv: inv, opts: o, reply: make(chan outcome, 1), gone: e.gone, offered: time.Now()}
 	if err := e.send(ctx, func() { e.take(r) }); err != nil {
+		if errors.Is(err, ErrNotHandedOver) { // dead: nothing changes any more
+			err = e.refusal()
+		}
 		return nil, err
 	}
 	out := <-r.reply
@@ -102,7 +113,7 @@ func (e *Environment) take(r *run) {
 		return
 	}
 	if e.closing || e.State() == Busy || e.pending != nil || e.current != nil {
-		r.reply <- outcome{err: ErrNotHandedOver}
+		r.reply <- outcome{err: e.refusal()}
 		return
 	}
 	e.bind(r)
@@ -119,23 +130,32 @@ func (e *Environment) take(r *run) {
 			e.end()
 			return
 		}
-		time.AfterFunc(settlePatience, func() {
+		time.AfterFunc(e.cfg.SettlePatience, func() {
 			_ = e.send(context.Background(), func() { e.giveBack(r) })
 		})
 	case Settling:
-		time.AfterFunc(settlePatience, func() {
+		time.AfterFunc(e.cfg.SettlePatience, func() {
 			_ = e.send(context.Background(), func() { e.giveBack(r) })
 		})
 	case Creating, Initialising:
 		if e.cfg.Suppressed {
+			e.logInitStart()
 			e.begin(r)
-			if e.unstartable != nil {
-				e.failInit(e.unstartable)
+			if e.owed != nil {
+				e.failInit(e.owed)
 			}
 			return
 		}
 	}
 	e.pending = r
+}
+
+// refusal is the error of an invocation that is not taken.
+func (e *Environment) refusal() error {
+	if f := e.initFailed; f != nil && !e.cfg.Suppressed {
+		return e.initError(f)
+	}
+	return ErrNotHandedOver
 }
 
 // bind gives the environment to the invocation's tenant, for life.
@@ -173,6 +193,8 @@ func (e *Environment) giveBack(r *run) {
 func (e *Environment) begin(r *run) {
 	e.current = r
 	r.started = time.Now()
+	trace := r.inv.Trace
+	e.trace.Store(&trace)
 	timeout := time.Duration(e.cfg.Version.Config.Timeout) * time.Second
 	r.deadline = r.started.Add(timeout)
 	e.deadline.Reset(timeout)
@@ -198,9 +220,12 @@ func (e *Environment) handOver(r *run) {
 	e.become(Busy)
 	w := e.waiting
 	e.waiting = nil
+	r.handed = time.Now()
 	w.deliver(&runtimeapi.Event{
 		RequestID:     r.inv.RequestID,
 		TraceID:       r.inv.TraceID,
+		Traceparent:   r.inv.Trace.Traceparent(),
+		Tracestate:    r.inv.Trace.State,
 		FunctionARN:   r.inv.InvokedARN,
 		Tenant:        r.inv.Tenant,
 		ClientContext: r.inv.ClientContext,
@@ -208,6 +233,11 @@ func (e *Environment) handOver(r *run) {
 		Payload:       r.inv.Payload,
 		Fate:          r,
 	}, nil)
+	if len(e.ext.all) == 0 {
+		return
+	}
+	e.ext.give(runtimeapi.ExtensionEvent{Type: runtimeapi.EventInvoke, Deadline: r.deadline, RequestID: r.inv.RequestID,
+		FunctionARN: r.inv.InvokedARN, TraceID: r.inv.TraceID})
 }
 
 // handBack returns an invocation that has begun and that no runtime has seen: it
@@ -224,8 +254,10 @@ func (e *Environment) handBack(r *run) {
 const fatePatience = 250 * time.Millisecond
 
 // unseen tells whether the runtime of r, which was killed, cannot have seen its
-// event: then it was dead, or as good as, when the event was sent. While it waits
-// the environment goes on to take messages, so r may have been answered after it.
+// event: then it was dead, or as good as, when the event was sent. Others have their
+// turns while it waits, so r may have been answered after it.
+//
+// Preconditions: called by the goroutine of loop, in its turn.
 func (e *Environment) unseen(r *run) bool {
 	patience := time.NewTimer(fatePatience)
 	defer patience.Stop()
@@ -233,11 +265,15 @@ func (e *Environment) unseen(r *run) bool {
 		if fate := r.fate.Load(); fate != fateUnknown {
 			return fate == fateUnseen
 		}
+		e.turn.Unlock()
+		late := false
 		select {
 		case <-e.gone:
-		case act := <-e.mail:
-			act()
 		case <-patience.C:
+			late = true
+		}
+		e.turn.Lock()
+		if late {
 			return false
 		}
 	}
@@ -258,12 +294,25 @@ func (e *Environment) arrived(w *nextCall) {
 		e.waiting = w
 		return
 	case Initialising:
-		e.waiting = w
-		e.initDone()
-		if e.current != nil { // suppressed Init: the invocation has begun
-			e.handOver(e.current)
+		if e.waiting != nil || e.owed != nil {
+			w.deliver(nil, runtimeapi.ErrInvalidState)
 			return
 		}
+		e.waiting = w
+		if !e.ext.closed {
+			e.ext.closed = true
+			e.logRuntimeReady()
+		}
+		e.initialised()
+		return
+	case Finishing: // extensionsDone goes on with it
+		if e.waiting != nil {
+			w.deliver(nil, runtimeapi.ErrInvalidState)
+			return
+		}
+		e.waiting = w
+		e.logRuntimeDone(e.current, time.Now())
+		return
 	case Settling:
 		e.deadline.Stop()
 		e.waiting = w
@@ -278,6 +327,14 @@ func (e *Environment) arrived(w *nextCall) {
 		w.deliver(nil, runtimeapi.ErrInvalidState)
 		return
 	}
+	e.rested()
+}
+
+// rested is an environment that has nothing to do: it begins the invocation that
+// waits, or ends if that was decided.
+//
+// Preconditions: e.waiting is set, the state is Idle.
+func (e *Environment) rested() {
 	switch p := e.pending; {
 	case p != nil:
 		e.pending = nil
@@ -288,8 +345,9 @@ func (e *Environment) arrived(w *nextCall) {
 		e.end()
 	default:
 		if e.cfg.FreezeAfter > 0 {
-			e.rest.begins(time.Now())
-			e.freezeAt.Reset(e.cfg.FreezeAfter)
+			now := time.Now()
+			e.rest.begins(now)
+			e.freezeAt.Reset(max(e.cfg.FreezeAfter, e.rest.patience(now)))
 		}
 		if e.served.Load() == 0 || e.missed {
 			e.missed = false
@@ -318,6 +376,31 @@ func (e *Environment) responded(requestID string, f *failure, payload []byte) er
 		return runtimeapi.ErrInvalidRequestID
 	}
 	e.output.drain()
+	r.responded = time.Now()
+	if e.ext.working() {
+		e.become(Finishing)
+		r.fail, r.payload, r.held = f, payload, true
+		return nil
+	}
+	e.settle(r, f, payload)
+	return nil
+}
+
+// extensionsDone is the last extension back at /next: the invocation ends.
+func (e *Environment) extensionsDone() {
+	if r := e.current; e.State() == Finishing && r != nil {
+		e.output.drain()
+		e.settle(r, r.fail, r.payload)
+		if w := e.waiting; w != nil && e.State() == Settling {
+			e.waiting = nil
+			e.arrived(w)
+		}
+	}
+}
+
+// settle gives the invocation its answer. The environment is free again when its
+// runtime is at /next.
+func (e *Environment) settle(r *run, f *failure, payload []byte) {
 	e.become(Settling)
 	// The answer is out, so nobody pays for what runs on: a runtime that stays
 	// away would hold its place for nothing.
@@ -330,7 +413,6 @@ func (e *Environment) responded(requestID string, f *failure, payload []byte) er
 		e.free()
 	}
 	e.answer(r, f, payload)
-	return nil
 }
 
 func (e *Environment) free() {
@@ -349,7 +431,8 @@ func (e *Environment) answer(r *run, f *failure, payload []byte) {
 	}
 	rep := e.report(r, f, payload)
 	e.logEnd(r, &rep, f)
-	res := &alcove.Result{Payload: payload, Report: rep}
+	res := &alcove.Result{Payload: payload, Report: rep, Phases: e.phases(r)}
+	res.Waited, res.Made = e.waited(r)
 	if f != nil {
 		res.FunctionError = "Unhandled"
 		res.Payload = f.bodyFor(r.inv)
@@ -364,53 +447,4 @@ func (e *Environment) answer(r *run, f *failure, payload []byte) {
 	if now := time.Now(); e.box != nil && e.memory.due(now, r.started) {
 		e.sample(now)
 	}
-}
-
-// report makes the one report of an invocation.
-func (e *Environment) report(r *run, f *failure, payload []byte) alcove.Report {
-	v := e.cfg.Version
-	now := time.Now()
-	took := now.Sub(r.started)
-	e.rest.worked(took)
-	if e.box != nil && e.memory.due(now, r.started) && !e.memory.takePeak(e.box) {
-		e.sample(now)
-	}
-	rep := alcove.Report{
-		RequestID: r.inv.RequestID, FunctionID: v.FunctionID, Function: v.Name, Version: v.Number,
-		Tenant: r.inv.Tenant, Environment: e.cfg.ID, Isolation: e.cfg.Driver.Name(),
-		Started: r.started, Queued: r.started.Sub(r.inv.Accepted), Duration: took,
-		Billed: (took + r.init + time.Millisecond - 1).Truncate(time.Millisecond),
-		Init:   r.init, Start: alcove.StartWarm, Status: alcove.StatusSuccess,
-		MemorySize: v.Config.MemorySize, MaxMemoryUsed: e.memory.peakMB(),
-		BytesIn: len(r.inv.Payload), BytesOut: len(payload), Bound: r.first && v.Isolated(),
-		Architecture: v.Config.Architecture, Ephemeral: v.Config.Ephemeral, LogBytes: e.output.takeLogged(),
-	}
-	rep.NetworkIn, rep.NetworkOut, rep.Connections = e.traffic.since(e)
-	if r.first {
-		rep.Start, rep.StartReason = e.startOf(r), r.opts.Why
-		e.birth.Store(&birth{rep.Start, rep.StartReason})
-	}
-	if f != nil {
-		rep.Status, rep.ErrorType = f.status(), f.reportType()
-		rep.BytesOut = len(f.body)
-	}
-	if r.streams {
-		rep.BytesOut += int(r.inv.Stream.Written())
-	}
-	return rep
-}
-
-// startOf says what an invocation found.
-func (e *Environment) startOf(r *run) alcove.Start {
-	switch {
-	case !r.first:
-		return alcove.StartWarm
-	case r.init == 0 && !e.cfg.Suppressed: // nobody waited for Init
-		return alcove.StartStock
-	case e.wasBlank && e.cfg.Shape.Held:
-		return alcove.StartSandbox
-	case e.wasBlank:
-		return alcove.StartRuntimeStock
-	}
-	return alcove.StartCold
 }

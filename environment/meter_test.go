@@ -101,7 +101,7 @@ func TestAFloodIsHeldUp(t *testing.T) {
 				return sandbox.Exit{}
 			}
 		}
-	}, nil)
+	}, timeout(1))
 	if kind, _ := errorObject(t, b.mustInvoke(t, "blue", "x")); kind != "Sandbox.Timedout" {
 		t.Errorf("the flood ended with %s", kind)
 	}

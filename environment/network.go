@@ -15,7 +15,7 @@ import (
 type Network interface {
 	// Attach takes over a link; Detach lets go of it, and answers with what it has
 	// carried in all.
-	Attach(id string, link *os.File, owner egress.Owner) error
+	Attach(id string, link func() *os.File, owner egress.Owner) error
 	Detach(id string) egress.Usage
 	// Recheck has one environment's rules looked at again.
 	RecheckOne(id string)
@@ -28,11 +28,7 @@ func (e *Environment) attach() error {
 	if !ok || e.cfg.Network == nil {
 		return nil
 	}
-	link := l.Link()
-	if link == nil {
-		return nil
-	}
-	err := e.cfg.Network.Attach(e.cfg.ID, link, network{e})
+	err := e.cfg.Network.Attach(e.cfg.ID, l.Link, network{e})
 	e.attached = err == nil
 	return err
 }
@@ -92,7 +88,8 @@ func (n network) Label() string {
 
 // Refused implements egress.Owner: it is a record in the log of whose it was.
 func (n network) Refused(r egress.Refusal) {
-	if n.e.Version() == nil {
+	v := n.e.Version()
+	if v == nil {
 		n.e.cfg.Log.Warn("blank environment wanted a network", "environment", n.e.cfg.ID, "to", r.Destination())
 		return
 	}
@@ -101,5 +98,8 @@ func (n network) Refused(r egress.Refusal) {
 		t = bound
 	}
 	now := time.Now()
+	if n.e.cfg.Refusals != nil {
+		n.e.cfg.Refusals.add(v, t, r, now)
+	}
 	n.e.output.platform(now, &telemetry.EgressRefused{Time: now, Tenant: t, Protocol: r.Proto, Destination: r.Destination(), Rule: r.Rule, More: r.More})
 }

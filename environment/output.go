@@ -19,11 +19,12 @@ import (
 // is out, so the pipes are read twice: by a goroutine that waits for them, and by
 // drain, which takes what is there now.
 type output struct {
-	e      *Environment
-	stdio  pipe
-	frames pipe
-	done   sync.WaitGroup
-	stop   chan struct{} // closed when nothing more is to be read
+	e          *Environment
+	stdio      pipe
+	frames     pipe
+	extensions pipe // of a sandbox with external extensions; else closed
+	done       sync.WaitGroup
+	stop       chan struct{} // closed when nothing more is to be read
 
 	mu sync.Mutex
 	// The fields below are guarded by mu.
@@ -39,6 +40,7 @@ type output struct {
 	chunk   [4096]byte
 	meter   meter
 	logged  int64 // bytes of records since the environment was bound that no report has
+	feed    feed
 	dropped dropped
 }
 
@@ -71,22 +73,31 @@ func newOutput(e *Environment) (*output, error) {
 	if v := e.cfg.Version; v != nil {
 		o.stream, o.logging = e.cfg.Stream, v.Config.Logging
 	}
-	lines := telemetry.NewLines(func(b []byte) { o.function(b, telemetry.LevelNone) })
-	frames := telemetry.NewFrames(func(f telemetry.Frame) { o.function(f.Message, f.Level) })
+	lines := telemetry.NewLines(func(b []byte) { o.wrote(telemetry.SourceFunction, time.Time{}, b, telemetry.LevelNone) })
+	frames := telemetry.NewFrames(func(f telemetry.Frame) { o.wrote(telemetry.SourceFunction, f.Time, f.Message, f.Level) })
+	others := telemetry.NewLines(func(b []byte) { o.wrote(telemetry.SourceExtension, time.Time{}, b, telemetry.LevelNone) })
 	o.stdio = pipe{fd: -1, write: func(b []byte) { lines.Write(b) }, flush: lines.Flush}
 	o.frames = pipe{fd: -1, write: func(b []byte) { frames.Write(b) }, flush: frames.Flush}
-	for _, p := range []*pipe{&o.stdio, &o.frames} {
+	o.extensions = pipe{fd: -1, write: func(b []byte) { others.Write(b) }, flush: others.Flush}
+	pipes := o.pipes()
+	if !e.cfg.supervised() {
+		pipes = pipes[:2]
+	}
+	for _, p := range pipes {
 		if err := p.open(); err != nil {
 			o.closeWriters()
 			o.close()
 			return nil, err
 		}
 	}
-	for _, p := range []*pipe{&o.stdio, &o.frames} {
+	for _, p := range pipes {
 		o.done.Go(func() { o.follow(p) })
 	}
 	return o, nil
 }
+
+// pipes are all there are, in the order in which they are drained.
+func (o *output) pipes() []*pipe { return []*pipe{&o.frames, &o.stdio, &o.extensions} }
 
 func (p *pipe) open() (err error) {
 	if p.r, p.w, err = os.Pipe(); err != nil {
@@ -180,7 +191,7 @@ func (o *output) take(p *pipe, limit float64) (eof, more bool) {
 func (o *output) drain() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, p := range []*pipe{&o.frames, &o.stdio} {
+	for _, p := range o.pipes() {
 		if p.fd >= 0 {
 			o.take(p, -1)
 			p.flush()
@@ -190,7 +201,7 @@ func (o *output) drain() {
 
 // closeWriters closes this process's write ends, when the sandbox has its own.
 func (o *output) closeWriters() {
-	for _, p := range []*pipe{&o.stdio, &o.frames} {
+	for _, p := range o.pipes() {
 		if p.w != nil {
 			p.w.Close()
 		}
@@ -200,7 +211,7 @@ func (o *output) closeWriters() {
 // close stops reading. Every writer is gone, or is given up.
 func (o *output) close() {
 	close(o.stop)
-	for _, p := range []*pipe{&o.stdio, &o.frames} {
+	for _, p := range o.pipes() {
 		if p.r != nil {
 			// A descendant that keeps the pipe open would keep follow waiting.
 			_ = p.r.SetReadDeadline(time.Unix(1, 0))
@@ -209,7 +220,7 @@ func (o *output) close() {
 	o.done.Wait()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, p := range []*pipe{&o.stdio, &o.frames} {
+	for _, p := range o.pipes() {
 		if p.r != nil {
 			p.fd = -1
 			p.r.Close()
@@ -217,10 +228,11 @@ func (o *output) close() {
 	}
 }
 
-// function takes one record of the function's own.
+// wrote takes one record of the function's own, or of an extension's. Its time is
+// the writer's if that can be.
 //
 // Preconditions: o.mu is held.
-func (o *output) function(message []byte, level telemetry.Level) {
+func (o *output) wrote(source string, at time.Time, message []byte, level telemetry.Level) {
 	if o.stream == nil {
 		// No function's code runs yet: an interpreter complains.
 		o.e.cfg.Log.Warn("blank environment wrote", "environment", o.e.cfg.ID, "output", string(message))
@@ -231,8 +243,11 @@ func (o *output) function(message []byte, level telemetry.Level) {
 		o.dropped.bytes += int64(len(message))
 		return
 	}
-	l := o.logging
-	if l.JSON() {
+	if now := time.Now(); at.After(now) || at.Before(o.e.created) {
+		at = now
+	}
+	o.feed.wrote(source, at, message, o.logging.JSON())
+	if l := o.logging; l.JSON() && source == telemetry.SourceFunction {
 		if level == telemetry.LevelNone {
 			level = telemetry.LevelOf(message)
 		}
@@ -240,7 +255,7 @@ func (o *output) function(message []byte, level telemetry.Level) {
 			return
 		}
 	}
-	o.record(time.Now(), message)
+	o.record(at, message)
 }
 
 // platform writes a record of the platform's, in the format that the function
@@ -260,6 +275,7 @@ func (o *output) platform(at time.Time, r telemetry.Record) {
 //
 // Preconditions: o.mu is held.
 func (o *output) write(at time.Time, r telemetry.Record) {
+	o.feed.platform(r)
 	l := o.logging
 	if l.JSON() {
 		if !r.Level().Passes(telemetry.ParseLevel(l.SystemLevel)) {
@@ -278,6 +294,7 @@ func (o *output) write(at time.Time, r telemetry.Record) {
 func (o *output) text(at time.Time, r telemetry.Record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.feed.platform(r)
 	o.buf = r.AppendText(o.buf[:0])
 	o.record(at, o.buf)
 }
@@ -307,6 +324,12 @@ func (o *output) record(at time.Time, message []byte) {
 			return
 		}
 		o.release()
+	}
+	if o.run != nil && o.run.inv.Trace.Sampled == alcove.Sampled {
+		if s, ok := o.stream.(TracedStream); ok {
+			s.AppendTraced(tenant, at, message, &o.run.inv.Trace)
+			return
+		}
 	}
 	o.stream.Append(tenant, at, message)
 }

@@ -130,3 +130,55 @@ func (s runtimeSide) tell(act func() error) error {
 	}
 	return err
 }
+
+var _ runtimeapi.Extensions = runtimeSide{}
+
+// Register implements runtimeapi.Extensions.
+func (s runtimeSide) Register(name string, events []string) (made runtimeapi.Registered, err error) {
+	err = s.tell(func() (err error) {
+		made, err = s.e.register(name, events)
+		return err
+	})
+	return made, err
+}
+
+// NextEvent implements runtimeapi.Extensions.
+func (s runtimeSide) NextEvent(ctx context.Context, id string) (runtimeapi.ExtensionEvent, error) {
+	var waiting chan runtimeapi.ExtensionEvent
+	err := s.tell(func() (err error) {
+		waiting, err = s.e.awaits(id)
+		return err
+	})
+	if err != nil {
+		return runtimeapi.ExtensionEvent{}, err
+	}
+	select {
+	case ev := <-waiting:
+		return ev, nil
+	case <-ctx.Done():
+		_ = s.e.send(context.WithoutCancel(ctx), func() { s.e.leaves(id, waiting) })
+		return runtimeapi.ExtensionEvent{}, ctx.Err()
+	case <-s.e.dead:
+		return runtimeapi.ExtensionEvent{}, runtimeapi.BadTransition(extExited, extReady, id)
+	}
+}
+
+// ExtensionFailed implements runtimeapi.Extensions.
+func (s runtimeSide) ExtensionFailed(id string, inInit bool, errorType string) error {
+	return s.tell(func() error { return s.e.extensionFailed(id, inInit, errorType) })
+}
+
+// KnowsExtension implements runtimeapi.Extensions.
+func (s runtimeSide) KnowsExtension(id string) error {
+	return s.tell(func() error {
+		if s.e.ext.byID(id) == nil {
+			return unknownExtension(id)
+		}
+		return nil
+	})
+}
+
+// Subscribe implements runtimeapi.Extensions.
+func (s runtimeSide) Subscribe(id string, sub runtimeapi.Subscription) error {
+	return s.tell(func() error { return s.e.subscribe(id, sub) })
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/sandbox"
 )
 
@@ -53,10 +55,9 @@ func (d *scripted) Create(_ context.Context, spec sandbox.Spec) (sandbox.Sandbox
 		return os.NewFile(uintptr(fd), f.Name())
 	}
 	b := &scriptedBox{id: spec.ID, driver: d, done: make(chan struct{}), kill: make(chan struct{})}
-	rt := &runtimeClient{stdout: dup(spec.Stdout), killed: b.kill}
+	rt := &runtimeClient{stdout: dup(spec.Stdout), stderr: dup(spec.Stderr), killed: b.kill, sockets: spec.SocketDir, args: spec.Args}
 	rt.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var nd net.Dialer
-		return nd.DialContext(ctx, "unix", filepath.Join(spec.SocketDir, sandbox.SocketName))
+		return dialIn(ctx, spec.SocketDir, sandbox.SocketName)
 	}}
 	d.mu.Lock()
 	d.alive++
@@ -64,11 +65,12 @@ func (d *scripted) Create(_ context.Context, spec sandbox.Spec) (sandbox.Sandbox
 	run := func() {
 		exit := d.run(rt)
 		rt.stdout.Close()
+		rt.stderr.Close()
 		rt.http.CloseIdleConnections()
 		b.once.Do(func() { b.exit = exit; close(b.done) })
 	}
 	if d.started != nil {
-		b.ended = rt.stdout.Close
+		b.ended = func() error { return errors.Join(rt.stdout.Close(), rt.stderr.Close()) }
 		return heldBox{blankBox{b}, run}, nil
 	}
 	go run()
@@ -76,6 +78,17 @@ func (d *scripted) Create(_ context.Context, spec sandbox.Spec) (sandbox.Sandbox
 		return blankBox{b}, nil
 	}
 	return b, nil
+}
+
+// dialIn dials a socket in a directory, however long the directory's name is.
+func dialIn(ctx context.Context, dir, name string) (net.Conn, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	var nd net.Dialer
+	return nd.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), name))
 }
 
 // blankBox is a sandbox made with Spec.Late.
@@ -149,9 +162,12 @@ func (d *scripted) counts() (alive, frozen int) {
 
 // runtimeClient is what a runtime does with the Runtime API.
 type runtimeClient struct {
-	http   http.Client
-	stdout *os.File
-	killed <-chan struct{}
+	http    http.Client
+	stdout  *os.File
+	stderr  *os.File
+	sockets string
+	args    []string
+	killed  <-chan struct{}
 }
 
 func (rt *runtimeClient) next() (id, tenant string, event []byte, ok bool) {
@@ -229,12 +245,22 @@ type bench struct {
 
 func version() *alcove.Version {
 	return &alcove.Version{FunctionID: "f-1", Name: "f", ARN: "arn:aws:lambda:us-east-1:000000000000:function:f", Number: alcove.Latest, Generation: 1,
-		Config: alcove.Config{Timeout: 1, MemorySize: 128, Tenancy: alcove.PerTenant, Logging: alcove.Logging{Format: "Text"}}}
+		Config: alcove.Config{Timeout: 60, MemorySize: 128, Tenancy: alcove.PerTenant, Logging: alcove.Logging{Format: "Text"}}}
 }
 
 func (b *bench) config() Config {
 	return Config{ID: strings.Repeat("ab", 16), Version: version(), Driver: b.driver, Dir: b.dir, Stream: b.log,
-		StreamName: "stream", Log: slog.New(slog.DiscardHandler), OnFree: func() { b.freed <- struct{}{} }}
+		StreamName: "stream", Log: slog.New(slog.DiscardHandler), OnFree: func() { b.freed <- struct{}{} },
+		SettlePatience: time.Minute} // a machine that has much to do is no reason to hand an invocation on
+}
+
+// timeout gives a function so many seconds.
+func timeout(seconds int) func(*Config) {
+	return func(c *Config) {
+		v := *c.Version
+		v.Config.Timeout = seconds
+		c.Version = &v
+	}
 }
 
 func start(t *testing.T, run script, change func(*Config)) *bench {
@@ -296,15 +322,11 @@ func TestARuntimeThatAnswersAndStaysAwayIsEnded(t *testing.T) {
 		rt.post("invocation/"+id+"/response", "1")
 		<-rt.killed // and never asks for more
 		return sandbox.Exit{}
-	}, func(c *Config) {
-		v := *c.Version
-		v.Config.Timeout = 900
-		c.Version = &v
-	})
+	}, timeout(900))
 	b.mustInvoke(t, "blue", "1")
 	select {
 	case <-b.env.Ended():
-	case <-time.After(30 * time.Second):
+	case <-time.After(slow.Patience(time.Minute)):
 		t.Error("the environment holds its place long after its answer")
 	}
 }

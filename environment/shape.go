@@ -53,6 +53,13 @@ func (f *Factory) Shape(v *alcove.Version) (shape Shape, why string, err error) 
 	if err != nil {
 		return Shape{}, "", err
 	}
+	extended, err := f.extended(v)
+	if err != nil {
+		return Shape{}, "", err
+	}
+	if extended {
+		return Shape{}, whyExtensions, nil
+	}
 	why = r.OwnStart(v)
 	if r.Image { // its root is the image
 		return Shape{}, why, nil
@@ -93,7 +100,7 @@ func (f *Factory) BlankConfig(ctx context.Context, like *alcove.Version) (Config
 	}
 	id := newID()
 	cfg := Config{
-		ID: id, Shape: shape, Driver: f.Driver, Network: f.Network, Rules: f.Rules, Spare: f.Spare, Dir: filepath.Join(f.Dir, id), Log: f.Log,
+		ID: id, Shape: shape, Driver: f.Driver, Network: f.Network, Rules: f.Rules, Refusals: f.Refusals, Spare: f.Spare, Ends: f.Ends, Dir: filepath.Join(f.Dir, id), Log: f.Log,
 		Spec: sandbox.Spec{
 			Root: root.Dir,
 			Late: []string{runtimes.TaskDir, runtimes.LayerDir},

@@ -14,7 +14,14 @@ import (
 // end gives the environment up: whoever waits for it is told, and the loop goes
 // on to remove it. While the driver is still making the sandbox that waits until
 // it is made, so that nothing of it can be left.
-func (e *Environment) end() {
+func (e *Environment) end() { e.endFor(reasonSpindown) }
+
+// endFor is end, with what extensions are told.
+func (e *Environment) endFor(reason string) {
+	if e.State() == Stopping {
+		e.stopOver()
+		return
+	}
 	e.closing = true
 	e.deadline.Stop()
 	e.freezeAt.Stop()
@@ -26,7 +33,10 @@ func (e *Environment) end() {
 			p.reply <- outcome{err: ErrNotHandedOver}
 		}
 	}
-	if !e.making && e.State() != Ended {
+	switch {
+	case e.making, e.State() == Ended:
+	case e.stop(reason):
+	default:
 		e.become(Ended)
 	}
 }
@@ -51,6 +61,9 @@ func (e *Environment) exited() {
 			e.answer(r, f, nil)
 		}
 		e.end()
+	case Finishing:
+		e.answer(e.current, f, nil)
+		e.end()
 	default:
 		e.end()
 	}
@@ -59,15 +72,15 @@ func (e *Environment) exited() {
 // expired is the end of the time that Init, or an invocation, may take.
 func (e *Environment) expired() {
 	switch {
-	case e.current != nil && (e.State() == Busy || e.cfg.Suppressed):
+	case e.current != nil && (e.State() == Busy || e.State() == Finishing || e.cfg.Suppressed):
 		e.output.drain()
 		f := timeoutFailure(e.current.inv)
 		e.answer(e.current, f, nil)
-		e.end()
+		e.endFor(reasonTimeout)
 	case e.State() == Creating || e.State() == Blank || e.State() == Initialising:
 		e.failInit(&failure{kind: "Sandbox.Timedout"})
 	default: // Settling: the runtime runs on beyond the invocation's deadline
-		e.end()
+		e.endFor(reasonTimeout)
 	}
 }
 
@@ -81,17 +94,21 @@ func (e *Environment) remove() {
 	e.asking = nil // its answer is that the environment is dead
 	e.detach()
 	for wait := 10 * time.Millisecond; e.box != nil; wait = min(2*wait, 10*time.Second) {
-		err := e.box.Destroy()
+		err := e.destroy()
 		if err == nil {
 			break
 		}
 		e.cfg.Log.Error("sandbox cannot be removed yet", "environment", e.cfg.ID, "error", err, "retryIn", wait)
 		time.Sleep(wait)
 	}
+	e.cfg.Linger.give(e.stopping.holds)
 	if e.server != nil {
 		e.server.Close()
 	}
 	e.serving.Wait()
+	if e.supervisor != nil {
+		e.supervisor.close()
+	}
 	if e.output != nil {
 		e.output.close()
 	}
@@ -103,6 +120,15 @@ func (e *Environment) remove() {
 		e.cfg.Log.Error("environment's directory cannot be removed yet", "environment", e.cfg.ID, "error", err, "retryIn", wait)
 		time.Sleep(wait)
 	}
+}
+
+// destroy destroys the sandbox in its turn.
+func (e *Environment) destroy() error {
+	if e.cfg.Ends != nil {
+		e.cfg.Ends <- struct{}{}
+		defer func() { <-e.cfg.Ends }()
+	}
+	return e.box.Destroy()
 }
 
 // Close ends the environment as soon as no invocation is under way in it, at
@@ -124,6 +150,7 @@ func (e *Environment) Kill() {
 			e.output.drain()
 			e.answer(e.current, platformFailure(), nil)
 		}
+		e.killed = true
 		e.end()
 	})
 }

@@ -17,13 +17,19 @@ const (
 	Idle
 	// Busy: an invocation was handed over and is not answered.
 	Busy
+	// Finishing: the runtime has answered, an extension has not done with the
+	// invocation. The answer waits for it.
+	Finishing
 	// Settling: the answer is out, the runtime has not come back to /next.
 	Settling
+	// Stopping: nothing will be run any more, and extensions have some time to end by
+	// themselves.
+	Stopping
 	// Ended: nothing will run here any more; the sandbox is being removed, or is gone.
 	Ended
 )
 
-var stateNames = [...]string{"creating", "initialising", "blank", "idle", "busy", "settling", "ended"}
+var stateNames = [...]string{"creating", "initialising", "blank", "idle", "busy", "finishing", "settling", "stopping", "ended"}
 
 // String is s in lower case, as listings have it.
 func (s State) String() string { return stateNames[s] }
@@ -31,22 +37,27 @@ func (s State) String() string { return stateNames[s] }
 // transitions lists every change of state that is legal. Ended has no successor:
 // an environment that was given up is never used again.
 var transitions = map[State][]State{
-	Creating:     {Initialising, Ended},
-	Initialising: {Blank, Idle, Ended}, // Blank once, before the function is known
+	Creating:     {Initialising, Stopping, Ended},
+	Initialising: {Blank, Idle, Stopping, Ended}, // Blank once, before the function is known
 	Blank:        {Initialising, Ended},
-	Idle:         {Busy, Ended},
-	Busy:         {Settling, Ended},
-	Settling:     {Idle, Ended},
+	Idle:         {Busy, Stopping, Ended},
+	Busy:         {Finishing, Settling, Stopping, Ended},
+	Finishing:    {Settling, Stopping, Ended},
+	Settling:     {Idle, Stopping, Ended},
+	Stopping:     {Ended},
 }
 
 // become moves to state s.
 //
-// Preconditions: called by the owning goroutine; the transition is legal.
+// Preconditions: called in a turn; the transition is legal.
 func (e *Environment) become(s State) {
 	from := e.State()
 	for _, to := range transitions[from] {
 		if to == s {
 			e.state.Store(int32(s))
+			if s == Ended {
+				close(e.over)
+			}
 			return
 		}
 	}

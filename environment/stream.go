@@ -1,6 +1,8 @@
 package environment
 
 import (
+	"time"
+
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/runtimeapi"
 )
@@ -22,8 +24,8 @@ func (e *Environment) stream(requestID, contentType string) (*alcove.Stream, err
 		return nil, nil
 	}
 	e.output.drain() // logs before answers
-	r.streams = true
+	r.streams, r.streamed = true, time.Now()
 	r.inv.Stream.Begin(alcove.StreamStart{RequestID: requestID, Version: e.cfg.Version.Number,
-		ContentType: contentType, Start: e.startOf(r)})
+		ContentType: contentType, Start: e.startOf(r), Trace: r.inv.TraceID})
 	return r.inv.Stream, nil
 }

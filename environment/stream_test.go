@@ -137,7 +137,11 @@ func TestStreamEndsWithItsInvocation(t *testing.T) {
 				})
 				<-read
 				return c.end(rt)
-			}, nil)
+			}, func(cfg *Config) {
+				if c.status == alcove.StatusTimeout {
+					timeout(2)(cfg)
+				}
+			})
 			s, done := b.invokeStream(t, "1")
 			if p, _ := s.Next(); string(p) != "half" {
 				t.Fatalf("piece %q", p)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alcove-run/alcove/internal/intake"
 	"github.com/alcove-run/alcove/urlapi"
 )
 
@@ -28,6 +29,9 @@ type Config struct {
 	URLs http.Handler
 	// Console is the pages under /console/; nil is a node without them.
 	Console http.Handler
+	// Bodies is the memory for what requests carry; nil is for requests that are
+	// counted elsewhere.
+	Bodies *intake.Budget
 }
 
 // offered are the services that have something here, as signatures name them.
@@ -57,6 +61,8 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 64 << 10
+	// longest is as much of a body as any API reads: a deployment package.
+	longest = 72 << 20
 )
 
 // NewServer makes a server for h, a Gate, with the limits that a listener open to
@@ -74,7 +80,18 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 // ServeHTTP hands r on.
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// By its host a request is a function's, whatever its path, or never is.
-	if _, ok := urlapi.ID(r.Host); ok && g.URLs != nil {
+	_, isURL := urlapi.ID(r.Host)
+	isURL = isURL && g.URLs != nil
+	if g.Bodies != nil && r.ContentLength != 0 {
+		// Bodies are read before it is known who sends them.
+		body, err := g.Bodies.Take(w, r, longest, isURL)
+		if err != nil {
+			busy(w, r)
+			return
+		}
+		defer body.Done()
+	}
+	if isURL {
 		g.URLs.ServeHTTP(w, r)
 		return
 	}

@@ -10,6 +10,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/alcove-run/alcove/internal/intake"
 )
 
 // named is a handler that answers with its name.
@@ -141,4 +143,55 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("%q: %d", raw, w.Code)
 		}
 	})
+}
+
+// What is announced and does not come leaves room for others, and what has no room
+// is told to come again.
+func TestBodiesTogether(t *testing.T) {
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	c := all()
+	c.Bodies = intake.New(1 << 20)
+	c.Lambda = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Wait") != "" {
+			close(arrived)
+			<-goOn
+		}
+		n, err := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n, err)
+	})
+	srv := httptest.NewServer(New(c))
+	defer srv.Close()
+	send := func(n int, header string) (*http.Response, string) {
+		r, err := http.NewRequest("POST", srv.URL+"/2015-03-31/functions", strings.NewReader(strings.Repeat("x", n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set(header, "1")
+		res, err := srv.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		return res, string(text)
+	}
+	done := make(chan string)
+	go func() {
+		_, text := send(400<<10, "X-Wait")
+		done <- text
+	}()
+	<-arrived
+	if res, text := send(200<<10, "X-Other"); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" || !strings.Contains(text, "Try again") {
+		t.Errorf("%d %s", res.StatusCode, text)
+	}
+	if res, text := send(100<<10, "X-Other"); res.StatusCode != 200 || text != "102400 <nil>" {
+		t.Errorf("%d %s", res.StatusCode, text)
+	}
+	close(goOn)
+	if text := <-done; text != "409600 <nil>" {
+		t.Errorf("%s", text)
+	}
+	if res, _ := send(500<<10, "X-Other"); res.StatusCode != 200 {
+		t.Errorf("afterwards %d", res.StatusCode)
+	}
 }

@@ -99,3 +99,10 @@ func cborTexts(pairs ...[2]string) []byte {
 	}
 	return b
 }
+
+// busy refuses a request whose body there is no room for. SDKs try again.
+func busy(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Retry-After", "1")
+	refuse(w, r, signedFor(r.Header.Get("Authorization")), http.StatusServiceUnavailable, "ServiceUnavailableException",
+		"Too many long requests are on their way. Try again.")
+}

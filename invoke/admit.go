@@ -19,6 +19,8 @@ type gauge struct {
 	// of those without reserved concurrency. See Peaks.
 	functions map[string]*level
 	all, free level
+	// provisioned are those of versions that have provisioned concurrency.
+	provisioned provisioned
 }
 
 // level is how many there are, and were at once at most.

@@ -43,14 +43,18 @@ type Config struct {
 	// Throttled, if not nil, is told of every invocation that is refused with
 	// TooManyRequestsException.
 	Throttled func(ref alcove.Ref, tenant alcove.Tenant)
-	Log       *slog.Logger
+	// Provisioned is how much concurrency a version has provisioned; nil is none.
+	Provisioned func(v *alcove.Version) int
+	Tracing     Tracing
+	Log         *slog.Logger
 }
 
 // Invoker runs invocations.
 type Invoker struct {
-	cfg   Config
-	gauge gauge
-	pace  *pace
+	cfg     Config
+	gauge   gauge
+	pace    *pace
+	sampler sampler
 }
 
 // New makes an Invoker.
@@ -70,9 +74,12 @@ type Request struct {
 	// else, another tenant's event least of all.
 	Payload       []byte
 	ClientContext string // JSON
-	TraceID       string
-	Tail          bool // answer with the last 4 KB of the log
-	DryRun        bool // check, but do not run
+	// Trace is what the caller said of the trace that this is a part of.
+	Trace alcove.Trace
+	// Received is when the request came; zero is not known.
+	Received time.Time
+	Tail     bool // answer with the last 4 KB of the log
+	DryRun   bool // check, but do not run
 	// Stream is where the answer goes while it is made, if the function streams
 	// it; nil is for an answer that is wanted whole.
 	Stream *alcove.Stream
@@ -110,15 +117,18 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 	if req.DryRun {
 		return &alcove.Result{Report: alcove.Report{RequestID: uuid.NewString(), Version: v.Number}}, nil
 	}
-	trace, err := i.chain(v, req.TraceID)
+	f, err := i.beginTrace(v, req, accepted)
 	if err != nil {
 		return nil, err
 	}
 	release, err := i.admit(v, req.Tenant, req.Event != nil)
 	if err != nil {
+		i.land(f, v, req, nil, err)
 		return nil, i.refused(req, err)
 	}
 	defer release()
+	use, leave := i.enterProvisioned(v, req.Ref)
+	defer leave()
 
 	inv := &alcove.Invocation{
 		RequestID:     cmp.Or(req.RequestID, uuid.NewString()),
@@ -127,15 +137,19 @@ func (i *Invoker) Invoke(ctx context.Context, caller alcove.Caller, req Request)
 		Tenant:        req.Tenant,
 		Payload:       req.Payload,
 		ClientContext: req.ClientContext,
-		TraceID:       trace,
+		Trace:         f.trace,
+		TraceID:       f.trace.Header(),
+		Traced:        f.traced,
 		Accepted:      accepted,
 		Stream:        req.Stream,
 	}
 	if len(inv.Payload) == 0 {
 		inv.Payload = emptyEvent
 	}
-	res, err := i.run(context.WithoutCancel(ctx), inv, req)
+	res, err := i.run(context.WithoutCancel(ctx), inv, req, f)
+	i.land(f, v, req, res, err)
 	if res != nil {
+		res.Trace, res.Report.Provisioned = inv.TraceID, use
 		if req.Event != nil {
 			res.Report.Attempt = req.Event.Attempt
 			if req.Event.Attempt == 1 {
@@ -205,13 +219,16 @@ func invokedARN(v *alcove.Version, ref alcove.Ref) string {
 // run leases an environment and invokes it. An Init that failed is repeated as a
 // part of the invocation, as on AWS, and its error is then the answer. Where the
 // platform failed there is an error, and a result that is only a report.
-func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, req Request) (*alcove.Result, error) {
+func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, req Request, f *flight) (*alcove.Result, error) {
 	defer i.pace.begin(pacedBy(inv.Version, inv.Tenant))()
+	f.begins()
 	o := pool.StartOptions{Background: req.Event != nil}
 	began := false
 	for n := 0; ; n++ {
 		var res *alcove.Result
+		from := f.clock()
 		l, err := i.cfg.Pool.Lease(ctx, inv.Version, inv.Tenant, o)
+		f.leased(from)
 		if err == nil {
 			if req.Event != nil && !began {
 				began = true

@@ -38,6 +38,7 @@ func TestABurstBeginsFewAtATime(t *testing.T) {
 			t.Errorf("another tenant's waited for %v", waited)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(at) != 10 || at[4] != beginTime || at[7] != beginTime || at[9] != 2*beginTime {
 			t.Errorf("begun at %v", at)
 		}

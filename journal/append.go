@@ -1,10 +1,10 @@
 package journal
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/alcove-run/alcove"
@@ -19,18 +19,27 @@ type batch struct {
 	err     error
 }
 
+// maxSpare is the largest memory of a batch that is kept for another.
+const maxSpare = 64 << 10
+
 // Append writes a report and returns when the operating system has it. Several
 // callers at once share a write. After an error the report is not in the
 // journal; the invocation it is about may go on.
 func (j *Journal) Append(r *alcove.Report) error {
-	payload, err := json.Marshal(r)
+	buf := payloads.Get().(*[]byte)
+	defer payloads.Put(buf)
+	payload, err := r.AppendJSON((*buf)[:0])
 	if err != nil {
 		return fmt.Errorf("journal: encode report: %w", err)
 	}
+	*buf = payload
 	return j.AppendFrame(payload)
 }
 
-// AppendFrame is Append for a journal of anything else.
+// payloads are buffers of reports, which AppendFrame copies.
+var payloads = sync.Pool{New: func() any { return new([]byte) }}
+
+// AppendFrame is Append for a journal of anything else. It does not keep payload.
 func (j *Journal) AppendFrame(payload []byte) error {
 	if len(payload) == 0 || len(payload) > maxPayload {
 		return fmt.Errorf("journal: a frame of %d bytes: it has one byte at least and %d at most", len(payload), maxPayload)
@@ -45,7 +54,8 @@ func (j *Journal) AppendFrame(payload []byte) error {
 	}
 	b := j.pending
 	if b == nil {
-		b = &batch{done: make(chan struct{})}
+		b = &batch{done: make(chan struct{}), frames: j.spare}
+		j.spare = nil
 		j.pending = b
 	}
 	b.frames = appendFrame(b.frames, payload)
@@ -91,6 +101,10 @@ func (j *Journal) write(b *batch) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if cap(b.frames) <= maxSpare {
+		j.spare = b.frames[:0]
+	}
+	b.frames = nil
 	if err != nil {
 		j.stats.Failed += b.reports
 		j.failed(b.err)

@@ -88,6 +88,7 @@ type Journal struct {
 
 	mu       sync.Mutex
 	pending  *batch    // frames waiting for the next write
+	spare    []byte    // memory of a batch that was written, for the next
 	segments []segment // oldest first; the last is active
 	acked    map[string]Position
 	waiters  map[chan struct{}]struct{}

@@ -3,13 +3,14 @@ package journal
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"time"
+
+	"github.com/segmentio/encoding/json"
 
 	"github.com/alcove-run/alcove"
 )
@@ -41,7 +42,8 @@ func ParsePosition(s string) (Position, error) {
 
 // Read calls fn for every report after from that is in the journal when it is
 // called, oldest first, with the position behind that report. Segments deleted
-// meanwhile are passed over. An error of fn ends it and is returned.
+// meanwhile are passed over. An error of fn ends it and is returned. fn must not keep
+// the report, whose memory the next has, but may keep what is in it.
 func (j *Journal) Read(from Position, fn func(Position, *alcove.Report) error) error {
 	_, err := j.read(from, decoded(fn))
 	return err
@@ -71,10 +73,11 @@ func (j *Journal) Since(t time.Time) Position {
 // errUndecoded is a frame that is whole, and no report.
 type errUndecoded struct{ error }
 
-// decoded is a function of reports as one of frames.
+// decoded is a function of reports as one of frames. All reports have one memory.
 func decoded(fn func(Position, *alcove.Report) error) func(Position, []byte) error {
+	var report alcove.Report
 	return func(p Position, payload []byte) error {
-		var report alcove.Report
+		report = alcove.Report{}
 		if err := json.Unmarshal(payload, &report); err != nil {
 			return errUndecoded{err}
 		}

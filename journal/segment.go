@@ -40,6 +40,7 @@ func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 // appendFrame appends payload as a frame.
 func appendFrame(dst, payload []byte) []byte {
 	start := len(dst)
+	dst = slices.Grow(dst, frameHeader+len(payload))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
 	sum := crc32.Update(crc32.Checksum(dst[start:], castagnoli()), castagnoli(), payload)
 	dst = binary.LittleEndian.AppendUint32(dst, sum)

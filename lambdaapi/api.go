@@ -103,7 +103,7 @@ type Invoker interface {
 type Events interface {
 	// Accept returns when the event is on the disk, with the request id of its
 	// runs. The payload is its own from then on. Errors are *[alcove.Error].
-	Accept(ctx context.Context, caller alcove.Caller, req invoke.Request) (requestID string, err error)
+	Accept(ctx context.Context, caller alcove.Caller, req invoke.Request) (requestID, trace string, err error)
 	// Once is Accept for an event, and an invocation for anything else, that runs
 	// once for all calls with an idempotency key.
 	Once(ctx context.Context, caller alcove.Caller, req invoke.Request, event bool, key string) (result *alcove.Result, repeated bool, err error)
@@ -144,7 +144,10 @@ type Config struct {
 	Runtimes    Runtimes
 	Provisioner Provisioner
 	Objects     Objects // nil is a node that gets no packages from S3
-	Concurrency int     // the account's limit
+	// Within gives the trace of the invocation within which a request was made, if
+	// it was; nil is a node whose functions do not reach it.
+	Within      func(r *http.Request) (alcove.Trace, bool)
+	Concurrency int // the account's limit
 	// Architecture is what this node runs, x86_64 or arm64; empty is what this
 	// program was built for.
 	Architecture string
@@ -166,15 +169,10 @@ type API struct {
 	// codeKey signs code URLs. It lives as long as the process: the URLs live
 	// ten minutes.
 	codeKey [32]byte
-	// uploads bounds how many large bodies are in memory at once.
-	uploads chan struct{}
+	uploads *uploads
 	// fetches bounds the same for packages from S3.
 	fetches chan struct{}
 }
-
-// maxUploads is how many bodies larger than any invocation's are read at once;
-// each takes up to 70 MB.
-const maxUploads = 4
 
 // maxFetches is how many packages are got from S3 at once; each takes as much
 // memory as it is large, up to 250 MB.
@@ -194,7 +192,7 @@ func New(c Config) *API {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	a := &API{Config: c, routes: index(table()), grants: grants(table()), uploads: make(chan struct{}, maxUploads), fetches: make(chan struct{}, maxFetches)}
+	a := &API{Config: c, routes: index(table()), grants: grants(table()), uploads: newUploads(c.Now), fetches: make(chan struct{}, maxFetches)}
 	rand.Read(a.codeKey[:]) // never fails (crypto/rand)
 	return a
 }

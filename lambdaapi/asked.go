@@ -1,6 +1,7 @@
 package lambdaapi
 
 import (
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -69,6 +70,53 @@ func (in *untagResourceInput) asked(*API) policy.Asked { return policy.Asked{Tag
 
 func (in *addPermissionInput) asked(*API) policy.Asked {
 	return policy.Asked{Principal: *in.Principal, URLAuthType: textOf(in.FunctionUrlAuthType)}
+}
+
+// asked is whom the statement is for that is there.
+func (in *removePermissionInput) asked(a *API) policy.Asked {
+	ref, err := in.ref(a)
+	if err != nil {
+		return policy.Asked{}
+	}
+	p, err := a.Catalog.Policy(ref)
+	if err != nil {
+		return policy.Asked{}
+	}
+	var document struct {
+		Statement []struct {
+			Sid       string
+			Principal json.RawMessage
+			Condition map[string]map[string]json.RawMessage
+		}
+	}
+	if json.Unmarshal([]byte(p.Document), &document) != nil {
+		return policy.Asked{}
+	}
+	for _, s := range document.Statement {
+		if s.Sid == *in.StatementId {
+			return policy.Asked{Principal: statementFor(s.Principal), URLAuthType: stringOf(s.Condition["StringEquals"]["lambda:FunctionUrlAuthType"])}
+		}
+	}
+	return policy.Asked{}
+}
+
+// statementFor is whom a statement is for, as AddPermission writes it.
+func statementFor(raw json.RawMessage) string {
+	var of map[string]json.RawMessage
+	if json.Unmarshal(raw, &of) != nil {
+		return stringOf(raw)
+	}
+	for _, kind := range []string{"Service", "AWS"} {
+		if p := stringOf(of[kind]); p != "" {
+			return p
+		}
+	}
+	return ""
+}
+
+func stringOf(raw json.RawMessage) (text string) {
+	_ = json.Unmarshal(raw, &text) // else it is none
+	return text
 }
 
 func (in *createURLInput) asked(*API) policy.Asked { return policy.Asked{URLAuthType: *in.AuthType} }

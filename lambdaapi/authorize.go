@@ -106,6 +106,18 @@ func grants(routes []route) map[string]grant {
 	return m
 }
 
+// Actions are what callers of the operations that there are have to be allowed.
+func Actions() []string {
+	list := []string{"lambda:InvokeFunctionUrl", "iam:PassRole"}
+	routes := table()
+	for i := range routes {
+		if routes[i].serve != nil {
+			list = append(list, actionOf(routes[i].operation))
+		}
+	}
+	return list
+}
+
 // hasQualifier says whether the query gives a request its Qualifier.
 func (m *members) hasQualifier() bool {
 	for _, e := range m.embeds {
@@ -142,6 +154,11 @@ func (a *API) operation(c *call) (auth.Operation, error) {
 		o.Function = a.refOf(name, false)
 	case g.named != "":
 		o.Resource = name
+		if id := a.signingID(name); id != name {
+			if s, err := a.Catalog.Signing(id); err == nil {
+				o.Tags = s.Tags
+			}
+		}
 	case c.route.operation == byLayerARN:
 		named := c.query.Get("Arn")
 		at := strings.LastIndexByte(named, ':')

@@ -2,6 +2,7 @@ package lambdaapi
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -31,6 +32,12 @@ func (r *refusing) Authorize(_ alcove.Caller, o auth.Operation) (*auth.Scope, er
 // whatever else is asked of it.
 type nothing struct{ Catalog }
 
+func (nothing) Signing(string) (*catalog.SigningConfig, error) { return nil, errors.New("none") }
+
+func (nothing) Policy(alcove.Ref) (catalog.Policy, error) {
+	return catalog.Policy{}, errors.New("none")
+}
+
 func (nothing) URL(alcove.Ref) (catalog.URLEntry, error) {
 	return catalog.URLEntry{}, alcove.NotFound("")
 }
@@ -46,7 +53,7 @@ var subjects = map[string][]string{
 		"UpdateFunctionEventInvokeConfig", "CreateFunctionUrlConfig", "DeleteFunctionUrlConfig", "GetFunctionUrlConfig", "UpdateFunctionUrlConfig",
 		"DeleteProvisionedConcurrencyConfig", "GetProvisionedConcurrencyConfig", "PutProvisionedConcurrencyConfig", "GetRuntimeManagementConfig",
 		"PutRuntimeManagementConfig", "DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy"},
-	"*": {"CreateCodeSigningConfig", "GetAccountSettings", "ListCodeSigningConfigs", "ListFunctions", "ListLayers"},
+	"*": {"CreateCodeSigningConfig", "GetAccountSettings", "ListCodeSigningConfigs", "ListEventSourceMappings", "ListFunctions", "ListLayers"},
 	"arn:aws:lambda:us-east-1:000000000000:layer:l": {"ListLayerVersions", "PublishLayerVersion"},
 	"arn:aws:lambda:us-east-1:000000000000:layer:l:3": {"AddLayerVersionPermission", "DeleteLayerVersion", "GetLayerVersion",
 		"GetLayerVersionByArn", "GetLayerVersionPolicy", "RemoveLayerVersionPermission"},
@@ -179,6 +186,7 @@ func TestPoliciesSeeWhatIsAsked(t *testing.T) {
 		{"UntagResource", "tagKeys=b&tagKeys=a", "", policy.Asked{TagKeys: []string{"b", "a"}}},
 		{"AddPermission", "", `{"StatementId":"u","Action":"lambda:InvokeFunctionUrl","Principal":"sns.amazonaws.com","FunctionUrlAuthType":"NONE"}`,
 			policy.Asked{Principal: "sns.amazonaws.com", URLAuthType: "NONE"}},
+		{"RemovePermission", "", "", policy.Asked{Principal: "*"}},
 		{"CreateFunctionUrlConfig", "", `{"AuthType":"AWS_IAM"}`, policy.Asked{URLAuthType: "AWS_IAM"}},
 		{"UpdateFunctionUrlConfig", "", `{"AuthType":"AWS_IAM"}`, policy.Asked{URLAuthType: "AWS_IAM"}},
 		{"UpdateFunctionUrlConfig", "", `{"InvokeMode":"BUFFERED"}`, policy.Asked{URLAuthType: "NONE"}},

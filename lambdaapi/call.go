@@ -3,6 +3,7 @@ package lambdaapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -25,6 +26,7 @@ type call struct {
 	body      []byte
 	request   *http.Request
 	requestID string
+	received  time.Time
 	in        any // the request, if it was read before its operation: see authorize.go
 }
 
@@ -90,7 +92,7 @@ func with[In any](f func(a *API, ctx context.Context, caller alcove.Caller, c *c
 // ServeHTTP answers a request of the Lambda API: everything but what the
 // operations themselves do.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := uuid.NewString()
+	received, requestID := time.Now(), uuid.NewString()
 	operation := "unknown"
 	defer func() {
 		p := recover()
@@ -121,7 +123,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, release, err := a.readBody(w, r, route)
 	defer release()
 	if err == nil {
-		c := &call{route: route, params: params, query: query, body: body, request: r, requestID: requestID}
+		c := &call{route: route, params: params, query: query, body: body, request: r, requestID: requestID, received: received}
 		var answer reply
 		if answer, err = a.answer(c); err == nil {
 			err = send(w, c, answer)
@@ -136,6 +138,9 @@ func (a *API) answer(c *call) (reply, error) {
 	caller, err := a.Auth.Authenticate(c.request, c.body)
 	if err != nil {
 		return reply{}, err
+	}
+	if !strings.HasPrefix(c.route.operation, "Invoke") { // those are many, and others come before an upload
+		a.uploads.prove(c.request, caller, a.Now())
 	}
 	if c.route.serve == nil {
 		return reply{}, unsupported("The operation %s is not supported yet.", c.route.operation)
@@ -220,24 +225,29 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, route *route) (bo
 	if size > route.maxBody {
 		return nil, release, tooLarge(r, route)
 	}
+	from, done := io.Reader(r.Body), func(err error) error { return err }
 	if size < 0 && route.maxBody > maxInvocation || size > maxInvocation {
-		select {
-		case a.uploads <- struct{}{}:
-			release = func() { <-a.uploads }
-		case <-r.Context().Done():
-			return nil, release, r.Context().Err()
+		long := size
+		if long < 0 {
+			long = route.maxBody
 		}
+		one, err := a.uploads.begin(r.Context(), r, claimedKey(r), long, func() { _ = control.SetReadDeadline(time.Unix(1, 0)) })
+		if err != nil {
+			return nil, release, err
+		}
+		release, from, done = one.end, reading{r.Body, one}, one.done
 	}
 	if size < 0 {
-		body, err = io.ReadAll(io.LimitReader(r.Body, route.maxBody+1))
+		body, err = io.ReadAll(io.LimitReader(from, route.maxBody+1))
+		err = done(err)
 		if int64(len(body)) > route.maxBody {
 			return nil, release, tooLarge(r, route)
 		}
 		return body, release, unreadable(err)
 	}
 	body = make([]byte, size)
-	_, err = io.ReadFull(r.Body, body)
-	return body, release, unreadable(err)
+	_, err = io.ReadFull(from, body)
+	return body, release, unreadable(done(err))
 }
 
 // tooLarge is the answer to a body over the limit. It reads on for a while:
@@ -254,8 +264,8 @@ func tooLarge(r *http.Request, route *route) error {
 
 // unreadable is the answer when a body did not arrive: nobody will read it.
 func unreadable(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, errSlowUpload) {
+		return err
 	}
 	return &alcove.Error{Fault: alcove.FaultClient, Code: alcove.CodeInvalidRequestContent,
 		Message: "The request body could not be read.", Err: err}

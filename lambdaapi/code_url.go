@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/pump"
 )
 
 // CodePath is the prefix of the URLs that GetFunction gives out for code.
@@ -68,7 +69,9 @@ func (a *API) serveCode(w http.ResponseWriter, r *http.Request, requestID string
 	h.Set("Content-Disposition", `attachment; filename="`+digest[:16]+`.zip"`)
 	h.Set("Content-Type", "application/zip")
 	h.Set("X-Amzn-Requestid", requestID)
-	http.ServeContent(w, r, "", time.Time{}, file)
+	paced := pump.NewPace(w)
+	defer paced.Done()
+	http.ServeContent(paced, r, "", time.Time{}, file)
 }
 
 // checkCode gives the digest that a request's URL stands for.

@@ -195,3 +195,19 @@ func TestIsolatedFunctionsHaveNoURL(t *testing.T) {
 	_, err := n.CreateFunctionUrlConfig(t.Context(), &lambda.CreateFunctionUrlConfigInput{FunctionName: aws.String("f"), AuthType: types.FunctionUrlAuthTypeNone})
 	refused(t, err, "InvalidParameterValueException", "Function URL is not supported for functions enabled with tenancy configuration")
 }
+
+// Deployers ask for event source mappings before they change anything. There are
+// none; what makes one is refused.
+func TestEventSourceMappings(t *testing.T) {
+	n := startReal(t)
+	for _, in := range []*lambda.ListEventSourceMappingsInput{{}, {FunctionName: aws.String("f"), MaxItems: aws.Int32(1)}, {EventSourceArn: aws.String("arn:aws:sqs:us-east-1:000000000000:q")}} {
+		out, err := n.ListEventSourceMappings(t.Context(), in)
+		if err != nil || out.EventSourceMappings == nil || len(out.EventSourceMappings) > 0 || out.NextMarker != nil {
+			t.Errorf("%+v: %+v, %v", in, out, err)
+		}
+	}
+	_, err := n.ListEventSourceMappings(t.Context(), &lambda.ListEventSourceMappingsInput{FunctionName: aws.String("a b"), MaxItems: aws.Int32(0)})
+	wantError(t, err, 400, "ValidationException", "2 validation errors detected: ")
+	_, err = n.CreateEventSourceMapping(t.Context(), &lambda.CreateEventSourceMappingInput{FunctionName: aws.String("f")})
+	wantError(t, err, 400, codeUnsupported, "The operation CreateEventSourceMapping is not supported yet.")
+}

@@ -342,21 +342,21 @@ func (i *fakeInvoker) Invoke(_ context.Context, _ alcove.Caller, req invoke.Requ
 // fakeEvents keeps what was accepted last, in its invoker.
 type fakeEvents struct{ i *fakeInvoker }
 
-func (e fakeEvents) Accept(_ context.Context, _ alcove.Caller, req invoke.Request) (string, error) {
+func (e fakeEvents) Accept(_ context.Context, _ alcove.Caller, req invoke.Request) (string, string, error) {
 	if _, err := e.i.catalog.Describe(req.Ref); err != nil {
-		return "", err
+		return "", "", err
 	}
 	e.i.mu.Lock()
 	defer e.i.mu.Unlock()
 	e.i.last = req
 	e.i.last.Payload = bytes.Clone(req.Payload)
-	return "99999999-2222-3333-4444-555555555555", nil
+	return "99999999-2222-3333-4444-555555555555", req.Trace.Header(), nil
 }
 
 func (e fakeEvents) Once(ctx context.Context, caller alcove.Caller, req invoke.Request, event bool, key string) (*alcove.Result, bool, error) {
 	if event {
-		id, err := e.Accept(ctx, caller, req)
-		return &alcove.Result{Report: alcove.Report{RequestID: id}}, key == "again", err
+		id, trace, err := e.Accept(ctx, caller, req)
+		return &alcove.Result{Report: alcove.Report{RequestID: id}, Trace: trace}, key == "again", err
 	}
 	res, err := e.i.Invoke(ctx, caller, req)
 	return res, key == "again", err

@@ -249,8 +249,9 @@ func TestResponseFixtures(t *testing.T) {
 		bodies[f.name] = f.body
 	}
 	for _, r := range table() {
-		// Invoke answers with the function's bytes; deleteFunction says why it has no body.
-		if _, ok := answers[r.operation]; !ok && r.serve != nil && r.operation != "Invoke" && r.operation != "InvokeAsync" && r.operation != "DeleteFunction" && len(bytes.TrimSpace(bodies[r.operation])) > 0 {
+		// Invoke answers with the function's bytes; deleteFunction says why it has no body;
+		// event source mappings there are none of.
+		if _, ok := answers[r.operation]; !ok && r.serve != nil && !slices.Contains([]string{"Invoke", "InvokeAsync", "DeleteFunction", "ListEventSourceMappings"}, r.operation) && len(bytes.TrimSpace(bodies[r.operation])) > 0 {
 			t.Errorf("nothing is known of what %s answers", r.operation)
 		}
 	}

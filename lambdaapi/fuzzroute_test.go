@@ -23,6 +23,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/catalog"
+	"github.com/alcove-run/alcove/internal/slow"
 )
 
 // Every route has a fuzz target of its own, in fuzzroutes_test.go; `make
@@ -335,7 +336,7 @@ func (n *furnished) state(t testing.TB) string {
 // left gives the files of packages that nothing refers to, and temporary ones,
 // once what removes them had its time.
 func (n *furnished) left() (files []string) {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(slow.Patience(time.Minute)); ; time.Sleep(time.Millisecond) {
 		if files = n.unreferenced(); files == nil || time.Now().After(deadline) {
 			return files
 		}

@@ -44,7 +44,7 @@ func getFunction(a *API, _ context.Context, caller alcove.Caller, c *call) (repl
 	} else {
 		out.Code = codeLocation{RepositoryType: "S3", Location: a.codeURL(c.request, caller, v.Code.SHA256)}
 	}
-	if f.Reserved != nil {
+	if f.Reserved != nil && ref.Qualifier == "" { // it is the function's, and AWS leaves it out of what is a version's
 		out.Concurrency = &concurrencyOutput{ReservedConcurrentExecutions: f.Reserved}
 	}
 	return reply{status: http.StatusOK, body: out}, nil

@@ -68,6 +68,9 @@ func (a *API) once(ctx context.Context, caller alcove.Caller, c *call, req invok
 			w.Header()[repeatedHeader] = []string{"true"}
 		}
 		if event {
+			if result.Trace != "" {
+				w.Header()[traceHeader] = []string{result.Trace}
+			}
 			write(w, http.StatusAccepted, result.Report.RequestID, nil)
 			return
 		}
@@ -77,11 +80,16 @@ func (a *API) once(ctx context.Context, caller alcove.Caller, c *call, req invok
 
 // accept has an event kept, to be run later. The request id is that of its runs.
 func (a *API) accept(ctx context.Context, caller alcove.Caller, req invoke.Request) (reply, error) {
-	id, err := a.Events.Accept(ctx, caller, req)
+	id, trace, err := a.Events.Accept(ctx, caller, req)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{send: func(w http.ResponseWriter) { write(w, http.StatusAccepted, id, nil) }}, nil
+	return reply{send: func(w http.ResponseWriter) {
+		if trace != "" {
+			w.Header()[traceHeader] = []string{trace}
+		}
+		write(w, http.StatusAccepted, id, nil)
+	}}, nil
 }
 
 // readInvocation makes the invoker's request of c, and says whether it is an event
@@ -124,9 +132,30 @@ func (a *API) readInvocation(c *call) (req invoke.Request, event bool, err error
 	if req.DryRun = kind == "DryRun"; req.DryRun {
 		return req, false, nil
 	}
-	req.TraceID = header(h, "X-Amzn-Trace-Id")
+	req.Trace, req.Received = a.trace(c.request), c.received
 	req.Payload = c.body
 	return req, kind == "Event", checkPayload(&req.Payload)
+}
+
+// traceHeader is X-Ray's.
+const traceHeader = "X-Amzn-Trace-Id"
+
+// traceOf is what a request says of the trace that it is a part of.
+func traceOf(h http.Header) alcove.Trace {
+	return alcove.ReadTrace(header(h, traceHeader), header(h, "Traceparent"), header(h, "Tracestate"))
+}
+
+// trace is the trace of an invocation. What a function asks for belongs to the chain
+// that the function runs in, whatever it sends on.
+func (a *API) trace(r *http.Request) alcove.Trace {
+	sent := traceOf(r.Header)
+	if a.Within == nil {
+		return sent
+	}
+	if before, ok := a.Within(r); ok {
+		return sent.After(before)
+	}
+	return sent
 }
 
 func invocationTypes() []string { return []string{"Event", "RequestResponse", "DryRun"} }
@@ -209,6 +238,9 @@ func sendResult(w http.ResponseWriter, result *alcove.Result, tail, explain bool
 	h["X-Amzn-Requestid"] = []string{report.RequestID}
 	h["X-Amz-Executed-Version"] = []string{report.Version}
 	h["X-Alcove-Start"] = []string{string(report.Start)}
+	if result.Trace != "" {
+		h[traceHeader] = []string{result.Trace}
+	}
 	if result.FunctionError != "" {
 		h["X-Amz-Function-Error"] = []string{result.FunctionError}
 	}
@@ -218,7 +250,7 @@ func sendResult(w http.ResponseWriter, result *alcove.Result, tail, explain bool
 	if explain {
 		h["X-Alcove-Environment"] = []string{report.Environment}
 		h["X-Alcove-Isolation"] = []string{report.Isolation}
-		h["Server-Timing"] = []string{timing(report)}
+		h["Server-Timing"] = []string{timing(result)}
 		if report.StartReason != "" {
 			h["X-Alcove-Start-Reason"] = []string{report.StartReason}
 		}
@@ -227,18 +259,24 @@ func sendResult(w http.ResponseWriter, result *alcove.Result, tail, explain bool
 	pump.Whole(w, result.Payload)
 }
 
-// timing says where an invocation's time went, in milliseconds: until an
-// environment took the event, of which Init is a part of its own if the caller
-// waited for it, and what the handler took.
+// timing says where an invocation's time went, in milliseconds: until there was an
+// environment for it, or one was begun; its start, of the kind that the description
+// names, until the environment could take the event; Init, as far as the caller waited
+// for it, without the making of the sandbox, which belongs to the start; and what the
+// handler took.
 //
 // Source: https://www.w3.org/TR/server-timing/
-func timing(r *alcove.Report) string {
+func timing(res *alcove.Result) string {
 	ms := func(d time.Duration) string {
 		return strconv.FormatFloat(float64(max(d, 0))/float64(time.Millisecond), 'f', 3, 64)
 	}
-	queue, init := r.Queued, ""
+	r := &res.Report
+	queue := min(res.Waited, r.Queued)
+	made := min(res.Made, r.Init)
+	start := r.Queued - queue - (r.Init - made)
+	init := ""
 	if r.Init > 0 {
-		queue, init = r.Queued-r.Init, "init;dur="+ms(r.Init)+", "
+		init = "init;dur=" + ms(r.Init-made) + ", "
 	}
-	return "queue;dur=" + ms(queue) + ", " + init + "handler;dur=" + ms(r.Duration)
+	return "queue;dur=" + ms(queue) + ", start;desc=" + string(r.Start) + ";dur=" + ms(start) + ", " + init + "handler;dur=" + ms(r.Duration)
 }

@@ -15,7 +15,7 @@ func invokeAsync(a *API, ctx context.Context, caller alcove.Caller, c *call) (re
 	if err != nil {
 		return reply{}, err
 	}
-	req := invoke.Request{Ref: ref, TraceID: header(c.request.Header, "X-Amzn-Trace-Id"), Payload: c.body}
+	req := invoke.Request{Ref: ref, Trace: a.trace(c.request), Received: c.received, Payload: c.body}
 	if err := checkPayload(&req.Payload); err != nil {
 		return reply{}, err
 	}

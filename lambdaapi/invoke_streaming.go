@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/eventstream"
 	"github.com/alcove-run/alcove/internal/pump"
 	"github.com/alcove-run/alcove/invoke"
 )
@@ -37,7 +38,7 @@ func invokeStreaming(a *API, ctx context.Context, caller alcove.Caller, c *call)
 		if err != nil {
 			return reply{}, err
 		}
-		start = alcove.StreamStart{RequestID: result.Report.RequestID, Version: result.Report.Version, Start: result.Report.Start}
+		start = alcove.StreamStart{RequestID: result.Report.RequestID, Version: result.Report.Version, Start: result.Report.Start, Trace: result.Trace}
 	}
 	return reply{send: func(w http.ResponseWriter) { sendStream(w, run, start, req.Tail) }}, nil
 }
@@ -46,10 +47,13 @@ func invokeStreaming(a *API, ctx context.Context, caller alcove.Caller, c *call)
 // invocation, whether its caller does or not.
 func sendStream(w http.ResponseWriter, run *invoke.Streaming, start alcove.StreamStart, tail bool) {
 	h := w.Header()
-	h["Content-Type"] = []string{eventStreamType}
+	h["Content-Type"] = []string{eventstream.Type}
 	h["X-Amzn-Requestid"] = []string{start.RequestID}
 	h["X-Amz-Executed-Version"] = []string{start.Version}
 	h["X-Alcove-Start"] = []string{string(start.Start)}
+	if start.Trace != "" {
+		h[traceHeader] = []string{start.Trace}
+	}
 	w.WriteHeader(http.StatusOK)
 
 	out := pump.New(w, run.Ended())
@@ -93,7 +97,7 @@ func appendEnd(b []byte, result *alcove.Result, err error, tail bool) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	return appendFrame(b, completeHeaders[:], text), nil
+	return eventstream.Append(b, completeHeaders[:], text), nil
 }
 
 // errorCodeOf is what InvokeComplete calls an error: by its type if it is the

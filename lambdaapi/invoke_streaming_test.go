@@ -18,6 +18,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/alcove-run/alcove"
+	frames "github.com/alcove-run/alcove/internal/eventstream"
 	"github.com/alcove-run/alcove/invoke"
 )
 
@@ -72,7 +73,7 @@ func TestChunksReachTheSDKAtOnce(t *testing.T) {
 		return &alcove.Result{LogTail: []byte("REPORT\n")}, nil
 	})
 	out := n.stream(t, &lambda.InvokeWithResponseStreamInput{Payload: []byte(`{"a":1}`), LogType: types.LogTypeTail, TenantId: aws.String("blue")})
-	if *out.ExecutedVersion != "7" || out.StatusCode != 200 || *out.ResponseStreamContentType != eventStreamType {
+	if *out.ExecutedVersion != "7" || out.StatusCode != 200 || *out.ResponseStreamContentType != frames.Type {
 		t.Errorf("%+v", out)
 	}
 	first := <-out.GetStream().Events()
@@ -268,7 +269,7 @@ func FuzzFrame(f *testing.F) {
 		if name == "" || len(name) > 255 || len(value) > 65535 {
 			return
 		}
-		b := appendFrame([]byte("before"), []frameHeader{{name, value}}, payload)
+		b := frames.Append([]byte("before"), []frames.Header{{Name: name, Value: value}}, payload)
 		b = appendChunk(b, second)
 		b = appendError(b, value, name)
 		in := bytes.NewReader(b[len("before"):])

@@ -300,3 +300,24 @@ func TestInvokeWithIdempotencyKey(t *testing.T) {
 		}
 	}
 }
+
+// What a function asks for is in the chain that the function runs in, whatever it
+// sends on.
+func TestInvokeFromWithin(t *testing.T) {
+	n := start(t)
+	n.create(t, "f", nil)
+	const one, two = "Root=1-5759e988-bd862e3fe1be46a994272793", "Root=1-67891233-abcdef012345678912345678"
+	before := ""
+	n.api.Within = func(*http.Request) (alcove.Trace, bool) { return alcove.ParseTrace(before), before != "" }
+	for _, c := range []struct{ before, sent, want string }{
+		{"", one, one},
+		{two + ";Lineage=12345678:3", "", two + ";Lineage=12345678:3"},
+		{two + ";Lineage=12345678:3", one + ";Lineage=12345678:1", one + ";Lineage=12345678:3"},
+	} {
+		before = c.before
+		n.raw(t, "POST", invocations, http.Header{"X-Amzn-Trace-Id": {c.sent}}, "{}")
+		if got := n.invoker.last.Trace; got.Header() != c.want {
+			t.Errorf("%+v: %q", c, got.Header())
+		}
+	}
+}

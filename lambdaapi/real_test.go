@@ -185,7 +185,7 @@ type realEvents struct {
 	cat *catalog.Catalog
 }
 
-func (e realEvents) Accept(_ context.Context, _ alcove.Caller, req invoke.Request) (string, error) {
+func (e realEvents) Accept(_ context.Context, _ alcove.Caller, req invoke.Request) (string, string, error) {
 	_, err := e.cat.Resolve(req.Ref)
-	return "99999999-2222-3333-4444-555555555555", err
+	return "99999999-2222-3333-4444-555555555555", req.Trace.Header(), err
 }

@@ -76,7 +76,7 @@ func table() []route {
 		{"GET", "/2025-11-30/capacity-providers", "", "ListCapacityProviders", maxBody, nil},
 		{"GET", "/2020-04-22/code-signing-configs", "", "ListCodeSigningConfigs", maxBody, with(listSigning)},
 		{"GET", "/2025-12-01/functions/{FunctionName}/durable-executions", "", "ListDurableExecutionsByFunction", maxBody, nil},
-		{"GET", "/2015-03-31/event-source-mappings", "", "ListEventSourceMappings", maxBody, nil},
+		{"GET", "/2015-03-31/event-source-mappings", "", "ListEventSourceMappings", maxBody, with(listMappings)},
 		{"GET", "/2019-09-25/functions/{FunctionName}/event-invoke-config/list", "", "ListFunctionEventInvokeConfigs", maxBody, with(listEventInvokes)},
 		{"GET", "/2021-10-31/functions/{FunctionName}/urls", "", "ListFunctionUrlConfigs", maxBody, with(listURLs)},
 		{"GET", "/2025-11-30/capacity-providers/{CapacityProviderName}/function-versions", "", "ListFunctionVersionsByCapacityProvider", maxBody, nil},

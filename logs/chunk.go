@@ -10,17 +10,22 @@ import (
 	"github.com/alcove-run/alcove"
 )
 
-// A chunk is a row of a day's database: some events of one stream and one
-// tenant, in the order of their times. An event's number is the chunk's plus
-// its place in it. Stored, an event is its time after the chunk's first in
-// milliseconds, its length, and its message; numbers are varints.
+// A chunk is some events of one stream and one tenant that were stored together, in
+// the order of their times: a part of a batch or, in days from before there were
+// batches, a row. An event's number is the chunk's plus its place in it. Stored, an
+// event is its time after the chunk's first in milliseconds, its length, and its
+// message; numbers are varints. A block is a chunk, too, with a payload of its own
+// kind.
 type chunk struct {
-	id          int64
+	id          int64 // the first event's number, or a block's
+	group       int64
 	stream      int64
 	tenant      alcove.Tenant
 	least, most int64 // first and last time, Unix milliseconds
 	lines       int
 	payload     []byte
+	block       bool
+	part        part // of a batch, where its payload is
 
 	// events are what a chunk on its way to the disk is made of.
 	events []*event
@@ -51,8 +56,6 @@ type run struct {
 	w      *Writer
 	tenant alcove.Tenant
 	events []*event
-	// What the index learns.
-	least, most int64
 }
 
 // gather sorts events into runs, in the order of their first events.
@@ -65,14 +68,13 @@ func gather(events []event) []*run {
 		if r == nil || r.tenant != e.tenant {
 			key := e.lossKey()
 			if r = byKey[key]; r == nil {
-				r = &run{w: e.w, tenant: e.tenant, least: e.at, most: e.at}
+				r = &run{w: e.w, tenant: e.tenant}
 				byKey[key] = r
 				runs = append(runs, r)
 			}
 			e.w.run = r
 		}
 		r.events = append(r.events, e)
-		r.least, r.most = min(r.least, e.at), max(r.most, e.at)
 	}
 	for i := range events {
 		events[i].w.run = nil
@@ -93,7 +95,7 @@ func (r *run) chunks() []chunk {
 		n := len(list) - 1
 		if n < 0 || e.at-list[n].least > chunkSpan || dayOf(e.at) != dayOf(list[n].least) ||
 			len(list[n].payload)+len(e.message) > chunkBytes {
-			list = append(list, chunk{stream: r.w.streamID, tenant: r.tenant, least: e.at})
+			list = append(list, chunk{group: r.w.groupID, stream: r.w.streamID, tenant: r.tenant, least: e.at})
 			n++
 		}
 		c := &list[n]
@@ -109,15 +111,19 @@ func (r *run) chunks() []chunk {
 
 var errChunk = errors.New("damaged chunk")
 
-// place is one event inside a chunk.
+// place is one event inside a chunk: its time, its number and its message.
 type place struct {
-	at      int64
+	at, id  int64
 	message []byte
 }
 
-// places takes a chunk apart. Messages are slices of its payload.
-func (c *chunk) places(buf []place) ([]place, error) {
-	buf = slices.Grow(buf[:0], c.lines)
+// places takes a chunk apart. Messages are slices of its payload, or of memory of
+// their own.
+func (c *chunk) places(codec codec) ([]place, error) {
+	if c.block {
+		return codec.decode(c.payload, c.least, c.lines)
+	}
+	buf := make([]place, 0, min(c.lines, len(c.payload)))
 	for p := c.payload; len(p) > 0; {
 		delta, n := binary.Uvarint(p)
 		if n <= 0 || delta > chunkSpan {
@@ -128,7 +134,7 @@ func (c *chunk) places(buf []place) ([]place, error) {
 		if n <= 0 || size > uint64(len(p)-n) {
 			return nil, errChunk
 		}
-		buf = append(buf, place{c.least + int64(delta), p[n : n+int(size)]})
+		buf = append(buf, place{c.least + int64(delta), c.id + int64(len(buf)), p[n : n+int(size) : n+int(size)]})
 		p = p[n+int(size):]
 	}
 	if len(buf) != c.lines {

@@ -106,6 +106,9 @@ func (s *Store) trim(need int64) (freed int64, err error) {
 	for _, sh := range days {
 		defer sh.release()
 	}
+	if err := s.compactOpen(); err != nil {
+		return 0, err
+	}
 	total := make(map[owner]int64)
 	byDay := make([]map[owner]int64, len(days))
 	for i, sh := range days {
@@ -154,7 +157,7 @@ func (s *Store) trimDay(sh *shard, h owner, n int64) (freed int64, err error) {
 	if err := s.writing(sh); err != nil {
 		return 0, err
 	}
-	tenant, err := sh.tenantID(context.Background(), sh.w, h.tenant)
+	tenant, err := tenantID(context.Background(), sh.w, h.tenant)
 	if err != nil {
 		return 0, fmt.Errorf("logs: delete events: %w", err)
 	}
@@ -166,7 +169,7 @@ func (s *Store) trimDay(sh *shard, h owner, n int64) (freed int64, err error) {
 	if err != nil || last == 0 {
 		return 0, err
 	}
-	gone, err := sh.delete(fmt.Sprintf("%s AND id <= %d", where, last), args...)
+	gone, err := sh.delete(0, fmt.Sprintf("%s AND id <= %d", where, last), args...)
 	if err != nil {
 		return 0, err
 	}
@@ -176,29 +179,38 @@ func (s *Store) trimDay(sh *shard, h owner, n int64) (freed int64, err error) {
 	return freed, s.discount(gone)
 }
 
-// lastOf is the chunk with which the first n bytes of those that match end, zero
-// if none matches.
+// lastOf is the chunk or block with which the first n bytes of those that match
+// end, zero if none matches.
 func (sh *shard) lastOf(where string, args []any, n int64) (id int64, err error) {
-	rows, err := sh.w.Query(`SELECT id, length(payload) FROM chunks WHERE `+where+` ORDER BY id`, args...)
+	err = sh.has.each(func(table, _ string) error {
+		if n <= 0 {
+			return nil
+		}
+		rows, err := sh.w.Query(`SELECT id, length(payload) FROM `+table+` WHERE `+where+` ORDER BY id`, args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for n > 0 && rows.Next() {
+			var bytes int64
+			if err := rows.Scan(&id, &bytes); err != nil {
+				return err
+			}
+			n -= bytes + chunkCost
+		}
+		return rows.Err()
+	})
 	if err != nil {
 		return 0, fmt.Errorf("logs: delete events: %w", err)
 	}
-	defer rows.Close()
-	for n > 0 && rows.Next() {
-		var bytes int64
-		if err := rows.Scan(&id, &bytes); err != nil {
-			return 0, fmt.Errorf("logs: delete events: %w", err)
-		}
-		n -= bytes + chunkCost
-	}
-	return id, rows.Err()
+	return id, nil
 }
 
 // discount takes what was deleted off its groups' sizes.
 func (s *Store) discount(gone []deleted) error {
 	err := sqlite.Change(s.index.w, func(tx *sql.Tx) error {
 		for _, d := range gone {
-			if _, err := tx.Exec(`UPDATE groups SET bytes = max(bytes - ?, 0) WHERE id = ?`, d.bytes, d.group); err != nil {
+			if _, err := tx.Exec(`UPDATE groups SET bytes = max(bytes - ?, 0) WHERE id = ?`, d.bytes+d.saved, d.group); err != nil {
 				return err
 			}
 		}
@@ -213,8 +225,14 @@ func (s *Store) discount(gone []deleted) error {
 // tidy gives the room inside a day's file back to the disk, and the whole day if
 // nothing is left of it.
 func (s *Store) tidy(sh *shard) error {
-	var left bool
-	if err := sh.w.QueryRow(`SELECT EXISTS(SELECT 1 FROM chunks)`).Scan(&left); err != nil {
+	left := sh.waiting.chunks > 0
+	err := sh.has.each(func(table, _ string) error {
+		var some bool
+		err := sh.w.QueryRow(`SELECT EXISTS(SELECT 1 FROM ` + table + `)`).Scan(&some)
+		left = left || some
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("logs: look for what is left: %w", err)
 	}
 	if !left && sh.day < dayOf(s.now().Add(-maxPast).UnixMilli()) {

@@ -2,10 +2,12 @@ package logs
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // followBatch bounds how many chunks a follower reads at once.
@@ -19,6 +21,18 @@ const followBatch = pageChunks
 // Limit bounds the events stored already to the last so many. NewestFirst,
 // Until and Bytes have no meaning here.
 func (s *Store) Follow(ctx context.Context, q Query, fn func(Event) error) error {
+	return s.follow(ctx, q, func(reached int64) error { return s.history(ctx, q, reached, fn) }, fn)
+}
+
+// Tail is Follow without what was stored before; ready is called when nothing that
+// is appended from then on is missed.
+func (s *Store) Tail(ctx context.Context, q Query, ready func(), fn func(Event) error) error {
+	return s.follow(ctx, q, func(int64) error { ready(); return nil }, fn)
+}
+
+// follow calls begin with the highest number stored so far, and fn for what comes
+// then.
+func (s *Store) follow(ctx context.Context, q Query, begin func(reached int64) error, fn func(Event) error) error {
 	more := make(chan struct{}, 1)
 	s.mu.Lock()
 	s.followers[more] = struct{}{}
@@ -32,7 +46,7 @@ func (s *Store) Follow(ctx context.Context, q Query, fn func(Event) error) error
 		return err
 	}
 	reached := s.committed.Load()
-	if err := s.history(ctx, q, reached, fn); err != nil {
+	if err := begin(reached); err != nil {
 		return err
 	}
 	for {
@@ -117,55 +131,123 @@ func (s *Store) fresh(ctx context.Context, q Query, from, upTo int64, fn func(Ev
 	return nil
 }
 
+// news walks over what was stored in a day after a moment: blocks first, then
+// batches, whose events are newer than those of any block.
+type news struct {
+	group int64
+	upTo  int64
+	row   int64 // rows were read up to this id
+	after int64 // events were given up to this number
+	done  bool
+}
+
+// next reads at one moment, so that what becomes blocks meanwhile is in either.
+func (n *news) next(ctx context.Context, db *sql.DB) (list []*chunk, err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	list, _, err = readChunks(ctx, tx, followBatch, true, `SELECT id, stream, (SELECT name FROM tenants WHERE id = c.tenant), least, most, lines, payload
+		FROM blocks c NOT INDEXED WHERE id > ? AND grp = ? ORDER BY id LIMIT ?`, []any{n.row, n.group, followBatch})
+	if err != nil {
+		return nil, err
+	}
+	if len(list) > 0 {
+		n.row = list[len(list)-1].id
+		return list, nil
+	}
+	rows, err := tx.QueryContext(ctx, `SELECT id, first, least, most, contents, payload FROM batches WHERE id > ? AND first <= ? ORDER BY id`, n.row, n.upTo)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	n.done = true
+	for bytes := 0; rows.Next(); {
+		if bytes >= pageBytes {
+			n.done = false
+			break
+		}
+		var b batch
+		if err := rows.Scan(&b.id, &b.first, &b.least, &b.most, &b.contents, &b.payload); err != nil {
+			return nil, err
+		}
+		bytes += len(b.payload)
+		n.row = b.id
+		damaged := b.each(func(c chunk, p part) {
+			if payload, err := p.cut(b.payload); err == nil && c.group == n.group {
+				kept := c
+				kept.payload = payload
+				list = append(list, &kept)
+			}
+		})
+		if damaged != nil {
+			return nil, damaged
+		}
+	}
+	return list, rows.Err()
+}
+
 func (s *Store) freshOfDay(ctx context.Context, sh *shard, pl *plan, q Query, from, upTo int64, fn func(Event) error) error {
 	db, err := sh.reader()
 	if err != nil {
 		return err
 	}
-	for {
-		list, more, err := readChunks(ctx, db, fmt.Sprintf(`SELECT id, stream, (SELECT name FROM tenants WHERE id = c.tenant), least, most, lines, payload
-			FROM chunks c NOT INDEXED WHERE id > ? AND id <= ? AND grp = ? ORDER BY id LIMIT %d`, followBatch), []any{from, upTo, pl.group})
+	n := news{group: pl.group, upTo: upTo, row: from, after: from}
+	for !n.done {
+		list, err := n.next(ctx, db)
 		if err != nil {
 			return s.unreadable(sh, fmt.Errorf("logs: query events: %w", err))
 		}
-		var events []Event
-		for _, c := range list {
-			from = c.id
-			ok, err := s.wants(ctx, pl, c)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				continue
-			}
-			name, err := s.names.of(ctx, s.index, c.stream)
-			if err != nil {
-				return err
-			}
-			places, err := c.places(nil)
-			if err != nil {
-				return s.unreadable(sh, err)
-			}
-			for i, p := range places {
-				m := mark{p.at, c.id + int64(i)}
-				if pl.win.after.less(m) && (q.Match == nil || q.Match(p.message)) {
-					events = append(events, newEvent(c, name, m, p.message))
-				}
-			}
+		events, err := s.matching(ctx, sh, pl, q, &n, list)
+		if err != nil {
+			return err
 		}
-		slices.SortFunc(events, func(a, b Event) int {
-			if a.Cursor < b.Cursor {
-				return -1
-			}
-			return 1
-		})
+		if len(list) > 0 && !list[0].block {
+			n.after = n.row
+		}
+		slices.SortFunc(events, func(a, b Event) int { return strings.Compare(string(a.Cursor), string(b.Cursor)) })
 		for _, e := range events {
 			if err := fn(e); err != nil {
 				return err
 			}
 		}
-		if !more {
-			return nil
+	}
+	return nil
+}
+
+// matching gives the events of chunks that a query asks for.
+func (s *Store) matching(ctx context.Context, sh *shard, pl *plan, q Query, n *news, list []*chunk) (events []Event, err error) {
+	if q.Matching != nil && len(list) > 0 {
+		match, done, err := q.Matching(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		q.Match = match
+	}
+	for _, c := range list {
+		ok, err := s.wants(ctx, pl, c)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		name, err := s.names.of(ctx, s.index, c.stream)
+		if err != nil {
+			return nil, err
+		}
+		places, err := c.places(s.codec)
+		if err != nil {
+			return nil, s.unreadable(sh, err)
+		}
+		for _, p := range places {
+			m := mark{p.at, p.id}
+			if p.id > n.after && p.id <= n.upTo && pl.win.after.less(m) && (q.Match == nil || q.Match(p.message)) {
+				events = append(events, newEvent(c, name, m, p.message))
+			}
 		}
 	}
+	return events, nil
 }

@@ -24,7 +24,7 @@ type GroupQuery struct {
 // Groups answers a query for groups; next is the After of the next page, empty
 // at the end.
 func (s *Store) Groups(ctx context.Context, q GroupQuery) (list []Group, next string, err error) {
-	if err := s.Flush(ctx); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return nil, "", err
 	}
 	if q.Limit <= 0 {
@@ -41,17 +41,26 @@ func (s *Store) Groups(ctx context.Context, q GroupQuery) (list []Group, next st
 
 // Group gives one group.
 func (s *Store) Group(ctx context.Context, name string) (Group, error) {
-	if err := s.Flush(ctx); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return Group{}, err
 	}
 	return s.index.group(ctx, name)
 }
 
-// CreateGroup makes a group, ErrExists if it is there.
-func (s *Store) CreateGroup(ctx context.Context, name string) error {
+// CreateGroup makes a group with tags, ErrExists if it is there.
+func (s *Store) CreateGroup(ctx context.Context, name string, tags map[string]string) error {
 	return s.do(ctx, func() error {
-		res, err := s.index.w.Exec(`INSERT INTO groups(name, created) VALUES(?, ?) ON CONFLICT DO NOTHING`, name, s.now().UnixMilli())
-		return affected(res, err, ErrExists)
+		return sqlite.Change(s.index.w, func(tx *sql.Tx) error {
+			res, err := tx.Exec(`INSERT INTO groups(name, created) VALUES(?, ?) ON CONFLICT DO NOTHING`, name, s.now().UnixMilli())
+			if err := affected(res, err, ErrExists); err != nil {
+				return err
+			}
+			id, err := res.LastInsertId()
+			if err != nil {
+				return fmt.Errorf("logs: create group: %w", err)
+			}
+			return setTags(tx, id, tags)
+		})
 	})
 }
 
@@ -64,7 +73,7 @@ func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 			return err
 		}
 		err = sqlite.Change(s.index.w, func(tx *sql.Tx) error {
-			return execAll(tx, g.id, `DELETE FROM streams WHERE grp = ?`, `DELETE FROM groups WHERE id = ?`,
+			return execAll(tx, g.id, `DELETE FROM streams WHERE grp = ?`, `DELETE FROM tags WHERE grp = ?`, `DELETE FROM groups WHERE id = ?`,
 				`DELETE FROM doomed WHERE grp = ?`, `INSERT INTO doomed(grp, stream) VALUES(?, 0)`)
 		})
 		if err != nil {
@@ -110,7 +119,7 @@ type StreamQuery struct {
 // Streams answers a query for streams; next is the After of the next page,
 // empty at the end.
 func (s *Store) Streams(ctx context.Context, q StreamQuery) (list []Stream, next string, err error) {
-	if err := s.Flush(ctx); err != nil {
+	if err := s.settle(ctx); err != nil {
 		return nil, "", err
 	}
 	if q.Limit <= 0 {

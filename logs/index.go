@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alcove-run/alcove/internal/sqlite"
@@ -27,10 +29,12 @@ const indexSchema = `
 CREATE TABLE IF NOT EXISTS groups(
 	id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,
 	created INTEGER NOT NULL, retention INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS tags(grp INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(grp, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS streams(
 	id INTEGER PRIMARY KEY AUTOINCREMENT, grp INTEGER NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL,
 	first INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0, ingested INTEGER NOT NULL DEFAULT 0, UNIQUE(grp, name));
 CREATE INDEX IF NOT EXISTS streams_by_last ON streams(grp, last, name);
+CREATE TABLE IF NOT EXISTS told(one INTEGER PRIMARY KEY, number INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS doomed(grp INTEGER NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(grp, stream)) WITHOUT ROWID;
 `
 
@@ -80,52 +84,136 @@ func (x *index) close() error { return errors.Join(x.r.Close(), x.w.Close()) }
 
 func (x *index) size() int64 { return sqlite.Size(x.path) }
 
-// record makes the groups and streams of the runs exist and notes their times.
-// The ids go into the writers once the transaction is committed.
-func (x *index) record(runs []*run, generation uint64, now int64) error {
+// know makes the groups and streams of the runs exist. The ids go into the writers
+// once the transaction is committed.
+func (x *index) know(runs []*run, generation uint64, now int64) error {
+	known := func(w *Writer) bool { return w.generation == generation && w.streamID != 0 }
+	if !slices.ContainsFunc(runs, func(r *run) bool { return !known(r.w) }) {
+		return nil
+	}
 	type ids struct{ group, stream int64 }
-	found := make([]ids, len(runs))
-	err := sqlite.Change(x.w, func(tx *sql.Tx) error {
-		touch := tx.Stmt(x.touch)
-		known := make(map[*Writer]ids) // of writers with several runs
-		groupBytes := make(map[int64]int64)
-		for i, r := range runs {
-			w := r.w
-			id, ok := known[w]
-			if !ok && w.generation == generation && w.streamID != 0 {
-				id, ok = ids{w.groupID, w.streamID}, true
+	found := make(map[*Writer]ids)
+	err := sqlite.Change(x.w, func(tx *sql.Tx) (err error) {
+		clear(found)
+		for _, r := range runs {
+			if _, ok := found[r.w]; ok || known(r.w) {
+				continue
 			}
-			if !ok {
-				var err error
-				if id.group, err = ensureGroup(tx, w.group, now); err != nil {
-					return err
-				}
-				if id.stream, err = ensureStream(tx, id.group, w.stream, now); err != nil {
-					return err
-				}
-			}
-			known[w], found[i] = id, id
-			if _, err := touch.Exec(r.least, r.most, now, id.stream); err != nil {
+			var id ids
+			if id.group, err = ensureGroup(tx, r.w.group, now); err != nil {
 				return err
 			}
-			for _, e := range r.events {
-				groupBytes[id.group] += int64(len(e.message))
-			}
-		}
-		for group, n := range groupBytes {
-			if _, err := tx.Exec(`UPDATE groups SET bytes = bytes + ? WHERE id = ?`, n, group); err != nil {
+			if id.stream, err = ensureStream(tx, id.group, r.w.stream, now); err != nil {
 				return err
 			}
+			found[r.w] = id
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("logs: index: %w", err)
 	}
-	for i, r := range runs {
-		r.w.groupID, r.w.streamID, r.w.generation = found[i].group, found[i].stream, generation
+	for w, id := range found {
+		w.groupID, w.streamID, w.generation = id.group, id.stream, generation
 	}
 	return nil
+}
+
+// untold is what the index does not know yet about what is stored. It is in the
+// batches of the days, too: a crash forgets nothing of it.
+type untold struct {
+	streams map[int64]*times // by id
+	groups  map[int64]int64  // bytes of text
+	any     atomic.Bool
+}
+
+// times are a stream's first and last event's, and of the last that was stored.
+type times struct{ first, last, ingested int64 }
+
+// add notes a chunk that is stored, with so many bytes of text.
+func (u *untold) add(c *chunk, text, now int64) {
+	if u.streams == nil {
+		u.streams, u.groups = make(map[int64]*times), make(map[int64]int64)
+	}
+	t := u.streams[c.stream]
+	if t == nil {
+		t = &times{c.least, c.most, now}
+		u.streams[c.stream] = t
+	}
+	t.first, t.last, t.ingested = min(t.first, c.least), max(t.last, c.most), max(t.ingested, now)
+	u.groups[c.group] += text
+	u.any.Store(true)
+}
+
+// tell notes in the index what it did not know, of events numbered up to last.
+func (x *index) tell(u *untold, last int64) error {
+	if !u.any.Load() {
+		return nil
+	}
+	err := sqlite.Change(x.w, func(tx *sql.Tx) error {
+		touch := tx.Stmt(x.touch)
+		for id, t := range u.streams {
+			if _, err := touch.Exec(t.first, t.last, t.ingested, id); err != nil {
+				return err
+			}
+		}
+		for group, n := range u.groups {
+			if _, err := tx.Exec(`UPDATE groups SET bytes = bytes + ? WHERE id = ?`, n, group); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(`INSERT INTO told(one, number) VALUES(1, ?1) ON CONFLICT DO UPDATE SET number = ?1`, last)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("logs: index: %w", err)
+	}
+	u.streams, u.groups = nil, nil
+	u.any.Store(false)
+	return nil
+}
+
+// tellIndex notes in the index what it does not know. It runs in the writing
+// goroutine.
+func (s *Store) tellIndex() error {
+	return s.withRoom(nil, func() error { return s.index.tell(&s.untold, s.lastID) })
+}
+
+// recall finds what the index was not told of a day before a crash.
+func (s *Store) recall(sh *shard) error {
+	if sh.recalled || sh.waiting.chunks == 0 {
+		sh.recalled = true
+		return nil
+	}
+	var told int64
+	err := s.index.w.QueryRow(`SELECT ifnull(max(number), 0) FROM told`).Scan(&told)
+	if err != nil {
+		return fmt.Errorf("logs: index: %w", err)
+	}
+	rows, err := sh.w.Query(`SELECT id, first, least, most, contents FROM batches WHERE id > ?`, told)
+	if err != nil {
+		return fmt.Errorf("logs: read batches: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var b batch
+		if err := rows.Scan(&b.id, &b.first, &b.least, &b.most, &b.contents); err != nil {
+			return fmt.Errorf("logs: read batches: %w", err)
+		}
+		// What is damaged cannot be read as events either.
+		_ = b.each(func(c chunk, p part) { s.untold.add(&c, p.size, c.id/1000) })
+	}
+	sh.recalled = true
+	return rows.Err()
+}
+
+// settle returns when everything appended before can be read, and the index knows
+// of it.
+func (s *Store) settle(ctx context.Context) error {
+	if s.queue.idle() && !s.untold.any.Load() {
+		return nil
+	}
+	return s.do(ctx, s.tellIndex)
 }
 
 func ensureGroup(tx *sql.Tx, name string, now int64) (int64, error) {

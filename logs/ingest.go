@@ -57,6 +57,9 @@ func (s *Store) run() {
 			s.queue.closed = true
 			s.queue.mu.Unlock()
 			s.drain(&batch)
+			if err := s.tellIndex(); err != nil {
+				s.log.Warn("logs: index", "error", err)
+			}
 			return
 		}
 	}
@@ -154,20 +157,21 @@ func (s *Store) lost(events []*event, recorded map[lossKey]*loss, err error) {
 // gives the events that could not be written, if any.
 func (s *Store) store(events []event) (failed []*event, err error) {
 	runs := gather(events)
-	record := func() error { return s.index.record(runs, s.generation, s.now().UnixMilli()) }
+	record := func() error { return s.index.know(runs, s.generation, s.now().UnixMilli()) }
 	if err := s.withRoom(nil, record); err != nil {
 		for _, r := range runs {
 			failed = append(failed, r.events...)
 		}
 		return failed, err
 	}
-	byDay := make(map[int64][]stored)
+	byDay := make(map[int64][]chunk)
 	for _, r := range runs {
 		for _, c := range r.chunks() {
 			day := dayOf(c.least)
-			byDay[day] = append(byDay[day], stored{chunk: c, group: r.w.groupID})
+			byDay[day] = append(byDay[day], c)
 		}
 	}
+	var days []*shard
 	for day, list := range byDay {
 		if day > s.planned {
 			s.planSweeps()
@@ -179,9 +183,27 @@ func (s *Store) store(events []event) (failed []*event, err error) {
 			for i := range list {
 				failed = append(failed, list[i].events...)
 			}
+			continue
 		}
+		for i := range list {
+			text := int64(0)
+			for _, e := range list[i].events {
+				text += int64(len(e.message))
+			}
+			s.untold.add(&list[i], text, s.now().UnixMilli())
+		}
+		days = append(days, sh)
 	}
 	s.committed.Store(s.lastID)
+	s.tellFollowers()
+	for _, sh := range days {
+		s.compactWhenDue(sh)
+	}
+	return failed, err
+}
+
+// tellFollowers tells them that there is something new.
+func (s *Store) tellFollowers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for f := range s.followers {
@@ -190,7 +212,6 @@ func (s *Store) store(events []event) (failed []*event, err error) {
 		default:
 		}
 	}
-	return failed, err
 }
 
 // withRoom runs f, and once more if it failed for want of room and deleting
@@ -205,20 +226,17 @@ func (s *Store) withRoom(keep *shard, f func() error) error {
 
 // storeDay writes the chunks of one day, with new event numbers. Numbers are
 // the time of storing in microseconds, moved on where events came faster.
-func (s *Store) storeDay(sh *shard, list []stored) error {
-	if sh.w == nil {
-		last, err := sh.openForWriting()
-		if sqlite.IsDamaged(err) {
-			s.log.Error("logs: a day is damaged: starting an empty one", "path", sh.path, "error", err)
-			if err := sqlite.SetAside(sh.path); err != nil {
-				return fmt.Errorf("logs: set damaged day aside: %w", err)
-			}
-			last, err = sh.openForWriting()
+func (s *Store) storeDay(sh *shard, list []chunk) error {
+	err := s.writing(sh)
+	if sqlite.IsDamaged(err) {
+		s.log.Error("logs: a day is damaged: starting an empty one", "path", sh.path, "error", err)
+		if err := sqlite.SetAside(sh.path); err != nil {
+			return fmt.Errorf("logs: set damaged day aside: %w", err)
 		}
-		if err != nil {
-			return err
-		}
-		s.lastID = max(s.lastID, last)
+		err = s.writing(sh)
+	}
+	if err != nil {
+		return err
 	}
 	next := max(s.lastID+1, s.now().UnixMicro())
 	var lines, bytes int64
@@ -231,6 +249,7 @@ func (s *Store) storeDay(sh *shard, list []stored) error {
 	if err := sh.write(list); err != nil {
 		return errors.Join(err, sh.closeWriting())
 	}
+	sh.finished = false
 	s.lastID = next - 1
 	sh.lastID.Store(s.lastID)
 	s.sinceCheck += bytes
@@ -238,9 +257,14 @@ func (s *Store) storeDay(sh *shard, list []stored) error {
 	return nil
 }
 
-// shrink closes the connections for writing.
+// shrink closes the connections for writing, and sees to the days that are over.
 func (s *Store) shrink() {
-	for _, sh := range s.shards.acquire(-1<<40, 1<<40) {
+	if err := s.tellIndex(); err != nil {
+		s.log.Warn("logs: index", "error", err)
+	}
+	days := s.shards.acquire(-1<<40, 1<<40)
+	s.planFinish(days)
+	for _, sh := range days {
 		if err := sh.closeWriting(); err != nil {
 			s.log.Warn("logs: close idle day", "error", err)
 		}

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -205,7 +204,7 @@ func TestBudget(t *testing.T) {
 	fillDay := func(bytes int) (last string) {
 		w := s.Stream("g", clock.Format(time.DateOnly))
 		for i := range bytes / 10_000 {
-			last = fmt.Sprintf("%s-%06d-%s", clock.Format(time.DateOnly), i, strings.Repeat("x", 10_000))
+			last = fmt.Sprintf("%s-%06d-%s", clock.Format(time.DateOnly), i, noise(10_000))
 			w.Append("blue", clock.Add(time.Duration(i)*time.Millisecond), []byte(last))
 			if i%100 == 0 {
 				if err := s.Flush(t.Context()); err != nil {
@@ -222,10 +221,11 @@ func TestBudget(t *testing.T) {
 		fillDay(6 << 20)
 		clock = clock.AddDate(0, 0, 1)
 	}
-	st := s.Stats()
-	if st.Trimmings == 0 || st.Bytes > budget+(2<<20) {
-		t.Errorf("after three days: %+v", st)
-	}
+	var st Stats
+	eventually(t, func() (bool, string) { // days that are over are made small in the background
+		st = s.Stats()
+		return st.Trimmings > 0 && st.Bytes < budget+(4<<20), fmt.Sprintf("%+v", st)
+	})
 	first := query(t, s, Query{Group: "g", Limit: 1}).Events[0]
 	if string(first.Message[:17]) <= "2026-11-20-000100" || string(first.Message[:17]) > "2026-11-21-000100" {
 		t.Errorf("the oldest event is %.30s", first.Message)
@@ -235,10 +235,10 @@ func TestBudget(t *testing.T) {
 		t.Errorf("group %+v, %v", g, err)
 	}
 	last := fillDay(40 << 20)
-	st = s.Stats()
-	if st.Days != 1 || st.Bytes > budget+(2<<20) || st.Lost != 0 {
-		t.Errorf("after a large day: %+v", st)
-	}
+	eventually(t, func() (bool, string) {
+		st = s.Stats()
+		return st.Days == 1 && st.Bytes < budget+(4<<20) && st.Lost == 0, fmt.Sprintf("%+v", st)
+	})
 	newest := query(t, s, Query{Group: "g", Limit: 1, NewestFirst: true}).Events[0]
 	if string(newest.Message) != last {
 		t.Errorf("the newest event is %.30s", newest.Message)
@@ -259,6 +259,19 @@ func appendForEver(dir string) {
 				panic(err)
 			}
 			fmt.Println(i + 1)
+		}
+		if i%30 == 29 { // and is killed while blocks are made, now and then
+			err := s.do(context.Background(), func() error {
+				for _, sh := range s.shards.list {
+					if err := s.compact(sh); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				panic(err)
+			}
 		}
 	}
 }
@@ -334,7 +347,7 @@ func fillDisk(dir string) error {
 	}
 	defer s.Close()
 	line := func(i int) []byte {
-		return fmt.Appendf(nil, "%s-%06d-%s", clock.Format(time.DateOnly), i, strings.Repeat("x", 10_000))
+		return fmt.Appendf(nil, "%s-%06d-%s", clock.Format(time.DateOnly), i, noise(10_000))
 	}
 	fill := func(bytes int) error {
 		for i := range bytes / 10_000 {
@@ -444,7 +457,7 @@ func FuzzChunk(f *testing.F) {
 	f.Add([]byte{0, 255, 255, 255, 255, 255, 255, 255, 255, 1, 'x'}, 1)
 	f.Fuzz(func(t *testing.T, payload []byte, lines int) {
 		c := &chunk{payload: payload, lines: max(0, lines%1000)}
-		places, err := c.places(nil)
+		places, err := c.places(newCodec())
 		if err == nil && len(places) != c.lines {
 			t.Fatalf("%d events of %d", len(places), c.lines)
 		}

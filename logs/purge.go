@@ -55,6 +55,10 @@ func (s *Store) purgeDay(sh *shard, tenant alcove.Tenant) error {
 	if err := s.writing(sh); err != nil {
 		return err
 	}
+	// Of a batch nothing can be deleted.
+	if err := s.compact(sh); err != nil {
+		return fmt.Errorf("logs: purge: %w", err)
+	}
 	var id, mark int64
 	err := sh.w.QueryRow(`SELECT id FROM tenants WHERE name = ?`, string(tenant)).Scan(&id)
 	if err == nil || errors.Is(err, sql.ErrNoRows) {
@@ -67,7 +71,7 @@ func (s *Store) purgeDay(sh *shard, tenant alcove.Tenant) error {
 		return nil
 	}
 	if id != 0 {
-		gone, err := sh.delete(`tenant = ?`, id)
+		gone, err := sh.delete(0, `tenant = ?`, id)
 		if err != nil {
 			return err
 		}

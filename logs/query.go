@@ -2,6 +2,7 @@ package logs
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math"
@@ -90,6 +91,9 @@ type Query struct {
 	// Match, if not nil, says which messages are wanted. It must not keep what
 	// it is given.
 	Match func(message []byte) bool
+	// Matching, if not nil, is Match for Follow and Tail that is asked for anew with
+	// every piece of what came; done is called behind it.
+	Matching func(ctx context.Context) (match func(message []byte) bool, done func(), err error)
 	// NewestFirst turns the order round.
 	NewestFirst bool
 	// After goes on behind the event, or in place of a page's Next.
@@ -121,10 +125,27 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 // query is Query for events numbered up to last. Streams that do not exist are
 // an error if they must.
 func (s *Store) query(ctx context.Context, q Query, last int64, must bool) (Page, error) {
+	if q.Limit <= 0 {
+		q.Limit = DefaultLimit
+	}
+	if q.Bytes <= 0 {
+		q.Bytes = DefaultBytes
+	}
+	a := &answer{store: s, q: q}
 	for {
-		p, err := s.queryOnce(ctx, q, last, must)
+		err := s.queryOnce(ctx, q, a, last, must)
+		if err == errStop {
+			a.page.Next = a.reached.cursor()
+			return a.page, nil
+		}
+		if err == nil {
+			return a.page, nil
+		}
 		if !errors.Is(err, errReplaced) {
-			return p, err
+			return Page{}, err
+		}
+		if a.seen { // and go on behind what there is
+			q.After = a.reached.cursor()
 		}
 	}
 }
@@ -132,19 +153,10 @@ func (s *Store) query(ctx context.Context, q Query, last int64, must bool) (Page
 // errReplaced is that of a day that was built anew before it was read.
 var errReplaced = errors.New("logs: a day was built anew meanwhile")
 
-func (s *Store) queryOnce(ctx context.Context, q Query, last int64, must bool) (Page, error) {
-	if q.Limit <= 0 {
-		q.Limit = DefaultLimit
-	}
-	if q.Bytes <= 0 {
-		q.Bytes = DefaultBytes
-	}
+func (s *Store) queryOnce(ctx context.Context, q Query, a *answer, last int64, must bool) error {
 	pl, err := s.plan(ctx, q, must)
-	if err != nil {
-		return Page{}, err
-	}
-	if pl.none || pl.win.before.at < 0 {
-		return Page{}, nil
+	if err != nil || pl.none || pl.win.before.at < 0 {
+		return err
 	}
 	pl.last = last
 	days := s.shards.acquire(dayOf(max(pl.win.after.at, 0)), dayOf(pl.win.before.at))
@@ -156,16 +168,14 @@ func (s *Store) queryOnce(ctx context.Context, q Query, last int64, must bool) (
 	if q.NewestFirst {
 		slices.Reverse(days)
 	}
-	a := &answer{store: s, q: q}
+	looked := func(c *chunk) { a.scanned += len(c.payload) }
+	visit := func(c *chunk, m mark, message []byte) error { return a.add(ctx, c, m, message) }
 	for _, sh := range days {
-		if err := s.scanDay(ctx, sh, pl, a); err == errStop {
-			a.page.Next = a.reached.cursor()
-			return a.page, nil
-		} else if err != nil {
-			return Page{}, err
+		if err := s.scanDay(ctx, sh, pl, looked, visit); err != nil {
+			return err
 		}
 	}
-	return a.page, nil
+	return nil
 }
 
 // plan is a query looked up in the index.
@@ -236,32 +246,44 @@ func (s *Store) plan(ctx context.Context, q Query, must bool) (plan, error) {
 	return pl, nil
 }
 
-// sources are the shortest ways to the chunks that a plan wants of a shard.
-func (pl *plan) sources(ctx context.Context, sh *shard, p *pager) ([]source, error) {
-	if pl.tenants != nil && len(pl.streams) != 1 {
-		list := []source{}
+// sources are the shortest ways to the chunks and blocks that a plan wants of a
+// shard.
+func (pl *plan) sources(ctx context.Context, sh *shard, db rower, has tables) ([]source, error) {
+	var list []source
+	add := func(by, where string, args ...any) {
+		if has.chunks {
+			list = append(list, source{"chunks", "chunks_by_" + by, where, args, chunkSpan})
+		}
+		if has.blocks {
+			for class, span := range spans {
+				list = append(list, source{blocksTable, "blocks_by_" + by, fmt.Sprintf("%s AND class = %d", where, class), args, span})
+			}
+		}
+	}
+	switch {
+	case pl.tenants != nil && len(pl.streams) != 1:
 		for _, t := range pl.tenants {
-			id, err := sh.tenantID(ctx, p.db, t)
+			id, err := tenantID(ctx, db, t)
 			if err != nil {
 				return nil, fmt.Errorf("logs: query tenants: %w", err)
 			}
 			if id != 0 {
-				list = append(list, source{"chunks_by_tenant", "tenant = ? AND grp = ?", []any{id, pl.group}})
+				add("tenant", "tenant = ? AND grp = ?", id, pl.group)
 			}
 		}
-		return list, nil
-	}
-	if len(pl.streams) == 1 {
+	case len(pl.streams) == 1:
 		for id := range pl.streams {
-			return []source{{"chunks_by_stream", "stream = ?", []any{id}}}, nil
+			add("stream", "stream = ?", id)
 		}
+	default:
+		add("group", "grp = ?", pl.group)
 	}
-	return []source{{"chunks_by_group", "grp = ?", []any{pl.group}}}, nil
+	return list, nil
 }
 
 // wants says whether a chunk may hold something that the plan asks for.
 func (s *Store) wants(ctx context.Context, pl *plan, c *chunk) (bool, error) {
-	if c.id > pl.last || pl.streams != nil && !pl.streams[c.stream] || pl.tenants != nil && !slices.Contains(pl.tenants, c.tenant) ||
+	if !c.block && c.id > pl.last || pl.streams != nil && !pl.streams[c.stream] || pl.tenants != nil && !slices.Contains(pl.tenants, c.tenant) ||
 		pl.visible != nil && !pl.visible(c.tenant) {
 		return false, nil
 	}
@@ -269,28 +291,68 @@ func (s *Store) wants(ctx context.Context, pl *plan, c *chunk) (bool, error) {
 	return err == nil && name != "" && strings.HasPrefix(name, pl.prefix), err
 }
 
-// scanDay adds the events of one day to an answer.
-func (s *Store) scanDay(ctx context.Context, sh *shard, pl plan, a *answer) error {
+// scanDay calls visit for the events of one day that a plan wants, and looked for
+// each chunk that it comes by.
+func (s *Store) scanDay(ctx context.Context, sh *shard, pl plan, looked func(*chunk), visit func(c *chunk, m mark, message []byte) error) error {
 	db, err := sh.reader()
 	if err != nil {
 		return err
 	}
-	sources, err := pl.sources(ctx, sh, &pager{db: db})
+	feeds, err := s.feeds(ctx, sh, db, &pl)
 	if err != nil {
 		return s.unreadable(sh, err)
 	}
-	var pagers []*pager
-	for _, src := range sources {
-		pagers = append(pagers, newPager(db, src, pl.win))
-	}
 	skip := func(c *chunk) (bool, error) {
-		a.scanned += len(c.payload)
 		ok, err := s.wants(ctx, &pl, c)
+		if looked != nil {
+			looked(c)
+		}
 		return !ok, err
 	}
-	return s.unreadable(sh, scan(ctx, pagers, pl.win, skip, func(c *chunk, m mark, message []byte) error {
-		return a.add(ctx, c, m, message)
+	return s.unreadable(sh, scan(ctx, s.codec, feeds, pl.win, skip, func(c *chunk, m mark, message []byte) error {
+		if m.id > pl.last {
+			return nil
+		}
+		return visit(c, m, message)
 	}))
+}
+
+// feeds are where a plan finds what it wants of a shard, as it is at one moment:
+// what becomes blocks afterwards is read as batches, or not at all.
+func (s *Store) feeds(ctx context.Context, sh *shard, db *sql.DB, pl *plan) ([]feed, error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("logs: query events: %w", err)
+	}
+	defer tx.Rollback()
+	has, err := tablesOf(ctx, tx)
+	if err != nil {
+		return nil, fmt.Errorf("logs: query events: %w", err)
+	}
+	sources, err := pl.sources(ctx, sh, tx, has)
+	if err != nil || !has.blocks {
+		return pagers(db, sources, pl, math.MaxInt64), err
+	}
+	var most int64
+	if err := tx.QueryRowContext(ctx, `SELECT ifnull(max(id), 0) FROM blocks`).Scan(&most); err != nil {
+		return nil, fmt.Errorf("logs: query events: %w", err)
+	}
+	f, err := newBatchFeed(ctx, db, tx, pl)
+	if err != nil {
+		return nil, fmt.Errorf("logs: query events: %w", err)
+	}
+	return append(pagers(db, sources, pl, most), f), nil
+}
+
+func pagers(db *sql.DB, sources []source, pl *plan, most int64) (list []feed) {
+	for _, src := range sources {
+		last := most
+		if src.table != blocksTable {
+			last = math.MaxInt64 // nothing is added to it any more
+		}
+		list = append(list, newPager(db, src, pl.win, last))
+	}
+	return list
 }
 
 // unreadable passes over a day that was deleted meanwhile or is damaged: the
@@ -320,7 +382,7 @@ type answer struct {
 	q       Query
 	page    Page
 	bytes   int  // of the page
-	scanned int  // bytes of chunks looked at
+	scanned int  // bytes looked at
 	seen    bool // an event was looked at, and reached is its place
 	reached mark
 }
@@ -330,6 +392,7 @@ func (a *answer) add(ctx context.Context, c *chunk, m mark, message []byte) erro
 	if len(a.page.Events) >= a.q.Limit || a.seen && a.scanned > scanBytes {
 		return errStop
 	}
+	a.scanned += len(message)
 	if a.q.Match != nil && !a.q.Match(message) {
 		a.reached, a.seen = m, true
 		return ctx.Err()
@@ -352,6 +415,6 @@ func (a *answer) add(ctx context.Context, c *chunk, m mark, message []byte) erro
 func newEvent(c *chunk, stream string, m mark, message []byte) Event {
 	return Event{
 		Cursor: m.cursor(), Stream: stream, Tenant: c.tenant,
-		At: time.UnixMilli(m.at), Ingested: time.UnixMilli(c.id / 1000), Message: slices.Clone(message),
+		At: time.UnixMilli(m.at), Ingested: time.UnixMilli(m.id / 1000), Message: slices.Clone(message),
 	}
 }

@@ -34,6 +34,12 @@ type shard struct {
 	w       *sql.DB
 	insert  *sql.Stmt
 	tenants map[alcove.Tenant]int64
+	has     tables
+	waiting amount // batches
+	// recalled: the index knows, or will be told, what is in the batches.
+	recalled bool
+	finished bool  // the day is over, and nothing waits
+	putOff   int64 // after a failure, no blocks are made before so many bytes wait
 
 	mu   sync.Mutex
 	refs int
@@ -43,17 +49,42 @@ type shard struct {
 	r        *sql.DB
 }
 
+// Events come in batches, which become blocks. Days from before that have chunks.
 const shardSchema = `
 CREATE TABLE IF NOT EXISTS tenants(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS held(grp INTEGER NOT NULL, tenant INTEGER NOT NULL, bytes INTEGER NOT NULL, chunks INTEGER NOT NULL,
 	PRIMARY KEY(grp, tenant)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS chunks(
-	id INTEGER PRIMARY KEY, grp INTEGER NOT NULL, stream INTEGER NOT NULL, tenant INTEGER NOT NULL,
-	least INTEGER NOT NULL, most INTEGER NOT NULL, lines INTEGER NOT NULL, payload BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS chunks_by_group ON chunks(grp, least);
-CREATE INDEX IF NOT EXISTS chunks_by_stream ON chunks(stream, least);
-CREATE INDEX IF NOT EXISTS chunks_by_tenant ON chunks(tenant, grp, least);
+CREATE TABLE IF NOT EXISTS batches(
+	id INTEGER PRIMARY KEY, first INTEGER NOT NULL, least INTEGER NOT NULL, most INTEGER NOT NULL, contents BLOB NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS blocks(
+	id INTEGER PRIMARY KEY, grp INTEGER NOT NULL, stream INTEGER NOT NULL, tenant INTEGER NOT NULL, class INTEGER NOT NULL,
+	least INTEGER NOT NULL, most INTEGER NOT NULL, lines INTEGER NOT NULL, text INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS blocks_by_group ON blocks(grp, class, least);
+CREATE INDEX IF NOT EXISTS blocks_by_stream ON blocks(stream, class, least);
+CREATE INDEX IF NOT EXISTS blocks_by_tenant ON blocks(tenant, grp, class, least);
 `
+
+// tables says which tables of events a day has.
+type tables struct{ chunks, blocks bool }
+
+// tablesOf looks.
+func tablesOf(ctx context.Context, db rower) (t tables, err error) {
+	err = db.QueryRowContext(ctx, `SELECT ifnull(sum(name = 'chunks'), 0), ifnull(sum(name = 'blocks'), 0) FROM sqlite_master WHERE type = 'table'`).Scan(&t.chunks, &t.blocks)
+	return t, err
+}
+
+// each calls fn with the name of each table of events that tenants hold.
+func (t tables) each(fn func(table, text string) error) error {
+	if t.chunks {
+		if err := fn("chunks", "length(payload)"); err != nil {
+			return err
+		}
+	}
+	if t.blocks {
+		return fn("blocks", "text")
+	}
+	return nil
+}
 
 // maxTenants bounds the tenant ids that the writing goroutine remembers.
 const maxTenants = 10_000
@@ -67,10 +98,24 @@ func (sh *shard) openForWriting() (last int64, err error) {
 	}
 	w.SetMaxOpenConns(1)
 	if _, err = w.Exec(shardSchema); err == nil {
-		err = w.QueryRow(`SELECT ifnull(max(id + lines - 1), 0) FROM (SELECT id, lines FROM chunks ORDER BY id DESC LIMIT 1)`).Scan(&last)
+		err = addText(w)
 	}
 	if err == nil {
-		sh.insert, err = w.Prepare(`INSERT INTO chunks(id, grp, stream, tenant, least, most, lines, payload) VALUES(?, ?, ?, ?, ?, ?, ?, ?)`)
+		sh.has, err = tablesOf(context.Background(), w)
+	}
+	if err == nil {
+		err = w.QueryRow(`SELECT max(ifnull((SELECT max(id) FROM batches), 0), ifnull((SELECT max(id) FROM blocks), 0))`).Scan(&last)
+	}
+	if err == nil && sh.has.chunks {
+		var old int64
+		err = w.QueryRow(`SELECT ifnull(max(id + lines - 1), 0) FROM (SELECT id, lines FROM chunks ORDER BY id DESC LIMIT 1)`).Scan(&old)
+		last = max(last, old)
+	}
+	if err == nil {
+		err = w.QueryRow(`SELECT count(*), ifnull(sum(length(payload) + ? * length(contents)), 0) FROM batches`, contentsWeight).Scan(&sh.waiting.chunks, &sh.waiting.bytes)
+	}
+	if err == nil {
+		sh.insert, err = w.Prepare(`INSERT INTO batches(id, first, least, most, contents, payload) VALUES(?, ?, ?, ?, ?, ?)`)
 	}
 	if err != nil {
 		return 0, errors.Join(fmt.Errorf("logs: open day: %w", err), w.Close())
@@ -78,6 +123,17 @@ func (sh *shard) openForWriting() (last int64, err error) {
 	sh.w, sh.tenants = w, make(map[alcove.Tenant]int64)
 	sh.ready.Store(true)
 	return last, nil
+}
+
+// addText adds the column of held that says how many bytes of text more there are
+// than of payload: days from before there were blocks have none.
+func addText(w *sql.DB) error {
+	var there bool
+	err := w.QueryRow(`SELECT EXISTS(SELECT 1 FROM pragma_table_info('held') WHERE name = 'saved')`).Scan(&there)
+	if err == nil && !there {
+		_, err = w.Exec(`ALTER TABLE held ADD COLUMN saved INTEGER NOT NULL DEFAULT 0`)
+	}
+	return err
 }
 
 // closeWriting gives up the writing connection; the next batch opens it again.
@@ -90,50 +146,17 @@ func (sh *shard) closeWriting() error {
 	return err
 }
 
-// stored is a chunk on its way into a shard.
-type stored struct {
-	chunk
-	group int64
-}
+// amount is how much of chunks there is: bytes of their payloads, and of their text
+// beyond those, and how many.
+type amount struct{ bytes, saved, chunks int64 }
 
-// amount is how much of chunks there is: bytes of their payloads, and how many.
-type amount struct{ bytes, chunks int64 }
-
-// write stores chunks in one transaction.
-func (sh *shard) write(list []stored) error {
-	added := make(map[alcove.Tenant]int64)
+// write stores chunks, numbered already, in one transaction.
+func (sh *shard) write(list []chunk) error {
+	all := batches(list)
 	err := sqlite.Change(sh.w, func(tx *sql.Tx) error {
 		insert := tx.Stmt(sh.insert)
-		held := make(map[[2]int64]*amount)
-		for i := range list {
-			c := &list[i]
-			tenant, ok := sh.tenants[c.tenant]
-			if !ok {
-				tenant, ok = added[c.tenant]
-			}
-			if !ok {
-				var err error
-				if tenant, err = ensure(tx, `SELECT id FROM tenants WHERE name = ?`, []any{string(c.tenant)},
-					`INSERT INTO tenants(name) VALUES(?)`, []any{string(c.tenant)}); err != nil {
-					return err
-				}
-				added[c.tenant] = tenant
-			}
-			if _, err := insert.Exec(c.id, c.group, c.stream, tenant, c.least, c.most, c.lines, c.payload); err != nil {
-				return err
-			}
-			who := [2]int64{c.group, tenant}
-			n := held[who]
-			if n == nil {
-				n = new(amount)
-				held[who] = n
-			}
-			n.bytes += int64(len(c.payload))
-			n.chunks++
-		}
-		for who, n := range held {
-			if _, err := tx.Exec(`INSERT INTO held(grp, tenant, bytes, chunks) VALUES(?1, ?2, ?3, ?4)
-				ON CONFLICT DO UPDATE SET bytes = bytes + ?3, chunks = chunks + ?4`, who[0], who[1], n.bytes, n.chunks); err != nil {
+		for _, b := range all {
+			if _, err := insert.Exec(b.id, b.first, b.least, b.most, b.contents, b.payload); err != nil {
 				return err
 			}
 		}
@@ -142,11 +165,9 @@ func (sh *shard) write(list []stored) error {
 	if err != nil {
 		return fmt.Errorf("logs: write events: %w", err)
 	}
-	if len(sh.tenants) > maxTenants {
-		clear(sh.tenants)
-	}
-	for t, id := range added {
-		sh.tenants[t] = id
+	for _, b := range all {
+		sh.waiting.bytes += b.weight()
+		sh.waiting.chunks++
 	}
 	return nil
 }
@@ -178,8 +199,8 @@ func (sh *shard) release() {
 	}
 }
 
-// tenantID is a tenant's number in this shard, zero if it has no events there.
-func (sh *shard) tenantID(ctx context.Context, db *sql.DB, tenant alcove.Tenant) (int64, error) {
+// tenantID is a tenant's number in a shard's database, zero if it has no events there.
+func tenantID(ctx context.Context, db rower, tenant alcove.Tenant) (int64, error) {
 	var id int64
 	err := db.QueryRowContext(ctx, `SELECT id FROM tenants WHERE name = ?`, string(tenant)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/alcove-run/alcove/internal/disk"
 	"github.com/alcove-run/alcove/internal/sqlite"
@@ -33,27 +35,61 @@ func (s *Store) keepBudget() {
 	}
 	grown := s.sinceCheck
 	s.sinceCheck = 0
-	need, err := s.excess(grown)
+	err := s.compactOpen()
+	if used, uerr := s.used(); uerr == nil && s.usedBefore > 0 {
+		grown = used - s.usedBefore
+	}
+	var need int64
+	if err == nil {
+		need, err = s.excess(grown, every)
+	}
 	// What is freed is not counted to the byte: once more settles it.
 	for range 3 {
 		if err != nil || need <= 0 {
 			break
 		}
 		var freed int64
-		if freed, err = s.trim(need + every); freed == 0 {
+		if freed, err = s.trim(need); freed == 0 {
 			break
 		}
 		if err == nil {
-			need, err = s.excess(0)
+			need, err = s.excess(0, every)
 		}
+	}
+	if err == nil {
+		s.usedBefore, err = s.used()
 	}
 	if err != nil {
 		s.log.Error("logs: cannot keep the budget", "error", err)
 	}
 }
 
-// excess is how many bytes have to go, after the store has grown.
-func (s *Store) excess(grown int64) (int64, error) {
+// compactOpen makes blocks of what is in the batches of the days that are written
+// to: whose events are in batches is not counted, nor how little room they take as
+// blocks. If the disk is too full for that, they stay.
+func (s *Store) compactOpen() error {
+	days := s.shards.acquire(-1<<40, 1<<40)
+	for _, sh := range days {
+		defer sh.release()
+	}
+	for _, sh := range days {
+		if sh.w == nil {
+			continue
+		}
+		if err := s.compact(sh); err != nil && !sqlite.IsFull(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// excess is how many bytes have to go, after the store has grown, with some more,
+// so that it is not beyond its budget again at once.
+func (s *Store) excess(grown, more int64) (int64, error) {
+	used, err := s.used()
+	if err != nil {
+		return 0, err
+	}
 	need := int64(0)
 	if s.cfg.Reserve > 0 {
 		free, err := s.cfg.free(s.cfg.Dir)
@@ -61,15 +97,13 @@ func (s *Store) excess(grown int64) (int64, error) {
 			return 0, fmt.Errorf("logs: %w", err)
 		}
 		if free < s.cfg.Reserve {
-			need = grown
+			need = max(0, min(grown, used-s.cfg.Least))
 		}
 	}
 	if s.cfg.Budget > 0 {
-		used, err := s.used()
-		if err != nil {
-			return 0, err
+		if beyond := used - s.cfg.Budget; beyond > 0 {
+			need = max(need, beyond+more)
 		}
-		need = max(need, used-s.cfg.Budget)
 	}
 	return need, nil
 }
@@ -129,6 +163,9 @@ func (s *Store) dropDay(sh *shard) {
 
 func (s *Store) forgetDay(sh *shard) error {
 	usage, err := sh.usage()
+	if err == nil {
+		err = s.index.tell(&s.untold, s.lastID)
+	}
 	if err != nil {
 		return err
 	}
@@ -150,7 +187,10 @@ func (sh *shard) usage() (map[int64]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.Query(`SELECT grp, sum(bytes) FROM held GROUP BY grp`)
+	rows, err := db.Query(`SELECT grp, sum(bytes + saved) FROM held GROUP BY grp`)
+	if sqlite.Is(err) { // a day from before there were blocks
+		rows, err = db.Query(`SELECT grp, sum(bytes) FROM held GROUP BY grp`)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -182,10 +222,14 @@ func (s *Store) writing(sh *shard) error {
 		return nil
 	}
 	last, err := sh.openForWriting()
-	if err == nil {
-		s.lastID = max(s.lastID, last)
+	if err != nil {
+		return err
 	}
-	return err
+	s.lastID = max(s.lastID, last)
+	if err := s.recall(sh); err != nil {
+		return errors.Join(err, sh.closeWriting())
+	}
+	return nil
 }
 
 // deleted is how much of a group's chunks was deleted.
@@ -194,33 +238,25 @@ type deleted struct {
 	amount
 }
 
-// delete deletes the chunks that match and says of which groups how much.
-func (sh *shard) delete(where string, args ...any) (list []deleted, err error) {
+// delete deletes the chunks and blocks that match, limit of each at most if it is
+// not zero, and says of which groups how much. The day has no batches.
+func (sh *shard) delete(limit int, where string, args ...any) (list []deleted, err error) {
+	if limit > 0 {
+		where = fmt.Sprintf(`id IN (SELECT id FROM TABLE_NAME WHERE %s ORDER BY id LIMIT %d)`, where, limit)
+	}
 	err = sqlite.Change(sh.w, func(tx *sql.Tx) error {
 		gone := make(map[[2]int64]*amount)
-		rows, err := tx.Query(`DELETE FROM chunks WHERE `+where+` RETURNING grp, tenant, length(payload)`, args...)
+		err := sh.has.each(func(table, text string) error {
+			return deleteFrom(tx, gone, fmt.Sprintf(`DELETE FROM %s WHERE %s RETURNING grp, tenant, length(payload), %s`,
+				table, strings.ReplaceAll(where, "TABLE_NAME", table), text), args)
+		})
 		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var who [2]int64
-			var bytes int64
-			if err := rows.Scan(&who[0], &who[1], &bytes); err != nil {
-				return err
-			}
-			if gone[who] == nil {
-				gone[who] = new(amount)
-			}
-			gone[who].bytes += bytes
-			gone[who].chunks++
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
 		}
 		for who, n := range gone {
 			list = append(list, deleted{who[0], *n})
-			if _, err := tx.Exec(`UPDATE held SET bytes = bytes - ?, chunks = chunks - ? WHERE grp = ? AND tenant = ?`, n.bytes, n.chunks, who[0], who[1]); err != nil {
+			if _, err := tx.Exec(`UPDATE held SET bytes = bytes - ?, saved = saved - ?, chunks = chunks - ? WHERE grp = ? AND tenant = ?`,
+				n.bytes, n.saved, n.chunks, who[0], who[1]); err != nil {
 				return err
 			}
 		}
@@ -233,8 +269,32 @@ func (sh *shard) delete(where string, args ...any) (list []deleted, err error) {
 	return list, nil
 }
 
-// sweep is a piece of deleting in the background: chunks of one day, or, with
-// no day, the note in the index that they are to be deleted.
+// deleteFrom runs a deletion, and adds up whose bytes and text went.
+func deleteFrom(tx *sql.Tx, gone map[[2]int64]*amount, statement string, args []any) error {
+	rows, err := tx.Query(statement, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var who [2]int64
+		var bytes, text int64
+		if err := rows.Scan(&who[0], &who[1], &bytes, &text); err != nil {
+			return err
+		}
+		if gone[who] == nil {
+			gone[who] = new(amount)
+		}
+		gone[who].bytes += bytes
+		gone[who].saved += text - bytes
+		gone[who].chunks++
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}
+
+// sweep is a piece of work in the background: deleting chunks of one day, or, with
+// no day, the note in the index that they are to be deleted; or, with no condition,
+// leaving a day that is over as small as it can be.
 type sweep struct {
 	day   *shard
 	where string
@@ -282,6 +342,45 @@ func (s *Store) planSweeps() {
 			}
 		}
 	}
+	s.planFinish(days)
+}
+
+// planFinish has the days that are over made small.
+func (s *Store) planFinish(days []*shard) {
+	for _, sh := range days {
+		planned := slices.ContainsFunc(s.sweeps, func(sw sweep) bool { return sw.day == sh && sw.where == "" })
+		if !planned && !sh.finished && sh.day < dayOf(s.now().Add(-maxPast).UnixMilli()) {
+			s.sweeps = append(s.sweeps, sweep{day: sh})
+		}
+	}
+}
+
+// finishDay makes blocks of the last batches of a day that is over, and gives back
+// the room that they took.
+func (s *Store) finishDay(sh *shard) error {
+	if _, err := os.Stat(sh.path); err != nil {
+		return nil // the whole day has gone
+	}
+	sh.finished = true // or it is tried again when something is written to it
+	db, err := sh.reader()
+	if err != nil {
+		return err
+	}
+	has, err := tablesOf(context.Background(), db)
+	if err != nil || !has.blocks {
+		return err
+	}
+	var some bool
+	if err := db.QueryRow(`SELECT EXISTS(SELECT 1 FROM batches) OR (SELECT freelist_count > 0 FROM pragma_freelist_count)`).Scan(&some); err != nil || !some {
+		return err
+	}
+	if err := s.compact(sh); err != nil {
+		return err
+	}
+	if err := s.writing(sh); err != nil {
+		return err
+	}
+	return errors.Join(s.tidy(sh), sh.closeWriting())
 }
 
 // sweepStep deletes a little. What fails is planned again on another day.
@@ -293,6 +392,13 @@ func (s *Store) sweepStep() {
 	if sw.day == nil {
 		if _, err := s.index.w.Exec(`DELETE FROM doomed WHERE `+sw.where, sw.args...); err != nil {
 			s.log.Warn("logs: delete", "error", err)
+		}
+		s.sweeps = s.sweeps[1:]
+		return
+	}
+	if sw.where == "" {
+		if err := s.finishDay(sw.day); err != nil {
+			s.log.Warn("logs: make a day small", "path", sw.day.path, "error", err)
 		}
 		s.sweeps = s.sweeps[1:]
 		return
@@ -314,12 +420,15 @@ func (s *Store) sweepDay(sw sweep) (int64, error) {
 	if err := s.writing(sh); err != nil {
 		return 0, err
 	}
-	gone, err := sh.delete(fmt.Sprintf(`id IN (SELECT id FROM chunks WHERE %s ORDER BY id LIMIT %d)`, sw.where, sweepRows), sw.args...)
+	if err := s.compact(sh); err != nil {
+		return 0, err
+	}
+	gone, err := sh.delete(sweepRows, sw.where, sw.args...)
 	var n int64
 	for _, d := range gone {
 		n += d.chunks
 	}
-	if err != nil || n == sweepRows {
+	if err != nil || n >= sweepRows {
 		return n, err
 	}
 	return n, s.tidy(sh)

@@ -3,7 +3,7 @@
 //
 // It owns one directory of SQLite databases: an index of groups and streams, and
 // one database for each day (UTC, by the events' own time) that holds events in
-// chunks with the tenant as an indexed column. When room is short, whoever holds most
+// compressed blocks with the tenant as an indexed column. When room is short, whoever holds most
 // loses its oldest events, whatever the day.
 //
 // The tenant of an event is an argument of [Writer.Append]: it comes from the
@@ -43,6 +43,9 @@ type Config struct {
 	// Reserve is how many bytes the disk should keep free: while it has fewer the
 	// store grows no more, by the same rule. Zero is none.
 	Reserve int64
+	// Least is what the store may hold all the same: with none of it a short disk
+	// would leave it empty, and everybody's newest events would go.
+	Least int64
 	// QueueBytes bounds what waits for the disk; zero means DefaultQueueBytes.
 	QueueBytes int64
 	// BatchEvery is how long an event may wait for others to be written with it,
@@ -88,6 +91,7 @@ type Store struct {
 	shards shards
 	queue  queue
 	names  names
+	codec  codec
 
 	// committed is the highest event number that queries can see.
 	committed atomic.Int64
@@ -102,7 +106,9 @@ type Store struct {
 	sweeps     []sweep
 	planned    int64         // the day up to which sweeps were planned
 	sinceCheck int64         // bytes written since the budget was looked at
+	usedBefore int64         // bytes in use then
 	storing    time.Duration // what the last batch took
+	untold     untold
 
 	mu        sync.Mutex
 	followers map[chan struct{}]struct{}
@@ -141,6 +147,7 @@ func Open(cfg Config) (*Store, error) {
 		cfg: cfg, log: cfg.Log, now: cfg.Now,
 		queue:     queue{limit: cfg.QueueBytes, wake: make(chan struct{}, 1)},
 		names:     names{byID: make(map[int64]string)},
+		codec:     newCodec(),
 		commands:  make(chan command),
 		stopping:  make(chan struct{}),
 		stopped:   make(chan struct{}),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/logs"
+	"github.com/alcove-run/alcove/logs/queries"
 )
 
 const (
@@ -33,8 +35,10 @@ var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 type fixture struct {
 	*cloudwatchlogs.Client
-	store *logs.Store
-	url   string
+	store   *logs.Store
+	queries *queries.Runner
+	api     *API
+	url     string
 }
 
 func start(t testing.TB) *fixture {
@@ -45,7 +49,9 @@ func start(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	api := New(Config{Store: store, Now: clock, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
+	runner := queries.New(queries.Config{Lines: store.Lines, Account: account, Now: clock})
+	t.Cleanup(func() { runner.Close() })
+	api := New(Config{Store: store, Queries: runner, Now: clock, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
 		Authenticate: func(r *http.Request, body []byte) (alcove.Caller, error) {
 			if !strings.Contains(r.Header.Get("Authorization"), "AKIDGOOD") {
 				return alcove.Caller{}, alcove.ClientError("UnrecognizedClientException", "The security token included in the request is invalid.")
@@ -54,7 +60,7 @@ func start(t testing.TB) *fixture {
 		}, Authorize: everything})
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
-	return &fixture{store: store, url: server.URL, Client: client(server.URL, "AKIDGOOD")}
+	return &fixture{store: store, queries: runner, api: api, url: server.URL, Client: client(server.URL, "AKIDGOOD")}
 }
 
 // everything may everybody.
@@ -407,6 +413,19 @@ func TestManage(t *testing.T) {
 
 	_, err = f.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: name, RetentionInDays: aws.Int32(7)})
 	do(fine, err)
+	for age, want := range map[time.Duration]types.RejectedLogEventsInfo{
+		15 * 24 * time.Hour: {TooOldLogEventEndIndex: aws.Int32(2)},
+		8 * 24 * time.Hour:  {ExpiredLogEventEndIndex: aws.Int32(2)},
+	} {
+		var batch []types.InputLogEvent
+		for i := range 2 {
+			batch = append(batch, types.InputLogEvent{Timestamp: aws.Int64(now.Add(-age).UnixMilli() + int64(i)), Message: aws.String("old")})
+		}
+		put, err := f.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{LogGroupName: name, LogStreamName: stream, LogEvents: batch})
+		if err != nil || put.RejectedLogEventsInfo == nil || !reflect.DeepEqual(*put.RejectedLogEventsInfo, want) {
+			t.Errorf("events %v old: %+v, %v", age, put.RejectedLogEventsInfo, err)
+		}
+	}
 	groups, err := f.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: name})
 	if err != nil || len(groups.LogGroups) != 1 || *groups.LogGroups[0].RetentionInDays != 7 {
 		t.Errorf("retention: %v", err)
@@ -434,11 +453,19 @@ func FuzzHandler(f *testing.F) {
 			"logEvents":[{"timestamp":1,"message":"x"}],"retentionInDays":1,"orderBy":"LastEventTime","startTime":1,"endTime":9223372036854775807,"logStreamNames":["a"]}`))
 	}
 	f.Add("DescribeLogStreams", []byte(`{"logGroupIdentifier":"arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/hello:*","nextToken":"MTp4","descending":true}`))
+	f.Add("StartQuery", []byte(`{"logGroupNames":["/aws/lambda/hello"],"startTime":0,"endTime":1900000000,"limit":5,"queryString":"fields @message, n * 2 as m | filter tenantId = 'blue' | sort m desc"}`))
+	f.Add("StartQuery", []byte(`{"logGroupIdentifiers":["arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/hello"],"startTime":1,"endTime":2,"queryLanguage":"CWLI","queryString":"stats count(*) by bin(1h)"}`))
+	f.Add("GetQueryResults", []byte(`{"queryId":"known","maxItems":2,"nextToken":"MQ"}`))
+	f.Add("StopQuery", []byte(`{"queryId":"known"}`))
+	f.Add("DescribeQueries", []byte(`{"status":"Complete","maxResults":1,"queryLanguage":"CWLI"}`))
 	fx := start(f)
 	fx.fill()
-	api := New(Config{Store: fx.store, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
+	known := fx.query(f, "fields @message")
+	api := New(Config{Store: fx.store, Queries: fx.queries, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
 		Authenticate: func(*http.Request, []byte) (alcove.Caller, error) { return alcove.Caller{}, nil }, Authorize: everything})
 	f.Fuzz(func(t *testing.T, name string, body []byte) {
+		// The id of a query that there is cannot be guessed.
+		body = bytes.ReplaceAll(body, []byte(`"known"`), []byte(`"`+known+`"`))
 		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
 		r.Header["X-Amz-Target"] = []string{targetPrefix + name}
 		w := httptest.NewRecorder()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,7 +67,19 @@ func TestABoundKeyReadsItsTenantsRecords(t *testing.T) {
 	if got, err := c.GetLogEvents(t.Context(), &cloudwatchlogs.GetLogEventsInput{LogGroupName: &name, LogStreamName: &red}); err != nil || len(got.Events) != 0 {
 		t.Errorf("of red's stream: %v %v", got, err)
 	}
+	tail := tailStream(t, c, cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{group}})
+	f.store.Stream(group, red).Append("red", now, []byte("red's"))
+	f.store.Stream(group, "2026/11/23/[$LATEST]b").Append("", now, []byte("nobody's"))
+	f.store.Stream(group, "2026/11/23/[$LATEST]b").Append("blue", now, []byte("blue's"))
+	if got := next(t, tail, 1); !slices.Equal(got, []string{"blue's"}) {
+		t.Errorf("tails %q", got)
+	}
+	tail.Close()
 	other := "/aws/lambda/other"
+	if _, err := c.StartLiveTail(t.Context(), &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{group, other}}, withoutPrefix); err == nil ||
+		!strings.Contains(err.Error(), "not authorized to perform: logs:StartLiveTail on resource: arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/other:*") {
+		t.Errorf("tails another group: %v", err)
+	}
 	_, err = c.FilterLogEvents(t.Context(), &cloudwatchlogs.FilterLogEventsInput{LogGroupName: &other})
 	if err == nil || !strings.Contains(err.Error(), "AccessDeniedException: User: arn:aws:iam::000000000000:user/blue is not authorized to perform: logs:FilterLogEvents on resource: arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/other:*") {
 		t.Errorf("another group: %v", err)
@@ -74,20 +87,26 @@ func TestABoundKeyReadsItsTenantsRecords(t *testing.T) {
 }
 
 // TestEveryOperationIsAuthorised sends every operation of the table for a caller
-// who may nothing, over a store that is not there.
+// who may nothing, over a store that is asked for nothing but tags.
 func TestEveryOperationIsAuthorised(t *testing.T) {
 	arn := "arn:aws:logs:us-east-1:" + account + ":log-group:"
+	f := start(t)
+	if err := f.store.CreateGroup(t.Context(), "g", map[string]string{"team": "a"}); err != nil {
+		t.Fatal(err)
+	}
 	subjects := map[string]string{"DescribeLogGroups": arn + "*:*", "CreateLogStream": arn + "g:log-stream:s", "DeleteLogStream": arn + "g:log-stream:s",
-		"GetLogEvents": arn + "g:log-stream:s", "PutLogEvents": arn + "g:log-stream:s"}
+		"GetLogEvents": arn + "g:log-stream:s", "PutLogEvents": arn + "g:log-stream:s",
+		"StartLiveTail": arn + "*:*", "GetLogRecord": arn + "*:*", "GetQueryResults": arn + "*:*", "StopQuery": arn + "*:*",
+		"ListTagsForResource": arn + "g", "TagResource": arn + "g", "UntagResource": arn + "g"}
 	for name := range operations() {
 		var asked auth.Operation
-		api := New(Config{Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
+		api := New(Config{Store: f.store, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
 			Authenticate: func(*http.Request, []byte) (alcove.Caller, error) { return alcove.Caller{}, nil },
 			Authorize: func(_ alcove.Caller, o auth.Operation) (*auth.Scope, error) {
 				asked = o
 				return nil, alcove.ClientError("AccessDeniedException", "no")
 			}})
-		r := httptest.NewRequest("POST", "/", strings.NewReader(`{"logGroupName":"g","logStreamName":"s"}`))
+		r := httptest.NewRequest("POST", "/", strings.NewReader(`{"logGroupName":"g","logStreamName":"s","resourceArn":"`+arn+`g"}`))
 		r.Header.Set("X-Amz-Target", targetPrefix+name)
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, r)
@@ -103,6 +122,9 @@ func TestEveryOperationIsAuthorised(t *testing.T) {
 		}
 		if asked.Action != "logs:"+name || asked.Resource != want || asked.PerTenant == asked.Whole {
 			t.Errorf("%s is authorised as %+v, want on %s", name, asked, want)
+		}
+		if strings.Contains(want, ":g") != (asked.Tags["team"] == "a") {
+			t.Errorf("%s is authorised for a group with tags %q", name, asked.Tags)
 		}
 	}
 	// One named twice, or of another place, is none.

@@ -19,6 +19,9 @@ const (
 	codeUnavailable      = "ServiceUnavailableException"
 	codeUnknownOperation = "UnknownOperationException"
 	codeSerialization    = "SerializationException"
+	codeMalformedQuery   = "MalformedQueryException"
+	codeLimitExceeded    = "LimitExceededException"
+	codeTooManyTags      = "TooManyTagsException"
 )
 
 func invalidParameter(format string, args ...any) *alcove.Error {
@@ -70,9 +73,10 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, requestID strin
 		a.Log.Log(r.Context(), level, "request failed", "target", r.Header.Get("X-Amz-Target"), "requestId", requestID, "error", err)
 	}
 	body, err := json.Marshal(struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"`
-	}{code, e.Message})
+		Type    string             `json:"__type"`
+		Message string             `json:"message"`
+		Compile *queryCompileError `json:"queryCompileError,omitempty"`
+	}{code, e.Message, compileError(err)})
 	if err != nil { // two strings
 		panic(err)
 	}

@@ -57,8 +57,8 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%d: got  %s\nwant %s", i, got, tt.want)
 		}
 	}
-	_, err := f.StartQuery(ctx, &cloudwatchlogs.StartQueryInput{StartTime: aws.Int64(1), EndTime: aws.Int64(2), QueryString: aws.String("fields @message")})
-	if got := code(err); got != `UnknownOperationException: Operation "StartQuery" is not available here.` {
+	_, err := f.CreateExportTask(ctx, &cloudwatchlogs.CreateExportTaskInput{LogGroupName: g, From: aws.Int64(1), To: aws.Int64(2), Destination: g})
+	if got := code(err); got != `UnknownOperationException: Operation "CreateExportTask" is not available here.` {
 		t.Error(got)
 	}
 	_, err = client(f.url, "AKIDBAD").DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{})

@@ -49,15 +49,26 @@ func (a *API) filterLogEvents(ctx context.Context, c *call, in *filterLogEventsI
 	if err != nil {
 		return nil, err
 	}
+	var p *pattern
 	if in.FilterPattern != nil {
-		p, err := compilePattern(*in.FilterPattern)
-		if err != nil {
+		if p, err = compilePattern(*in.FilterPattern); err != nil {
 			return nil, err
 		}
-		q.Match = p.match
 		q.Among = among(p)
 	}
 	q.Visible = c.visible()
+	party := ownerOf(c.caller, c.scope).Party
+	if err := a.crowded(party); err != nil {
+		return nil, err
+	}
+	work, err := a.begin(ctx, party, p)
+	if err != nil {
+		return nil, err
+	}
+	defer work.end()
+	if p != nil {
+		q.Match = work.match
+	}
 	page, err := a.Store.Query(ctx, q)
 	if err != nil {
 		return nil, err

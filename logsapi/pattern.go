@@ -2,50 +2,70 @@ package logsapi
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/search"
 )
 
 // pattern is a filter pattern of CloudWatch Logs (user guide, "Filter pattern
-// syntax"): terms that the text holds, or in braces a condition on JSON.
-// Patterns for space-delimited logs, in brackets, are not here.
+// syntax"): terms that the text holds, in braces a condition on JSON, or in brackets
+// conditions on fields with spaces between them.
 type pattern struct {
 	// required must all be in the message, none of excluded. Of optional ones
 	// (?term) one must be, if there are no required and excluded ones: else AWS
 	// leaves optional ones unheeded.
 	required, excluded, optional []term
-	// json is the condition of a pattern in braces, else nil.
-	json *condition
+	// json is the condition of a pattern in braces, fields that of one in brackets;
+	// else they are nil.
+	json   *condition
+	fields *spacePattern
+	// pause, if it is set to something, is asked in the midst of a long message whether
+	// to go on with it.
+	pause *func() bool
 }
 
 // term is a word, a quoted phrase or a regular expression between %.
 type term struct {
 	text []byte
-	re   *regexp.Regexp
+	re   *expression
 }
+
+// expression is a regular expression of a pattern.
+type expression struct {
+	*search.Regexp
+	pause *func() bool // its pattern's
+}
+
+func (e *expression) in(text string) bool { return e.In(text, *e.pause) }
 
 func (t term) in(message []byte) bool {
 	if t.re != nil {
-		return t.re.Match(message)
+		return t.re.in(string(message))
 	}
 	return bytes.Contains(message, t.text)
 }
 
 // compilePattern reads a pattern. Its errors are for the client.
 func compilePattern(s string) (*pattern, error) {
-	if strings.HasPrefix(strings.TrimSpace(s), "{") {
-		c, err := parseJSONPattern(strings.TrimSpace(s))
+	sc := scanner{rest: strings.TrimSpace(s), pause: new(func() bool)}
+	if strings.HasPrefix(sc.rest, "{") {
+		c, err := parseJSONPattern(sc)
 		if err != nil {
 			return nil, err
 		}
-		return &pattern{json: c}, nil
+		return &pattern{json: c, pause: sc.pause}, nil
 	}
-	p := new(pattern)
-	sc := scanner{rest: s}
+	if strings.HasPrefix(sc.rest, "[") {
+		f, err := parseSpacePattern(sc)
+		if err != nil {
+			return nil, err
+		}
+		return &pattern{fields: f, pause: sc.pause}, nil
+	}
+	p := &pattern{pause: sc.pause}
 	for {
 		sc.space()
 		if sc.rest == "" {
@@ -71,6 +91,9 @@ func compilePattern(s string) (*pattern, error) {
 func (p *pattern) match(message []byte) bool {
 	if p.json != nil {
 		return p.json.matchMessage(message)
+	}
+	if p.fields != nil {
+		return p.fields.match(message)
 	}
 	for _, t := range p.required {
 		if !t.in(message) {
@@ -104,7 +127,12 @@ func (p *pattern) tenants() (ids []string, ok bool) {
 }
 
 // scanner cuts a pattern into its parts.
-type scanner struct{ rest string }
+type scanner struct {
+	rest    string
+	pause   *func() bool // the pattern's
+	regexps int          // so many were there
+	weight  int          // of them together
+}
 
 func (s *scanner) space() { s.rest = strings.TrimLeftFunc(s.rest, unicode.IsSpace) }
 
@@ -150,14 +178,14 @@ func invalidCharacter(rest string) *alcove.Error {
 	return invalidParameter("Invalid character(s) in term '%c'", r)
 }
 
-// quoted takes a string in double quotes. A backslash takes the next character
-// as it is.
+// quoted takes a string in quotes, of the kind that it begins with. A backslash
+// takes the next character as it is.
 func (s *scanner) quoted() (string, error) {
 	var text strings.Builder
 	in := s.rest[1:]
 	for i := 0; i < len(in); i++ {
 		switch c := in[i]; {
-		case c == '"':
+		case c == s.rest[0]:
 			s.rest = in[i+1:]
 			return text.String(), nil
 		case c == '\\' && i+1 < len(in):
@@ -170,16 +198,51 @@ func (s *scanner) quoted() (string, error) {
 	return "", invalidParameter("Invalid filter pattern: a quotation mark is not closed")
 }
 
+// maxRegexps bounds the regular expressions of a pattern, as on AWS.
+const maxRegexps = 2
+
+// maxWeight bounds what they weigh together: that many steps may be taken for each of
+// the 256 KB that one line may have. Only counted repetitions make a pattern weigh more than it has
+// characters, about.
+const maxWeight = 1200
+
 // regexp takes a regular expression between percent signs.
-func (s *scanner) regexp() (*regexp.Regexp, error) {
+func (s *scanner) regexp() (*expression, error) {
 	text, rest, ok := strings.Cut(s.rest[1:], "%")
 	if !ok {
 		return nil, invalidParameter("Invalid filter pattern: a regular expression is not closed with %%")
 	}
 	s.rest = rest
-	re, err := regexp.Compile(text)
+	if s.regexps++; s.regexps > maxRegexps {
+		return nil, invalidParameter("Invalid filter pattern: there are more than %d regular expressions", maxRegexps)
+	}
+	if r, bad := foreign(text); bad {
+		return nil, invalidParameter("Invalid filter pattern: a regular expression cannot have '%c'", r)
+	}
+	if s.weight += search.Weight(text); s.weight > maxWeight {
+		return nil, invalidParameter("Invalid filter pattern: the regular expressions are too large; repeat less often in them")
+	}
+	re, err := search.Compile(text)
 	if err != nil {
 		return nil, invalidParameter("Invalid filter pattern: the regular expression is malformed")
 	}
-	return re, nil
+	return &expression{re, s.pause}, nil
+}
+
+// regexpRunes are what AWS takes in a regular expression beside letters and digits:
+// symbols, then operators. A space is ours.
+const regexpRunes = ":_#=@/;,- " + `^$?[]{}|\*+.`
+
+// foreign is the first character of a regular expression that AWS does not take:
+// parentheses above all. Behind a backslash all of ASCII is good.
+func foreign(text string) (rune, bool) {
+	escaped := false
+	for _, r := range text {
+		known := r < utf8.RuneSelf && (escaped || unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(regexpRunes, r))
+		if !known {
+			return r, true
+		}
+		escaped = r == '\\' && !escaped
+	}
+	return 0, false
 }

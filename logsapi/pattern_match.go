@@ -3,7 +3,6 @@ package logsapi
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +11,7 @@ import (
 // operand is the right side of a comparison: an expression, a number, or text
 // in which * stands for any characters.
 type operand struct {
-	re       *regexp.Regexp
+	re       *expression
 	text     string
 	quoted   bool
 	number   float64
@@ -65,13 +64,14 @@ func (c *condition) match(document any) bool {
 	case kindOr:
 		return c.left.match(document) || c.right.match(document)
 	}
-	value, ok := find(document, c.path)
 	if c.kind == kindNotExists {
-		return !ok
+		return !find(document, c.path, func(any) bool { return true })
 	}
-	if !ok {
-		return false
-	}
+	return find(document, c.path, c.matchValue)
+}
+
+// matchValue says whether a value that is there satisfies a comparison.
+func (c *condition) matchValue(value any) bool {
 	switch c.kind {
 	case kindIsNull:
 		return value == nil
@@ -85,9 +85,11 @@ func (c *condition) match(document any) bool {
 		return scalar(value) && !c.value.equal(value)
 	}
 	n, ok := value.(float64)
-	if !ok {
-		return false
-	}
+	return ok && c.compares(n)
+}
+
+// compares says whether a number satisfies a comparison by size.
+func (c *condition) compares(n float64) bool {
 	switch c.kind {
 	case kindLess:
 		return n < c.value.number
@@ -100,26 +102,30 @@ func (c *condition) match(document any) bool {
 	}
 }
 
-// find follows a selector.
-func find(value any, path []step) (any, bool) {
-	for _, s := range path {
+// find follows a selector, and says whether one of the values that it leads to is
+// good.
+func find(value any, path []step, good func(any) bool) bool {
+	for i, s := range path {
 		switch v := value.(type) {
 		case map[string]any:
 			member, ok := v[s.name]
 			if s.array || !ok {
-				return nil, false
+				return false
 			}
 			value = member
 		case []any:
+			if s.any {
+				return slices.ContainsFunc(v, func(e any) bool { return find(e, path[i+1:], good) })
+			}
 			if !s.array || s.place >= len(v) {
-				return nil, false
+				return false
 			}
 			value = v[s.place]
 		default:
-			return nil, false
+			return false
 		}
 	}
-	return value, true
+	return good(value)
 }
 
 func scalar(value any) bool {
@@ -158,7 +164,7 @@ func (o *operand) equal(value any) bool {
 		return false
 	}
 	if o.re != nil {
-		return o.re.MatchString(text)
+		return o.re.in(text)
 	}
 	return wildcard(o.text, text)
 }

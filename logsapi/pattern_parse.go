@@ -37,6 +37,7 @@ type step struct {
 	name  string
 	place int // used if name is empty and array is set
 	array bool
+	any   bool // every element of an array
 }
 
 // A JSON pattern in the grammar of CloudWatch Logs:
@@ -47,15 +48,15 @@ type step struct {
 //	unit       = "(" or ")" | selector comparison
 //	comparison = ("=" | "!=" | "<" | "<=" | ">" | ">=") value
 //	           | "IS" ("NULL" | "TRUE" | "FALSE") | "NOT" "EXISTS"
-//	selector   = "$" { "." name | "[" number "]" | "[" string "]" }
+//	selector   = "$" { "." name | [ "." ] "[" ( number | "*" | string ) "]" }
 //	value      = number | word | string | "%" expression "%"
 type parser struct{ scanner }
 
 // maxDepth bounds parentheses.
 const maxDepth = 64
 
-func parseJSONPattern(s string) (*condition, error) {
-	p := &parser{scanner{rest: s}}
+func parseJSONPattern(s scanner) (*condition, error) {
+	p := &parser{s}
 	p.take("{")
 	c, err := p.or(0)
 	if err != nil {
@@ -92,20 +93,25 @@ func (p *parser) chain(operator string, kind conditionKind, next func() (*condit
 	return left, nil
 }
 
+// inParentheses reads what or reads, and the parenthesis that ends it.
+func (p *parser) inParentheses(depth int, or func(depth int) (*condition, error)) (*condition, error) {
+	if depth >= maxDepth {
+		return nil, invalidParameter("Invalid filter pattern: too many parentheses")
+	}
+	c, err := or(depth + 1)
+	if err != nil {
+		return nil, err
+	}
+	if p.space(); !p.take(")") {
+		return nil, invalidCharacter(p.rest)
+	}
+	return c, nil
+}
+
 func (p *parser) unit(depth int) (*condition, error) {
 	p.space()
 	if p.take("(") {
-		if depth >= maxDepth {
-			return nil, invalidParameter("Invalid filter pattern: too many parentheses")
-		}
-		c, err := p.or(depth + 1)
-		if err != nil {
-			return nil, err
-		}
-		if p.space(); !p.take(")") {
-			return nil, invalidCharacter(p.rest)
-		}
-		return c, nil
+		return p.inParentheses(depth, p.or)
 	}
 	path, err := p.selector()
 	if err != nil {
@@ -121,18 +127,18 @@ func (p *parser) selector() ([]step, error) {
 	path := []step{}
 	for {
 		switch {
+		case p.take("["), p.take(".["):
+			s, err := p.place()
+			if err != nil {
+				return nil, err
+			}
+			path = append(path, s)
 		case p.take("."):
 			name := p.while(nameRune)
 			if name == "" {
 				return nil, invalidCharacter(p.rest)
 			}
 			path = append(path, step{name: name})
-		case p.take("["):
-			s, err := p.place()
-			if err != nil {
-				return nil, err
-			}
-			path = append(path, s)
 		default:
 			return path, nil
 		}
@@ -141,9 +147,12 @@ func (p *parser) selector() ([]step, error) {
 
 // place reads what stands in brackets, and the closing one.
 func (p *parser) place() (s step, err error) {
-	if strings.HasPrefix(p.rest, `"`) {
+	switch {
+	case strings.HasPrefix(p.rest, `"`), strings.HasPrefix(p.rest, `'`):
 		s.name, err = p.quoted()
-	} else {
+	case p.take("*"):
+		s.array, s.any = true, true
+	default:
 		s.array = true
 		s.place, err = strconv.Atoi(p.while(unicode.IsDigit))
 	}
@@ -228,13 +237,11 @@ func (p *parser) operand() (operand, error) {
 		return operand{re: re}, err
 	}
 	word := p.while(func(r rune) bool {
-		return !unicode.IsSpace(r) && !strings.ContainsRune(`(){}[]&|=<>!"%`, r)
+		return !unicode.IsSpace(r) && !strings.ContainsRune(`(){}[]&|=<>!"%,`, r)
 	})
 	if word == "" {
 		return operand{}, invalidCharacter(p.rest)
 	}
-	n, err := strconv.ParseFloat(word, 64)
-	// ParseFloat knows more than JSON does: 0x1p-2, Inf, 1_000.
-	isNumber := err == nil && strings.Trim(word, "0123456789+-.eE") == ""
+	n, isNumber := number(word)
 	return operand{text: word, number: n, isNumber: isNumber}, nil
 }

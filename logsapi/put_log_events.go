@@ -18,6 +18,7 @@ type putLogEventsInput struct {
 type rejectedLogEvents struct {
 	TooNewStart *int `json:"tooNewLogEventStartIndex,omitempty"`
 	TooOldEnd   *int `json:"tooOldLogEventEndIndex,omitempty"`
+	ExpiredEnd  *int `json:"expiredLogEventEndIndex,omitempty"`
 }
 
 type putLogEventsOutput struct {
@@ -42,13 +43,23 @@ func (a *API) putLogEvents(ctx context.Context, _ *call, in *putLogEventsInput) 
 	if err := in.checkEvents(); err != nil {
 		return nil, err
 	}
+	group, err := a.Store.Group(ctx, *in.LogGroupName)
+	if err != nil {
+		return nil, err
+	}
 	now := a.Now()
+	expired := time.Time{}
+	if group.RetentionDays > 0 {
+		expired = now.AddDate(0, 0, -group.RetentionDays)
+	}
 	var entries []logs.Entry
 	var rejected rejectedLogEvents
 	for i, e := range in.LogEvents {
 		switch at := time.UnixMilli(min(*e.Timestamp, maxMoment)); {
 		case at.Before(now.Add(-maxAge)):
 			rejected.TooOldEnd = new(i + 1)
+		case at.Before(expired):
+			rejected.ExpiredEnd = new(i + 1)
 		case at.After(now.Add(maxAhead)):
 			if rejected.TooNewStart == nil {
 				rejected.TooNewStart = new(i)

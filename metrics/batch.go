@@ -99,10 +99,9 @@ func (s *Store) commit(at journal.Position) error {
 			if err != nil {
 				return err
 			}
-			if !ok && p.series.tenant != "" && p.series.metric.Namespace == LambdaNamespace {
+			if !ok && p.series.tenant != "" && p.series.node() {
 				// Beyond what is told apart: together with the others.
-				f := p.series.metric.Dimensions[0].Value
-				folded.point(tenantSeries(p.series.metric.Name, p.series.unit, f, Others), at.minute).merge(&p.set)
+				folded.point(p.series.ofOthers(), at.minute).merge(&p.set)
 			} else if !ok {
 				s.dropped++
 			}

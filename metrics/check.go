@@ -33,6 +33,9 @@ func CheckNamespace(s string) error {
 	if strings.HasPrefix(s, "AWS/") {
 		return fmt.Errorf("The value AWS/ for parameter Namespace is invalid.") //nolint:staticcheck // shown as it is
 	}
+	if s == NodeNamespace {
+		return fmt.Errorf("The value %s for parameter Namespace is invalid.", NodeNamespace) //nolint:staticcheck // shown as it is
+	}
 	return nil
 }
 

@@ -17,7 +17,7 @@ type embedded struct {
 	mu      sync.Mutex
 	lines   []line         // guarded by mu
 	bytes   int            // of them, guarded by mu
-	holds   map[string]int // bytes of each class, guarded by mu
+	holds   map[string]int // bytes of each party, guarded by mu
 	dropped int64          // guarded by mu
 }
 
@@ -29,7 +29,7 @@ type line struct {
 }
 
 const (
-	// embeddedBytes bounds the lines that wait; one class may have a quarter.
+	// embeddedBytes bounds the lines that wait; one party may have a quarter.
 	embeddedBytes = 4 << 20
 	// embeddedPause is how long nobody looks at lines after much was looked at: no
 	// flood of them takes more than a part of a processor.
@@ -49,17 +49,17 @@ func (s *Store) Embedded(group string, tenant alcove.Tenant, at time.Time, recor
 		return
 	}
 	e := &s.emf
-	class := classOfEmbedded(group, tenant)
+	party := partyOfEmbedded(group, tenant)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.bytes+len(text) > embeddedBytes || e.holds[class]+len(text) > embeddedBytes/4 {
+	if e.bytes+len(text) > embeddedBytes || e.holds[party]+len(text) > embeddedBytes/4 {
 		e.dropped++
 		return
 	}
 	if e.holds == nil {
 		e.holds = make(map[string]int)
 	}
-	e.holds[class] += len(text)
+	e.holds[party] += len(text)
 	e.bytes += len(text)
 	e.lines = append(e.lines, line{group, tenant, at, bytes.Clone(text)})
 	if e.bytes < embeddedBytes/2 {
@@ -69,6 +69,15 @@ func (s *Store) Embedded(group string, tenant alcove.Tenant, at time.Time, recor
 	case e.wake <- struct{}{}:
 	default:
 	}
+}
+
+// partyOfEmbedded is who shares what waits: a tenant through however many functions,
+// or a function without tenants.
+func partyOfEmbedded(group string, tenant alcove.Tenant) string {
+	if tenant != "" {
+		return string(tenant)
+	}
+	return "\x00" + group
 }
 
 func classOfEmbedded(group string, tenant alcove.Tenant) string {

@@ -21,6 +21,7 @@ type groupKey struct {
 // group is what was measured of them.
 type group struct {
 	invocations, errors, throttles float64
+	provisioned, spillover         float64
 	duration                       Set // milliseconds
 }
 
@@ -33,6 +34,7 @@ type measured struct {
 	points   map[seriesPoint]*point // of what is not in groups
 	class    map[string]int         // how many of points each class has
 	embedded int                    // points of all embedded classes
+	tenants  map[alcove.Tenant]int  // embedded points of each tenant
 	// dropped were beyond a bound.
 	dropped int64
 }
@@ -90,6 +92,21 @@ func (g *Gauges) Unreserved(peak int) {
 	g.m.put(&series{metric: Metric{Namespace: LambdaNamespace, Name: "UnreservedConcurrentExecutions"}, unit: "Count"}, g.minute, float64(peak))
 }
 
+// Claimed takes how much of the account's concurrency is not to be had by others: what
+// is used of the unreserved, reserved, or provisioned.
+func (g *Gauges) Claimed(n int) {
+	g.m.put(&series{metric: Metric{Namespace: LambdaNamespace, Name: "ClaimedAccountConcurrency"}, unit: "Count"}, g.minute, float64(n))
+}
+
+// Provisioned takes how many invocations of a function by way of a qualifier used
+// provisioned concurrency at once at most, of how much there is.
+func (g *Gauges) Provisioned(function, qualifier string, peak, allocated int) {
+	for _, d := range [][]Dimension{{{"FunctionName", function}}, {{"FunctionName", function}, {"Resource", resourceOf(function, qualifier)}}} {
+		g.m.put(&series{metric: Metric{LambdaNamespace, "ProvisionedConcurrentExecutions", d}, unit: "Count"}, g.minute, float64(peak))
+		g.m.put(&series{metric: Metric{LambdaNamespace, "ProvisionedConcurrencyUtilization", d}, unit: "None"}, g.minute, float64(peak)/float64(max(allocated, 1)))
+	}
+}
+
 // gauge looks.
 func (m *measured) gauge(now time.Time, look func(*Gauges)) { look(&Gauges{m, minuteOf(now)}) }
 
@@ -112,16 +129,16 @@ func (m *measured) put(se *series, minute int64, value float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.points == nil {
-		m.points, m.class = make(map[seriesPoint]*point), make(map[string]int)
+		m.points, m.class, m.tenants = make(map[seriesPoint]*point), make(map[string]int), make(map[alcove.Tenant]int)
 	}
 	at := seriesPoint{se.key(), minute}
 	p := m.points[at]
-	if p == nil && !m.room(se.class) {
-		if se.tenant == "" || se.metric.Namespace != LambdaNamespace {
+	if p == nil && !m.room(se.class, se.tenant) {
+		if se.tenant == "" || !se.node() {
 			m.dropped++
 			return
 		}
-		se = tenantSeries(se.metric.Name, se.unit, se.metric.Dimensions[0].Value, Others)
+		se = se.ofOthers()
 		at.key = se.key()
 		p = m.points[at]
 	}
@@ -131,6 +148,9 @@ func (m *measured) put(se *series, minute int64, value float64) {
 		m.class[se.class]++
 		if strings.HasPrefix(se.class, classEmbedded) {
 			m.embedded++
+			if se.tenant != "" {
+				m.tenants[se.tenant]++
+			}
 		}
 	}
 	p.set.Add(value, 1)
@@ -138,10 +158,10 @@ func (m *measured) put(se *series, minute int64, value float64) {
 
 // room says whether there is room for one more point of a class. Preconditions: m.mu
 // is held.
-func (m *measured) room(class string) bool {
+func (m *measured) room(class string, tenant alcove.Tenant) bool {
 	switch {
 	case strings.HasPrefix(class, classEmbedded):
-		return m.embedded < maxMeasured/2 && m.class[class] < 2*MaxEmbedded
+		return m.embedded < maxMeasured/2 && m.class[class] < 2*MaxEmbedded && m.tenants[tenant] < maxMeasured/8
 	case class != "":
 		return len(m.points)-m.embedded < maxMeasured
 	}
@@ -158,13 +178,15 @@ func (m *measured) drain(b *batch) {
 	for at, p := range m.points {
 		b.point(p.series, at.minute).merge(&p.set)
 	}
-	m.groups, m.points, m.class, m.embedded = nil, nil, nil, 0
+	m.groups, m.points, m.class, m.tenants, m.embedded = nil, nil, nil, nil, 0
 }
 
 func (g *group) add(o *group) {
 	g.invocations += o.invocations
 	g.errors += o.errors
 	g.throttles += o.throttles
+	g.provisioned += o.provisioned
+	g.spillover += o.spillover
 	g.duration.merge(&o.duration)
 }
 
@@ -190,9 +212,16 @@ func (b *batch) addReport(r *alcove.Report) {
 	if r.Status == alcove.StatusFailure {
 		return
 	}
+	b.addStart(r)
 	g := b.group(groupKey{minute: minuteOf(r.Started), function: r.Function, resource: resourceOf(r.Function, qualifierOf(r.InvokedARN)),
 		executed: r.Version, tenant: r.Tenant})
 	g.invocations++
+	switch r.Provisioned {
+	case "used":
+		g.provisioned++
+	case "spillover":
+		g.spillover++
+	}
 	if r.Status != alcove.StatusSuccess {
 		g.errors++
 	}
@@ -217,6 +246,17 @@ func (b *batch) spread(k groupKey, g *group) {
 				errors.Add(0, ok)
 			}
 			b.point(make("Duration", "Milliseconds"), k.minute).merge(&g.duration)
+		}
+		if n := g.provisioned + g.spillover; n > 0 {
+			for name, of := range map[string]float64{"ProvisionedConcurrencyInvocations": g.provisioned, "ProvisionedConcurrencySpilloverInvocations": g.spillover} {
+				p := b.point(make(name, "Count"), k.minute)
+				if of > 0 {
+					p.Add(1, of)
+				}
+				if n > of {
+					p.Add(0, n-of)
+				}
+			}
 		}
 		throttles := b.point(make("Throttles", "Count"), k.minute)
 		if g.throttles > 0 {

@@ -13,67 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/journal"
 )
-
-// A percentile of a sketch is that of the values, to what RelativeError says, in
-// whatever parts they were added, and after it was written and read.
-func TestPercentiles(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		values := rapid.SliceOfN(rapid.OneOf(rapid.Float64Range(1e-6, 1e9), rapid.Float64Range(-1e9, -1e-6), rapid.Just(0.0)), 1, 300).Draw(t, "values")
-		cut := rapid.IntRange(0, len(values)).Draw(t, "cut")
-		var all, rest Set
-		for i, v := range values {
-			if i < cut {
-				all.Add(v, 1)
-			} else {
-				rest.Add(v, 1)
-			}
-		}
-		s, err := decodeSketch(rest.sketch.encode())
-		if err != nil {
-			t.Fatal(err)
-		}
-		rest.sketch = s
-		all.merge(&rest)
-		slices.Sort(values)
-		for _, part := range []float64{0, 0.01, 0.5, 0.9, 0.99, 1} {
-			got, want := all.Percentile(part), values[int(part*float64(len(values)-1))]
-			if math.Abs(got-want) > math.Abs(want)*RelativeError*1.0001 {
-				t.Fatalf("p%v of %v is %v, want %v", part*100, values, got, want)
-			}
-		}
-		if all.N != float64(len(values)) || all.Min != values[0] || all.Max != values[len(values)-1] {
-			t.Fatalf("%+v of %v", all, values)
-		}
-	})
-}
-
-func TestASketchIsBounded(t *testing.T) {
-	var s sketch
-	for i := range 100_000 {
-		s.add(math.Pow(1.05, float64(i%12000)-6000), 1)
-	}
-	if len(s.buckets) > maxBuckets {
-		t.Errorf("%d buckets", len(s.buckets))
-	}
-}
-
-func FuzzSketch(f *testing.F) {
-	var s sketch
-	s.add(1, 2)
-	s.add(-3, 0.5)
-	f.Add(s.encode())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if s, err := decodeSketch(b); err == nil && len(b) > 0 {
-			s.percentile(0.5)
-			s.encode()
-		}
-	})
-}
 
 // desk is a store with a journal, and a clock.
 type desk struct {
@@ -195,7 +137,22 @@ func TestInvocations(t *testing.T) {
 
 func TestGaugesAndEvents(t *testing.T) {
 	d := open(t, t.TempDir(), nil)
-	d.s.measured.gauge(d.now, func(g *Gauges) { g.Concurrency("f", 7); g.Concurrency("", 9); g.Unreserved(8) })
+	d.s.measured.gauge(d.now, func(g *Gauges) {
+		g.Concurrency("f", 7)
+		g.Concurrency("", 9)
+		g.Unreserved(8)
+		g.Claimed(30)
+		g.Provisioned("f", "live", 3, 4)
+	})
+	for range 3 {
+		d.report(t, "", func(r *alcove.Report) { r.InvokedARN += ":live"; r.Provisioned = "used" })
+	}
+	d.report(t, "", func(r *alcove.Report) { r.InvokedARN += ":live"; r.Provisioned = "spillover" })
+	for name, want := range map[string]float64{"ProvisionedConcurrencyInvocations": 3, "ProvisionedConcurrencySpilloverInvocations": 1} {
+		if got := d.point(t, nil, name, "FunctionName", "f", "Resource", "f:live"); got.Sum != want || got.N != 4 {
+			t.Errorf("%s: %v of %v", name, got.Sum, got.N)
+		}
+	}
 	d.s.Event("f", "blue", "AsyncEventsReceived", "Count", 1)
 	for _, c := range []struct {
 		name       string
@@ -203,11 +160,52 @@ func TestGaugesAndEvents(t *testing.T) {
 		max        float64
 	}{
 		{"ConcurrentExecutions", []string{"FunctionName", "f"}, 7}, {"ConcurrentExecutions", nil, 9}, {"UnreservedConcurrentExecutions", nil, 8},
+		{"ClaimedAccountConcurrency", nil, 30}, {"ProvisionedConcurrentExecutions", []string{"FunctionName", "f", "Resource", "f:live"}, 3},
+		{"ProvisionedConcurrencyUtilization", []string{"FunctionName", "f", "Resource", "f:live"}, 0.75}, {"ProvisionedConcurrencyUtilization", []string{"FunctionName", "f"}, 0.75},
 		{"AsyncEventsReceived", nil, 1}, {"AsyncEventsReceived", []string{"FunctionName", "f", "TenantId", "blue"}, 1},
 	} {
 		if got := d.point(t, nil, c.name, c.dimensions...); got.Max != c.max {
 			t.Errorf("%s %q: %v, want %v", c.name, c.dimensions, got.Max, c.max)
 		}
+	}
+}
+
+// What a tenant waited for its environment is measured once, by how that began; how
+// many environments there are, by their state. Nobody else puts either.
+func TestStartsAndEnvironments(t *testing.T) {
+	d := open(t, t.TempDir(), nil)
+	first := func(start alcove.Start, queued time.Duration) func(*alcove.Report) {
+		return func(r *alcove.Report) { r.Bound, r.Start, r.Queued = true, start, queued }
+	}
+	d.report(t, "blue", first(alcove.StartStock, 3*time.Millisecond))
+	d.report(t, "green", first(alcove.StartCold, 200*time.Millisecond))
+	d.report(t, "green", nil) // warm
+	d.report(t, "", first(alcove.StartCold, time.Second))
+	d.s.measured.gauge(d.now, func(g *Gauges) {
+		g.Environments("", "busy", 5)
+		g.Environments("f", "busy", 3)
+		g.TenantEnvironments("f", "busy", "blue", 2)
+	})
+	for _, c := range []struct {
+		name       string
+		dimensions []string
+		n, max     float64
+	}{
+		{"NewTenantLatency", []string{"Start", "stock"}, 1, 3}, {"NewTenantLatency", []string{"Start", "cold"}, 1, 200},
+		{"NewTenantLatency", []string{"FunctionName", "f", "Start", "cold"}, 1, 200},
+		{"NewTenantLatency", []string{"FunctionName", "f", "TenantId", "green"}, 1, 200},
+		{"Environments", []string{"State", "busy"}, 1, 5}, {"Environments", []string{"FunctionName", "f", "State", "busy"}, 1, 3},
+		{"Environments", []string{"FunctionName", "f", "State", "busy", "TenantId", "blue"}, 1, 2},
+	} {
+		if got := d.point(t, nil, NodeNamespace+" "+c.name, c.dimensions...); got.N != c.n || got.Max != c.max {
+			t.Errorf("%s %q: %+v, want %v of at most %v", c.name, c.dimensions, got, c.n, c.max)
+		}
+	}
+	if got := d.point(t, func(t alcove.Tenant) bool { return t == "blue" }, NodeNamespace+" NewTenantLatency", "FunctionName", "f", "TenantId", "green"); got.N != 0 {
+		t.Errorf("blue sees green's: %+v", got)
+	}
+	if CheckNamespace(NodeNamespace) == nil || CheckNamespace("Alcove") != nil {
+		t.Error("whose the namespace is")
 	}
 }
 
@@ -286,57 +284,6 @@ func TestSprayedDimensionsLeaveRoom(t *testing.T) {
 
 const embeddedLine = `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"shop","Dimensions":[["kind"],["kind","place"]],
 	"Metrics":[{"Name":"orders","Unit":"Count"},{"Name":"took","Unit":"Milliseconds"},{"Name":"absent"}]}]},"kind":"%s","place":"here","orders":3,"took":[1,2,3],"other":true}`
-
-func TestEmbedded(t *testing.T) {
-	d := open(t, t.TempDir(), nil)
-	d.s.Embedded("group", "blue", d.now, []byte(fmt.Sprintf(embeddedLine, d.now.Add(-time.Hour).UnixMilli(), "book")+"\n"))
-	for _, c := range []struct {
-		name       string
-		dimensions []string
-		n, sum     float64
-	}{
-		{"shop orders", []string{"kind", "book"}, 1, 3}, {"shop orders", []string{"kind", "book", "place", "here"}, 1, 3},
-		{"shop took", []string{"kind", "book"}, 3, 6}, {"shop absent", []string{"kind", "book"}, 0, 0}, {"shop orders", nil, 0, 0},
-	} {
-		if got := d.point(t, nil, c.name, c.dimensions...); got.N != c.n || got.Sum != c.sum {
-			t.Errorf("%s %q: %v of %v, want %v of %v", c.name, c.dimensions, got.Sum, got.N, c.sum, c.n)
-		}
-	}
-	if got := d.point(t, func(t alcove.Tenant) bool { return t == "red" }, "shop orders", "kind", "book"); got.N != 0 {
-		t.Error("another tenant sees it")
-	}
-	// A tenant that makes up dimensions has so many series and no more, and another
-	// has its own.
-	for i := range 3 * MaxEmbedded {
-		d.s.Embedded("group", "blue", d.now, fmt.Appendf(nil, embeddedLine, d.now.UnixMilli(), fmt.Sprint("spray", i)))
-		d.s.takeEmbedded()
-	}
-	d.s.Embedded("group", "red", d.now, fmt.Appendf(nil, embeddedLine, d.now.UnixMilli(), "red's"))
-	if got := d.point(t, nil, "shop orders", "kind", "red's"); got.N != 1 {
-		t.Errorf("another tenant's: %v", got.N)
-	}
-	if d.s.counts[classOfEmbedded("group", "blue")] != MaxEmbedded || d.s.dropped == 0 {
-		t.Errorf("%d series, %d dropped", d.s.counts[classOfEmbedded("group", "blue")], d.s.dropped)
-	}
-	for _, line := range []string{`{"_aws":1}`, `{"_aws":{"CloudWatchMetrics":[{"Namespace":"AWS/Lambda","Dimensions":[[]],"Metrics":[{"Name":"x"}]}]},"x":1}`,
-		`{"_aws":{"CloudWatchMetrics":[{"Namespace":"n","Dimensions":[["a","a"]],"Metrics":[{"Name":"x"}]}]},"x":1,"a":"b"}`,
-		`{"_aws":{"CloudWatchMetrics":[{"Namespace":"n","Dimensions":[[]],"Metrics":[{"Name":"x"}]}]},"x":1e300}`, `{"_aws"`, `not "_aws"`} {
-		if got := parseEmbedded([]byte(line)); len(got) > 0 {
-			t.Errorf("%s: %+v", line, got)
-		}
-	}
-}
-
-func FuzzEmbedded(f *testing.F) {
-	f.Add(fmt.Appendf(nil, embeddedLine, 1764000000000, "book"))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		for _, m := range parseEmbedded(line) {
-			if CheckNamespace(m.metric.Namespace) != nil || CheckDimensions(m.metric.Dimensions) != nil || len(m.values) == 0 || !IsUnit(m.unit) {
-				t.Errorf("%+v", m)
-			}
-		}
-	})
-}
 
 func TestPutAndList(t *testing.T) {
 	dir := t.TempDir()

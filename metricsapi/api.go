@@ -195,6 +195,14 @@ func with[In any](kind kind, f func(a *API, ctx context.Context, c *call, in *In
 	}}
 }
 
+// Actions are what callers have to be allowed.
+func Actions() (list []string) {
+	for name := range operations() {
+		list = append(list, "cloudwatch:"+name)
+	}
+	return list
+}
+
 // operations is the table of what this API answers.
 func operations() map[string]operation {
 	return map[string]operation{

@@ -156,9 +156,63 @@ func TestSDK(t *testing.T) {
 	if fmt.Sprint(byID) != "map[a:[7 5050] b:[7 100]]" {
 		t.Errorf("page by page %v", byID)
 	}
-	in.MetricDataQueries = []types.MetricDataQuery{{Id: aws.String("e"), Expression: aws.String("a+b")}}
-	if _, err := d.client.GetMetricData(t.Context(), in); codeOf(err) != "ValidationError" {
-		t.Errorf("an expression: %v", err)
+}
+
+// TestExpressions: queries that name others are worked out, in any order, and what
+// cannot be is refused with what is wrong.
+func TestExpressions(t *testing.T) {
+	d := open(t)
+	now := time.Now().UTC().Truncate(time.Hour)
+	var data []types.MetricDatum
+	for i := range 3 {
+		at := aws.Time(now.Add(time.Duration(i-10) * time.Minute))
+		data = append(data, types.MetricDatum{MetricName: aws.String("all"), Timestamp: at, Value: aws.Float64(float64(10 * (i + 1)))})
+		if i != 1 {
+			data = append(data, types.MetricDatum{MetricName: aws.String("bad"), Timestamp: at, Value: aws.Float64(float64(i + 1))})
+		}
+	}
+	if _, err := d.client.PutMetricData(t.Context(), &cloudwatch.PutMetricDataInput{Namespace: aws.String("shop"), MetricData: data}); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(expressions ...string) (*cloudwatch.GetMetricDataOutput, error) {
+		in := &cloudwatch.GetMetricDataInput{StartTime: aws.Time(now.Add(-10 * time.Minute)), EndTime: aws.Time(now.Add(-7 * time.Minute)), ScanBy: types.ScanByTimestampAscending}
+		for i, e := range expressions {
+			in.MetricDataQueries = append(in.MetricDataQueries, types.MetricDataQuery{Id: aws.String(fmt.Sprintf("e%d", i)), Expression: &e})
+		}
+		for _, name := range []string{"all", "bad"} {
+			in.MetricDataQueries = append(in.MetricDataQueries, types.MetricDataQuery{Id: &name, ReturnData: aws.Bool(false), MetricStat: &types.MetricStat{Stat: aws.String("Sum"), Period: aws.Int32(60),
+				Metric: &types.Metric{Namespace: aws.String("shop"), MetricName: &name}}})
+		}
+		return d.client.GetMetricData(t.Context(), in)
+	}
+	got, err := ask("100*e1/all", "FILL(bad,0)", "SUM(METRICS())", "METRICS()*2", "RATE(all)*PERIOD(all)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, r := range got.MetricDataResults {
+		list = append(list, fmt.Sprint(*r.Id, " ", *r.Label, " ", r.Values))
+	}
+	if text := strings.Join(list, ", "); text != "e0 e0 [10 0 10], e1 e1 [1 0 3], e2 e2 [11 20 33], e3 all [20 40 60], e3 bad [2 6], e4 e4 [10 10]" {
+		t.Errorf("%s", text)
+	}
+	if at := got.MetricDataResults[0].Timestamps[0]; !at.Equal(now.Add(-10 * time.Minute)) {
+		t.Errorf("the first is of %s", at)
+	}
+	for text, want := range map[string]string{
+		"e0":                                "it needs itself",
+		"e1":                                "it needs itself", // by way of e1
+		"SUM(absent)":                       "there is no query absent",
+		"AVG(all)":                          "it has to give a time series",
+		"SEARCH('{AWS/Lambda} x', 'Sum')":   "SEARCH is not supported",
+		"SELECT AVG(Duration) FROM x":       "Metrics Insights",
+		"all +":                             "something is missing",
+		strings.Repeat("METRICS()*0+", 150): "nothing",
+	} {
+		_, err := ask(text, "e0+1")
+		if codeOf(err) != "ValidationError" || want != "nothing" && !strings.Contains(err.Error(), "Error in expression 'e") || want != "nothing" && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 

@@ -2,12 +2,15 @@ package metricsapi
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/metrics"
+	"github.com/alcove-run/alcove/metrics/expression"
 )
 
 type getMetricDataInput struct {
@@ -82,40 +85,46 @@ func (a *API) getMetricData(ctx context.Context, c *call, in *getMetricDataInput
 		}
 		seen[q.ID] = true
 	}
+	w := &working{api: a, ctx: ctx, call: c, in: in, budget: maxWorked, done: make(map[string][]expression.Series), busy: make(map[string]bool)}
 	results, answered, next := []any{}, 0, ""
+queries:
 	for i := range in.MetricDataQueries {
 		q := &in.MetricDataQueries[i]
 		if answered == most { // the next page goes on here
 			next = "more"
 			break
 		}
-		points, st, err := a.points(ctx, c, in, q)
+		list, err := w.query(q)
 		if err != nil {
 			return nil, err
 		}
 		if q.ReturnData != nil && !*q.ReturnData {
 			continue
 		}
-		if !ascending {
-			slices.Reverse(points)
+		for _, s := range list {
+			if answered == most {
+				next = "more"
+				break queries
+			}
+			points := s.Points
+			if !ascending {
+				points = slices.Clone(points)
+				slices.Reverse(points)
+			}
+			drop := min(skip, len(points))
+			points, skip = points[drop:], skip-drop
+			status := "Complete"
+			if room := most - answered; len(points) > room {
+				points, status, next = points[:room], "PartialData", "more"
+			}
+			answered += len(points)
+			times, values := []any{}, []any{}
+			for i := range points {
+				times = append(times, time.Unix(points[i].At, 0).UTC())
+				values = append(values, points[i].Value)
+			}
+			results = append(results, object{{"Id", q.ID}, {"Label", w.label(q, s)}, {"Timestamps", times}, {"Values", values}, {"StatusCode", status}})
 		}
-		drop := min(skip, len(points))
-		points, skip = points[drop:], skip-drop
-		status := "Complete"
-		if room := most - answered; len(points) > room {
-			points, status, next = points[:room], "PartialData", "more"
-		}
-		answered += len(points)
-		times, values := []any{}, []any{}
-		for i := range points {
-			times = append(times, points[i].At)
-			values = append(values, st.of(&points[i].Set))
-		}
-		label := q.Label
-		if label == "" {
-			label = q.MetricStat.Metric.MetricName
-		}
-		results = append(results, object{{"Id", q.ID}, {"Label", label}, {"Timestamps", times}, {"Values", values}, {"StatusCode", status}})
 	}
 	out := object{{"MetricDataResults", results}, {"Messages", []any{}}}
 	if next != "" {
@@ -131,9 +140,6 @@ func (a *API) getMetricData(ctx context.Context, c *call, in *getMetricDataInput
 // points are what one query asks for.
 func (a *API) points(ctx context.Context, c *call, in *getMetricDataInput, q *metricDataQuery) ([]metrics.Point, statistic, error) {
 	var st statistic
-	if q.Expression != "" {
-		return nil, st, validation("Expressions are not supported by this endpoint: query %s has to have a MetricStat.", q.ID)
-	}
 	if q.MetricStat == nil || q.MetricStat.Period == nil {
 		return nil, st, validation("The parameter MetricDataQueries.member.MetricStat with its Period is required.")
 	}
@@ -159,4 +165,128 @@ func (a *API) points(ctx context.Context, c *call, in *getMetricDataInput, q *me
 	}
 	points, err := a.Store.Points(ctx, metrics.Metric{Namespace: m.Metric.Namespace, Name: m.Metric.MetricName, Dimensions: list}, m.Unit, false, from, to, period, c.sees())
 	return points, st, err
+}
+
+// maxWorked bounds the points that the expressions of one request are worked out of.
+const maxWorked = 1_000_000
+
+// working is one request whose queries are worked out, each once.
+type working struct {
+	api    *API
+	ctx    context.Context
+	call   *call
+	in     *getMetricDataInput
+	budget int
+	done   map[string][]expression.Series // of queries that expressions name
+	busy   map[string]bool                // expressions that are being worked out
+}
+
+// query gives the series of a query: one of a metric, one or several of an expression.
+func (w *working) query(q *metricDataQuery) ([]expression.Series, error) {
+	if list, ok := w.done[q.ID]; ok {
+		return list, nil
+	}
+	if q.Expression == "" {
+		s, err := w.metric(q)
+		return []expression.Series{s}, err
+	}
+	if q.MetricStat != nil {
+		return nil, validation("The parameters MetricStat and Expression of query %s must not be given together.", q.ID)
+	}
+	if w.busy[q.ID] {
+		return nil, validation("Error in expression '%s': it needs itself.", q.ID)
+	}
+	w.busy[q.ID] = true
+	defer delete(w.busy, q.ID)
+	wrong := func(err error) error {
+		if _, ok := errors.AsType[*alcove.Error](err); ok {
+			return err // of the store, or of a query that it names
+		}
+		return validation("Error in expression '%s': %s.", q.ID, err)
+	}
+	e, err := expression.Parse(q.Expression)
+	if err != nil {
+		return nil, wrong(err)
+	}
+	list, err := e.Evaluate(expression.Input{Query: w.named, Metrics: w.metrics, From: w.in.StartTime.Unix(), To: w.in.EndTime.Unix(), Budget: &w.budget})
+	if err != nil {
+		return nil, wrong(err)
+	}
+	w.done[q.ID] = list
+	return list, nil
+}
+
+// named gives the series of a query that an expression names.
+func (w *working) named(id string) ([]expression.Series, error) {
+	for i := range w.in.MetricDataQueries {
+		if q := &w.in.MetricDataQueries[i]; q.ID == id {
+			return w.kept(q)
+		}
+	}
+	return nil, errors.New("there is no query " + id)
+}
+
+// kept is query, and remembers what it gives.
+func (w *working) kept(q *metricDataQuery) ([]expression.Series, error) {
+	if err := w.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if list, ok := w.done[q.ID]; ok {
+		return list, nil
+	}
+	list, err := w.query(q)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range list {
+		if w.budget -= len(s.Points); w.budget < 0 {
+			return nil, expression.ErrTooMuch
+		}
+	}
+	w.done[q.ID] = list
+	return list, nil
+}
+
+// metrics gives those of all queries that are no expressions.
+func (w *working) metrics() (all []expression.Series, err error) {
+	for i := range w.in.MetricDataQueries {
+		q := &w.in.MetricDataQueries[i]
+		if q.Expression != "" {
+			continue
+		}
+		list, err := w.kept(q)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+// metric gives the series of a query that names a metric.
+func (w *working) metric(q *metricDataQuery) (expression.Series, error) {
+	points, st, err := w.api.points(w.ctx, w.call, w.in, q)
+	if err != nil {
+		return expression.Series{}, err
+	}
+	s := expression.Series{ID: q.ID, Label: q.Label, Period: int64(*q.MetricStat.Period), Points: make([]expression.Point, len(points))}
+	if s.Label == "" {
+		s.Label = q.MetricStat.Metric.MetricName
+	}
+	for i := range points {
+		s.Points[i] = expression.Point{At: points[i].At.Unix(), Value: st.of(&points[i].Set)}
+	}
+	return s, nil
+}
+
+// label is what a result is called: as the query says, or as its metric is, or, of an
+// expression, its id.
+func (w *working) label(q *metricDataQuery, s expression.Series) string {
+	switch {
+	case q.Label != "":
+		return q.Label
+	case q.Expression == "", s.Label != "" && len(w.done[q.ID]) > 1:
+		return s.Label
+	}
+	return q.ID
 }

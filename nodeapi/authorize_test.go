@@ -9,6 +9,8 @@ import (
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/audit"
 	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/store"
 )
 
@@ -32,6 +34,79 @@ func TestEveryRouteIsAuthorised(t *testing.T) {
 			t.Errorf("%s %s: the action %s", r.method, r.path, r.action)
 		}
 		seen[r.action] = true
+	}
+}
+
+// realKeys are access keys that are kept in dir, with policies that are asked.
+func realKeys(t *testing.T, dir string) (alcove.Place, *auth.Auth) {
+	t.Helper()
+	st, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(dir, "state")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	place := alcove.Place{Partition: "aws", Region: "us-east-1", Account: "000000000000"}
+	keys, err := auth.Open(t.Context(), auth.Config{File: filepath.Join(dir, "root"), Mode: auth.ModeSigV4, Place: place, Keys: st.Bucket(auth.KeysBucket)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { keys.Close() })
+	return place, keys
+}
+
+// TestABoundKeyChangesNobodyElses asks for every route that changes something with a
+// key that is bound to blue, and whose policy allows everything else to anybody.
+func TestABoundKeyChangesNobodyElses(t *testing.T) {
+	place, keys := realKeys(t, t.TempDir())
+	made, _, err := keys.CreateKey(t.Context(), alcove.Caller{}, "blue", `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"lambda:InvokeFunction","Resource":"*","Condition":{"StringEquals":{"lambda:TenantId":"blue"}}},
+		{"Effect":"Allow","Action":"alcove:*","Resource":"*"}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range routes() {
+		if r.method == "GET" {
+			continue
+		}
+		h := New(Config{Place: place, Authorize: keys.Authorize,
+			Authenticate: func(*http.Request, []byte) (alcove.Caller, error) {
+				return alcove.Caller{AccessKeyID: made.AccessKeyID, Account: place.Account}, nil
+			},
+			Function: func(string) (*alcove.Function, error) { return nil, alcove.NotFound("f") }})
+		path := strings.NewReplacer("{name}", "f", "{key}", "k", "{tenant}", "red", "{role}", "r").Replace(r.path)
+		for _, query := range []string{"?tenant=red", ""} {
+			if status, body := ask(h, r.method, path+query, "", ""); status != 403 || !strings.Contains(body, "bound to tenants") {
+				t.Errorf("%s %s%s: %d %s", r.method, path, query, status, body)
+			}
+		}
+		if !strings.Contains(r.path, "/queue") {
+			continue
+		}
+		if status, body := ask(h, r.method, path+"?tenant=blue", "", ""); status != 404 {
+			t.Errorf("%s %s of its own: %d %s", r.method, path, status, body)
+		}
+	}
+}
+
+// TestFindingsAreNotForTenants lists environments for a key of everything and for one that
+// is bound to tenants: of the machine the second hears nothing.
+func TestFindingsAreNotForTenants(t *testing.T) {
+	var scope *auth.Scope
+	h := New(Config{Authenticate: func(*http.Request, []byte) (alcove.Caller, error) { return alcove.Caller{}, nil },
+		Authorize:    func(alcove.Caller, auth.Operation) (*auth.Scope, error) { return scope, nil },
+		Environments: func() []environment.Status { return nil },
+		Findings: func() []sandbox.Finding {
+			return []sandbox.Finding{{Name: "memory", State: sandbox.Missing, Detail: "no cgroups"}}
+		}})
+	for _, c := range []struct {
+		scope *auth.Scope
+		want  bool
+	}{{nil, true}, {&auth.Scope{}, false}} {
+		scope = c.scope
+		status, body := ask(h, "GET", "environments", "", "")
+		if status != 200 || strings.Contains(body, "no cgroups") != c.want {
+			t.Errorf("of everything %v: %d %s", c.scope.All(), status, body)
+		}
 	}
 }
 

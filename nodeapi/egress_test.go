@@ -3,12 +3,15 @@ package nodeapi
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/catalog"
+	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/egress/policy"
 )
 
@@ -38,6 +41,18 @@ func (p policies) Egresses() (list []*catalog.Egress) {
 	return list
 }
 
+func (p policies) EgressRules(node *policy.Policy, functionID string, t alcove.Tenant) policy.Rules {
+	r := policy.Rules{Node: node}
+	for to, key := range map[**policy.Policy]catalog.Egress{
+		&r.Node: {Scope: policy.Node}, &r.Function: {Scope: policy.Function, FunctionID: functionID}, &r.Tenant: {Scope: policy.Tenant, Tenant: t},
+	} {
+		if set, ok := p.Egress(key); ok {
+			*to = set
+		}
+	}
+	return r
+}
+
 func TestEgressPolicies(t *testing.T) {
 	h := New(Config{
 		Place:        alcove.Place{Partition: "aws", Region: "us-east-1", Account: "000000000000"},
@@ -50,6 +65,19 @@ func TestEgressPolicies(t *testing.T) {
 			return &alcove.Function{ID: "id", Name: "f"}, nil
 		},
 		Egress: policies{}, NodeEgress: &policy.Policy{Mode: policy.Open}, FunctionName: func(string) string { return "f" },
+		OwnAddress: func(a netip.Addr) bool { return a == netip.MustParseAddr("8.7.6.5") },
+		Findings: func() []sandbox.Finding {
+			return []sandbox.Finding{{Name: sandbox.LinkFinding, State: sandbox.Missing, Detail: "functions reach no network: x"}}
+		},
+		Refusals: func(sees func(alcove.Tenant) bool) []environment.Refused {
+			var list []environment.Refused
+			for _, t := range []alcove.Tenant{"ann", "bob"} {
+				if sees(t) {
+					list = append(list, environment.Refused{Tenant: t, Function: "f", Protocol: "tcp", Destination: "10.1.2.3:80", Rule: "always: private range", Count: 3, NotLogged: 4})
+				}
+			}
+			return list
+		},
 	})
 	for _, c := range []struct {
 		method, path, body string
@@ -67,9 +95,26 @@ func TestEgressPolicies(t *testing.T) {
 		{"PUT", "egress/functions/f:1", `{"mode":"open"}`, 400, "not for a version"},
 		{"GET", "egress/functions/f", "", 200, `"allow":["example.com:443"]`},
 		{"PUT", "egress/tenants/ann", `{"mode":"none"}`, 200, `{"scope":"tenant","tenant":"ann","set":{"mode":"none"}}`},
+		{"PUT", "egress/tenants/" + Segment(".."), `{"mode":"none"}`, 200, `{"scope":"tenant","tenant":"..","set":{"mode":"none"}}`},
+		{"DELETE", "egress/tenants/" + Segment(".."), "", 200, `{"scope":"tenant","tenant":"..","set":null}`},
 		{"PUT", "egress/tenants/%20", `{"mode":"none"}`, 400, alcove.CodeValidation},
 		{"PUT", "egress/node", `{"mode":"none","private":["10.0.0.0/8"],"widen":true}`, 200, `"set":{"mode":"none","private":["10.0.0.0/8"],"widen":true}`},
 		{"GET", "egress", "", 200, `"tenant":"ann"`},
+		{"GET", "egress/effective?function=f&tenant=ann", "", 200, `"deciding":["tenant"],"private":["10.0.0.0/8"],"unavailable":"functions reach no network: x"}`},
+		{"GET", "egress/effective?function=f&tenant=bob&to=example.com:443", "", 200, `"deciding":["function"],"private":["10.0.0.0/8"],"unavailable":"functions reach no network: x","check":{"to":"example.com:443","allowed":true}}`},
+		{"GET", "egress/effective?function=f&to=udp://example.org:443", "", 200, `"check":{"to":"udp://example.org:443","allowed":false,"rule":"function: not in the list"}`},
+		{"GET", "egress/effective?function=f&to=8.7.6.5:443", "", 200, `"rule":"always: the node's own address"`},
+		{"GET", "egress/effective?function=f&to=[::ffff:169.254.169.254]:80", "", 200, `"rule":"always: cloud metadata"`},
+		{"GET", "egress/effective?function=f&to=*.example.com:443", "", 400, "no single destination"},
+		{"GET", "egress/effective?function=f&to=10.0.0.0/8:443", "", 400, "no single destination"},
+		{"GET", "egress/effective?function=f&to=example.com", "", 400, "no single destination"},
+		{"GET", "egress/effective?tenant=ann", "", 400, "function=NAME"},
+		{"GET", "egress/effective?function=g", "", 404, alcove.CodeResourceNotFound},
+		{"GET", "egress/effective?function=f&tenant=%20", "", 400, alcove.CodeValidation},
+		{"GET", "egress/refusals?tenant=bob", "", 200, `{"refusals":[{"tenant":"bob","function":"f","protocol":"tcp","destination":"10.1.2.3:80","rule":"always: private range",`},
+		{"GET", "egress/refusals?limit=1", "", 200, `"tenant":"ann"`},
+		{"GET", "egress/refusals?function=g", "", 200, `{"refusals":[]}`},
+		{"GET", "egress/refusals?limit=0", "", 400, "limit has to be"},
 		{"DELETE", "egress/tenants/ann", "", 200, `"set":null`},
 		{"DELETE", "egress/functions/f", "", 200, `"set":null`},
 		{"GET", "egress/functions/f", "", 200, `"set":null`},

@@ -1,22 +1,29 @@
 package nodeapi
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/audit"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/environment"
 	"github.com/alcove-run/alcove/invoke/async"
+	"github.com/alcove-run/alcove/journal"
 	"github.com/alcove-run/alcove/logs"
 	"github.com/alcove-run/alcove/sandbox"
+	"github.com/alcove-run/alcove/sandbox/egress/policy"
 	"github.com/alcove-run/alcove/store"
+	"github.com/alcove-run/alcove/usage"
 )
 
 // FuzzRequest sends anything to any route. Nothing panics, no answer blames the
@@ -35,13 +42,21 @@ func FuzzRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	reports, err := journal.Open(journal.Config{Dir: filepath.Join(dir, "journal")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	ledger, err := usage.Open(usage.Config{Dir: filepath.Join(dir, "usage"), Journal: reports, Prices: usage.ListPrices()})
+	if err != nil {
+		f.Fatal(err)
+	}
 	c := (&oneFunction{f: alcove.Function{ID: "id", Name: "f"}}).config()
 	keys, err := auth.Open(f.Context(), auth.Config{File: filepath.Join(dir, "root"), Mode: auth.ModeNone, Place: c.Place, Keys: st.Bucket(auth.KeysBucket), Record: record.Append})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() {
-		for _, end := range []func() error{keys.Close, written.Close, record.Close, st.Close} {
+		for _, end := range []func() error{ledger.Close, reports.Close, keys.Close, written.Close, record.Close, st.Close} {
 			if err := end(); err != nil {
 				f.Error(err)
 			}
@@ -52,19 +67,38 @@ func FuzzRequest(f *testing.F) {
 	c.Authorize, c.Keys, c.Audit, c.Logs = keys.Authorize, keys, record.Query, written
 	c.Environments = func() []environment.Status { return nil }
 	c.Egress, c.FunctionName = policies{}, func(id string) string { return id }
+	c.OwnAddress = func(netip.Addr) bool { return false }
+	c.Refusals = func(func(alcove.Tenant) bool) []environment.Refused { return nil }
 	c.Findings = func() []sandbox.Finding { return nil }
+	c.Purge = func(context.Context, alcove.Tenant) (time.Duration, error) { return time.Second, nil }
+	c.Usage, c.StockMax, c.Actions = ledger, 5, []string{"lambda:InvokeFunction"}
+	over := make(chan struct{})
+	close(over)
+	c.Ending, c.Revoked = over, func(alcove.Caller) <-chan struct{} { return over } // so that what is followed ends at once
+	c.NodeEgress = &policy.Policy{}
 	c.Latest = func(ref alcove.Ref) (*alcove.Version, error) {
 		if ref.Name != "f" {
 			return nil, alcove.NotFound(ref.Name)
 		}
 		return &alcove.Version{Config: alcove.Config{Logging: alcove.Logging{Group: "/aws/lambda/f"}}}, nil
 	}
+	for v, i := reflect.ValueOf(c), 0; i < v.NumField(); i++ {
+		if field := v.Type().Field(i); field.IsExported() && v.Field(i).IsZero() {
+			f.Fatalf("requests would reach nothing where %s should be", field.Name)
+		}
+	}
 	for _, r := range routes() {
-		path := strings.NewReplacer("{name}", "f", "{key}", "ann", "{role}", "ann").Replace(r.path)
+		path := strings.NewReplacer("{name}", "f", "{tenant}", "a", "{key}", "ann", "{role}", "ann").Replace(r.path)
+		if strings.Contains(path, "{") {
+			f.Fatalf("the seeds have nothing for a part of %s", r.path)
+		}
 		for _, body := range []string{"", `{"name":"ann","policy":{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}}`, `{"min":1,"max":2}`, `{"enabled":false}`, `{"mode":"list","allow":["example.com:443"]}`} {
 			f.Add(r.method, path, "function=f&tenant=a&since=2026-01-01T00:00:00Z&limit=3&caller=ann", body)
 		}
 	}
+	f.Add("GET", "usage", "by=tenant,day&format=csv", "")
+	f.Add("GET", "usage/entries", "tenant=a&limit=3", "")
+	f.Add("GET", "logs", "function=f&follow=true", "")
 	h := New(c)
 	open := func() int {
 		list, err := os.ReadDir("/proc/self/fd")
@@ -77,7 +111,7 @@ func FuzzRequest(f *testing.F) {
 	before := open()
 	f.Fuzz(func(t *testing.T, method, path, query, body string) {
 		r, err := http.NewRequest(method, "http://127.0.0.1/", strings.NewReader(body))
-		if err != nil || strings.Contains(query, "follow") { // which ends when the client goes
+		if err != nil {
 			return
 		}
 		r.URL.Path, r.URL.RawQuery = Prefix+path, query

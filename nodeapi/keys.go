@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/auth/policy"
 )
 
 // Keys keeps access keys. Its errors are *[alcove.Error].
@@ -32,6 +34,21 @@ type AccessKey struct {
 	Policy json.RawMessage `json:"policy,omitempty"`
 	// Secret is in the answer to the request that made the key and in no other.
 	Secret string `json:"secretAccessKey,omitempty"`
+	// Warnings are what of the policy no request can be, in the same answer.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// warnings are what of a policy that was taken no request can be.
+func (c Config) warnings(document string) []string {
+	d, err := policy.Parse(document)
+	if err != nil {
+		return nil
+	}
+	actions := slices.Clone(c.Actions)
+	for _, t := range routes() {
+		actions = append(actions, t.action)
+	}
+	return d.Idle(actions, c.Place.Region, c.Place.Account)
 }
 
 func (c Config) accessKey(k auth.AccessKey) AccessKey {
@@ -64,7 +81,7 @@ func (c Config) createKey(r *request) (any, error) {
 		return nil, err
 	}
 	out := c.accessKey(k)
-	out.Secret = secret.Secret
+	out.Secret, out.Warnings = secret.Secret, c.warnings(k.Policy)
 	return out, nil
 }
 

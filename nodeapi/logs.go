@@ -2,7 +2,6 @@ package nodeapi
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/pump"
 	"github.com/alcove-run/alcove/logs"
 )
 
@@ -59,12 +59,30 @@ func (c Config) logs(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if q.Has("tenant") && !v.Isolated() {
+		return alcove.InvalidParameter("%s has no tenant isolation: no record of it is a tenant's. Leave tenant out.", v.Name)
+	}
 	query.Group = v.Config.Logging.Group
 	if !r.scope.All() {
 		query.Visible = r.scope.Sees
 	}
+	var followed *following
+	ctx := r.Context()
+	if q.Get("follow") == "true" {
+		f, end, err := c.beginFollowing(r)
+		if err != nil {
+			return err
+		}
+		defer end()
+		followed, ctx = f, f.ctx
+		if !r.scope.All() {
+			query.Visible = f.sees
+		}
+	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	out := json.NewEncoder(w)
+	paced := pump.NewPace(w)
+	defer paced.Done()
+	out := json.NewEncoder(paced)
 	flush := http.NewResponseController(w)
 	write := func(e logs.Event) error {
 		record := RecordOf(e, v.Isolated())
@@ -75,9 +93,12 @@ func (c Config) logs(w http.ResponseWriter, r *request) error {
 		if limit > 0 {
 			query.Limit = limit
 		}
-		page, err := c.Logs.Query(r.Context(), query)
+		page, err := c.Logs.Query(ctx, query)
 		if errors.Is(err, logs.ErrNoGroup) {
 			break // it has not written anything yet
+		}
+		if followed != nil && ctx.Err() != nil {
+			return nil
 		}
 		if errors.Is(err, logs.ErrBadCursor) {
 			return alcove.InvalidParameter("after is no cursor of a record.")
@@ -101,33 +122,16 @@ func (c Config) logs(w http.ResponseWriter, r *request) error {
 		}
 		query.After = page.Next
 	}
-	if q.Get("follow") != "true" {
+	if followed == nil {
 		return nil
 	}
 	_ = flush.Flush()
-	// What goes on ends with the key that it was begun with, and with the node.
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	revoked := c.Revoked(r.caller)
-	go func() {
-		select {
-		case <-revoked:
-			cancel()
-		case <-c.Ending:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	err = c.Logs.Follow(ctx, query, func(e logs.Event) error {
+	return c.follow(followed, query, func(e logs.Event) error {
 		if err := write(e); err != nil {
 			return err
 		}
 		return flush.Flush()
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // readLogsQuery reads the query of logs.

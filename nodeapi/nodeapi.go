@@ -6,7 +6,7 @@
 // Every route of its table (routes.go) has an action of the prefix alcove: and is
 // authorised by it before it runs.
 //
-// It owns no state: environments and stocks are the pool's, log records the log
+// It owns no state but how many logs are followed: environments and stocks are the pool's, log records the log
 // store's, sums of use the ledger's, findings the driver's.
 package nodeapi
 
@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sort"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/alcove-run/alcove/audit"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/environment"
+	"github.com/alcove-run/alcove/internal/places"
 	"github.com/alcove-run/alcove/logs"
 	"github.com/alcove-run/alcove/pool"
 	"github.com/alcove-run/alcove/sandbox"
@@ -57,6 +59,9 @@ type Config struct {
 	Egress       EgressPolicies
 	NodeEgress   *policy.Policy
 	FunctionName func(id string) string
+	// OwnAddress tells the node's own addresses, Refusals what was refused of late.
+	OwnAddress func(a netip.Addr) bool
+	Refusals   func(sees func(alcove.Tenant) bool) []environment.Refused
 
 	Function func(name string) (*alcove.Function, error)
 	Latest   func(ref alcove.Ref) (*alcove.Version, error)
@@ -65,8 +70,13 @@ type Config struct {
 	Usage    Ledger
 	// Purge takes everything of a tenant off the node.
 	Purge func(ctx context.Context, tenant alcove.Tenant) (time.Duration, error)
-	Place alcove.Place
-	Log   *slog.Logger
+	// Actions are those of the node's other APIs, for what policies are about; a
+	// service that others answer stands for all of its own, as "s3:".
+	Actions []string
+	Place   alcove.Place
+	Log     *slog.Logger
+
+	followed *places.Places // of logs
 }
 
 // Ledger says what was used.
@@ -87,6 +97,8 @@ func (c Config) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	case e.Fault == alcove.FaultPlatform:
 		status = http.StatusInternalServerError
 		c.Log.Error("request failed", "path", r.URL.Path, "error", err)
+	case e.Code == alcove.CodeTooManyRequests:
+		status = http.StatusTooManyRequests
 	case e.Code == alcove.CodeResourceNotFound, e.Code == "UnknownOperationException", e.Code == auth.CodeNoSuchEntity:
 		status = http.StatusNotFound
 	case e.Code == auth.CodeEntityExists, e.Code == auth.CodeLimitExceeded:
@@ -130,10 +142,11 @@ func (c Config) environments(q *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What this machine cannot enforce is said beside what it confines.
+	// What this machine cannot enforce is said beside what it confines, to those who may
+	// know of the machine.
 	weak := []sandbox.Finding{}
 	for _, f := range c.Findings() {
-		if f.State != sandbox.OK {
+		if f.State != sandbox.OK && q.scope.All() {
 			weak = append(weak, f)
 		}
 	}
@@ -187,6 +200,13 @@ type Tenant struct {
 	MemoryBytes  int64  `json:"memoryBytes"`
 }
 
+// Tenants is an answer of tenants. Isolated says whether the function that was asked
+// for tells tenants apart.
+type Tenants struct {
+	Tenants  []*Tenant `json:"tenants"`
+	Isolated *bool     `json:"isolated,omitempty"`
+}
+
 // tenants answers GET tenants?function=F.
 func (c Config) tenants(r *request) (any, error) {
 	all, err := c.list(r)
@@ -213,7 +233,17 @@ func (c Config) tenants(r *request) (any, error) {
 		}
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Tenant < out[j].Tenant })
-	return map[string]any{"tenants": out}, nil
+	answer := Tenants{Tenants: out}
+	if name := r.URL.Query().Get("function"); name != "" {
+		// Who asks may see the function's environments, so that it is there is no secret.
+		if ref, err := c.Place.ParseRef(name, ""); err == nil {
+			if v, err := c.Latest(alcove.Ref{Name: ref.Name}); err == nil {
+				isolated := v.Isolated()
+				answer.Isolated = &isolated
+			}
+		}
+	}
+	return answer, nil
 }
 
 // findings answers GET findings.

@@ -42,6 +42,7 @@ type Depth struct {
 // ofTenant is the function of the path, for the tenant of the query.
 func ofTenant(c Config, r *http.Request) (auth.Operation, error) {
 	o, err := function(c, r)
+	o.OfTenant = true
 	if t := r.URL.Query().Get("tenant"); err == nil && t != "" {
 		o.Tenant, err = alcove.ParseTenant(t)
 	}

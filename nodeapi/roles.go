@@ -26,6 +26,8 @@ type Role struct {
 	Changed time.Time `json:"changed"`
 	// Policy is the document, not in lists.
 	Policy json.RawMessage `json:"policy,omitempty"`
+	// Warnings are what of the policy no request can be, where it was just put.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func (c Config) role(r *catalog.Role) Role {
@@ -60,7 +62,9 @@ func (c Config) putRole(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.role(role), nil
+	out := c.role(role)
+	out.Warnings = c.warnings(document)
+	return out, nil
 }
 
 // textOf is a policy that a request has as a document, or as a text that is one.

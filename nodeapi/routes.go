@@ -11,6 +11,7 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/internal/places"
 )
 
 // Limits of request bodies: their size in bytes, and how long they may take.
@@ -57,9 +58,11 @@ func routes() []route {
 		{"DELETE", "functions/{name}/queue", "alcove:PurgeQueue", nobodys, ofTenant, Config.purgeQueue, nil},
 		{"POST", "functions/{name}/queue/replay", "alcove:ReplayQueue", nobodys, ofTenant, Config.replayQueue, nil},
 		{"GET", "functions/{name}/stock", "alcove:GetStock", everybodys, function, Config.getStock, nil},
-		{"PUT", "functions/{name}/stock", "alcove:PutStock", nobodys, function, Config.putStock, nil},
-		{"DELETE", "functions/{name}/stock", "alcove:DeleteStock", nobodys, function, Config.deleteStock, nil},
+		{"PUT", "functions/{name}/stock", "alcove:PutStock", everybodys, function, Config.putStock, nil},
+		{"DELETE", "functions/{name}/stock", "alcove:DeleteStock", everybodys, function, Config.deleteStock, nil},
 		{"GET", "egress", "alcove:ListEgress", everybodys, thing("egress"), Config.listEgress, nil},
+		{"GET", "egress/effective", "alcove:GetEffectiveEgress", everybodys, function, Config.effectiveEgress, nil},
+		{"GET", "egress/refusals", "alcove:ListEgressRefusals", tenants, function, Config.egressRefusals, nil},
 		{"GET", "egress/node", "alcove:GetNodeEgress", everybodys, thing("egress"), getEgress(nodeEgress), nil},
 		{"PUT", "egress/node", "alcove:PutNodeEgress", everybodys, thing("egress"), putEgress(nodeEgress), nil},
 		{"DELETE", "egress/node", "alcove:DeleteNodeEgress", everybodys, thing("egress"), deleteEgress(nodeEgress), nil},
@@ -88,11 +91,14 @@ type request struct {
 	caller alcove.Caller
 	body   []byte
 	scope  *auth.Scope // what of tenants the caller sees
+	// again authorises it once more, as what goes on: what of tenants is seen now.
+	again func() (*auth.Scope, error)
 }
 
 // New makes the API's handler.
 func New(cfg Config) http.Handler {
 	mux := http.NewServeMux()
+	cfg.followed = places.New(maxFollowed)
 	for _, t := range routes() {
 		if t.action == "" || t.whose == 0 || t.about == nil || (t.answer == nil) == (t.send == nil) {
 			panic("nodeapi: nothing says what " + t.method + " " + t.path + " is authorised as")
@@ -134,7 +140,8 @@ func (c Config) run(t route, w http.ResponseWriter, r *http.Request, requestID s
 	if err != nil {
 		return err
 	}
-	q := &request{Request: r, caller: caller, body: body, scope: scope}
+	o.Again = true
+	q := &request{Request: r, caller: caller, body: body, scope: scope, again: func() (*auth.Scope, error) { return c.Authorize(caller, o) }}
 	if t.send != nil {
 		return t.send(c, w, q)
 	}

@@ -7,6 +7,9 @@ import (
 // Stock is a function's stock in an answer.
 type Stock struct {
 	Function string `json:"function"`
+	// Isolated says whether the function tells tenants apart: another's environments
+	// wait for nobody.
+	Isolated bool `json:"isolated"`
 	// Min and Max are what holds, of each version.
 	Min int `json:"min"`
 	Max int `json:"max"`
@@ -40,6 +43,9 @@ func (c Config) stockOf(name string) (Stock, error) {
 		return Stock{}, err
 	}
 	s := Stock{Function: f.Name, Set: f.Stock, Versions: []VersionStock{}}
+	if v, err := c.Latest(alcove.Ref{Name: f.Name}); err == nil {
+		s.Isolated = v.Isolated()
+	}
 	s.Min, s.Max = f.Stock.Bounds(c.StockMax)
 	for _, v := range c.Stocks(f.ID) {
 		s.Versions = append(s.Versions, VersionStock(v))

@@ -56,6 +56,9 @@ func (o *oneFunction) config() Config {
 		Stocks: func(id string) []pool.StockStatus {
 			return []pool.StockStatus{{Version: id, Waiting: 1, Making: 2, Wanted: 3}}
 		},
+		Latest: func(alcove.Ref) (*alcove.Version, error) {
+			return &alcove.Version{Config: alcove.Config{Tenancy: alcove.PerTenant}}, nil
+		},
 		StockMax: 16,
 		Place:    alcove.Place{Partition: "aws", Region: "us-east-1", Account: "000000000000"},
 		Log:      slog.New(slog.DiscardHandler),
@@ -76,11 +79,11 @@ func TestStockIsSetAndTakenBack(t *testing.T) {
 	h := New(o.config())
 	const versions = `"versions":[{"version":"id","waiting":1,"making":2,"wanted":3}]}`
 	for _, c := range []struct{ method, body, want string }{
-		{"GET", "", `{"function":"f","min":0,"max":16,"set":null,` + versions},
-		{"PUT", `{"min":2,"max":4}`, `{"function":"f","min":2,"max":4,"set":{"min":2,"max":4},` + versions},
-		{"GET", "", `{"function":"f","min":2,"max":4,"set":{"min":2,"max":4},` + versions},
-		{"PUT", `{"min":20}`, `{"function":"f","min":20,"max":20,"set":{"min":20},` + versions},
-		{"DELETE", "", `{"function":"f","min":0,"max":16,"set":null,` + versions},
+		{"GET", "", `{"function":"f","isolated":true,"min":0,"max":16,"set":null,` + versions},
+		{"PUT", `{"min":2,"max":4}`, `{"function":"f","isolated":true,"min":2,"max":4,"set":{"min":2,"max":4},` + versions},
+		{"GET", "", `{"function":"f","isolated":true,"min":2,"max":4,"set":{"min":2,"max":4},` + versions},
+		{"PUT", `{"min":20}`, `{"function":"f","isolated":true,"min":20,"max":20,"set":{"min":20},` + versions},
+		{"DELETE", "", `{"function":"f","isolated":true,"min":0,"max":16,"set":null,` + versions},
 	} {
 		if code, text := ask(h, c.method, "functions/f/stock", c.body, "signed "+c.body); code != 200 || text != c.want {
 			t.Errorf("%s %s: %d %s, want %s", c.method, c.body, code, text, c.want)

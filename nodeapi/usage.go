@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/pump"
 	"github.com/alcove-run/alcove/usage"
 )
 
@@ -179,18 +180,22 @@ type begun struct {
 	contentType string
 	head        string
 	written     bool
+	pace        *pump.Pace
 }
 
 // Write implements io.Writer.
 func (b *begun) Write(p []byte) (int, error) {
+	if b.pace == nil {
+		b.pace = pump.NewPace(b.w)
+	}
 	if !b.written {
 		b.written = true
 		b.w.Header().Set("Content-Type", b.contentType)
-		if _, err := io.WriteString(b.w, b.head); err != nil {
+		if _, err := b.pace.Write([]byte(b.head)); err != nil {
 			return 0, err
 		}
 	}
-	return b.w.Write(p)
+	return b.pace.Write(p)
 }
 
 func (b *begun) end(err error) error {
@@ -199,6 +204,9 @@ func (b *begun) end(err error) error {
 	}
 	if err == nil && !b.written {
 		_, err = b.Write(nil)
+	}
+	if err == nil {
+		b.pace.Done()
 	}
 	return err
 }

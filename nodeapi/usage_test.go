@@ -11,25 +11,13 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
-	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/journal"
-	"github.com/alcove-run/alcove/store"
 	"github.com/alcove-run/alcove/usage"
 )
 
 func TestUsage(t *testing.T) {
 	dir := t.TempDir()
-	st, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(dir, "state")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	place := alcove.Place{Partition: "aws", Region: "us-east-1", Account: "000000000000"}
-	keys, err := auth.Open(t.Context(), auth.Config{File: filepath.Join(dir, "root"), Mode: auth.ModeSigV4, Place: place, Keys: st.Bucket(auth.KeysBucket)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer keys.Close()
+	place, keys := realKeys(t, dir)
 	root, _ := keys.RootKey()
 	operator := alcove.Caller{AccessKeyID: root.ID}
 	bound, _, err := keys.CreateKey(t.Context(), operator, "blue", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"alcove:*","Resource":"*",

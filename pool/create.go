@@ -17,7 +17,7 @@ func (p *Pool) makeMore() {
 			return
 		}
 		p.making++
-		p.begun()
+		p.begun(w.group.version)
 		w.began = true
 		e := &entry{version: w.group.version, group: w.group, made: w, began: time.Now(),
 			counts: w.group.version.Isolated()}
@@ -55,7 +55,7 @@ func (p *Pool) create(e *entry) {
 	defer p.mu.Unlock()
 	defer close(ready)
 	if err != nil {
-		p.gone()
+		p.gone(e.version)
 		p.drop(e)
 		p.initDone(e)
 		if !w.done {
@@ -127,7 +127,7 @@ func (p *Pool) ended(e *entry) {
 	w := e.made
 	p.initDone(e)
 	delete(p.entries, e.env)
-	p.gone()
+	p.gone(e.version)
 	if e.group == nil {
 		p.unstock(e)
 		p.makeMore()

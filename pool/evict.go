@@ -36,7 +36,7 @@ func (p *Pool) admit(v *alcove.Version, g *group, stocked bool) error {
 	if !stocked && p.diskShort.Load() {
 		return outOfDisk()
 	}
-	if !stocked && !p.makePlace() {
+	if !stocked && !p.makePlace(v) {
 		return tooManyEnvironments()
 	}
 	if !stocked && !p.makeRoom(g.fn.expected()) { // what is in stock has its memory

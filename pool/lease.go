@@ -27,7 +27,7 @@ func (p *Pool) Lease(ctx context.Context, v *alcove.Version, tenant alcove.Tenan
 			return Lease{Environment: e.env}, nil
 		}
 	}
-	w := &waiter{group: g, reply: make(chan leased, 1), opts: o}
+	w := &waiter{group: g, reply: make(chan leased, 1), opts: o, places: p.placesOf(g.version)}
 	if err := p.place(w); err != nil && !p.park(w) {
 		p.forget(g)
 		p.mu.Unlock()

@@ -12,9 +12,9 @@ const evictionBatch = 64
 func (p *Pool) charge(e *entry, bytes int64) {
 	switch { // what is charged nothing is on its way out
 	case e.memory == 0 && bytes > 0:
-		p.staying++
+		p.staying += p.placesOf(e.version)
 	case e.memory > 0 && bytes == 0:
-		p.staying--
+		p.staying -= p.placesOf(e.version)
 	}
 	p.memory += bytes - e.memory
 	if e.group != nil {
@@ -55,19 +55,21 @@ func (p *Pool) makeAhead(e *entry, bytes int64) {
 	p.charge(e, bytes)
 	e.ahead = bytes
 	p.ahead += bytes
+	p.placesAhead += p.placesOf(e.version)
 }
 
 // madeAhead is the end of e's making.
 func (p *Pool) madeAhead(e *entry) {
 	p.ahead -= e.ahead
 	e.ahead = 0
+	p.placesAhead -= p.placesOf(e.version)
 }
 
 // crowdedOut says that there is no room, or no place, for what was made for nobody
 // yet.
 func (p *Pool) crowdedOut() bool {
 	return p.cfg.Memory > 0 && p.memory+p.promised > p.cfg.Memory ||
-		p.cfg.Environments > 0 && p.staying+p.queue.waiting > p.cfg.Environments
+		p.cfg.Environments > 0 && p.staying+p.queue.places > p.cfg.Environments
 }
 
 // roomForStock says whether a stock may have another environment.

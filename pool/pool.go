@@ -68,8 +68,10 @@ type Config struct {
 	// Disk watches the disk; without Lack nobody does.
 	Disk Disk
 	// Environments is how many there may be on this node, in whatever state: each
-	// holds file descriptors. Zero is no bound.
+	// holds file descriptors. Zero is no bound. Places is how many of them one of v
+	// counts for, because it may hold more than others; nil is one.
 	Environments int
+	Places       func(v *alcove.Version) int
 	// Stock bounds how many environments of v wait for tenants they do not know
 	// yet; nil keeps none.
 	Stock func(v *alcove.Version) policy.Bounds
@@ -127,10 +129,12 @@ type Pool struct {
 	shelves   map[environment.Shape]*shelf
 	refilling bool  // refill is about to be called
 	memory    int64 // bytes that all environments are charged
-	existing  int   // environments begun and not gone
-	staying   int   // those of them that are not on their way out
+	existing  int   // places of environments begun and not gone
+	staying   int   // of those of them that are not on their way out
 	ahead     int64 // bytes of those in Init for nobody yet
-	promised  int64 // bytes for environments that calls wait for and that are not begun
+	// placesAhead are the places of those in Init for nobody yet.
+	placesAhead int
+	promised    int64 // bytes for environments that calls wait for and that are not begun
 }
 
 // function is what the pool knows of one function.
@@ -218,6 +222,7 @@ type waiter struct {
 	opts   StartOptions
 	why    string // there is nothing quicker for it
 	memory int64  // bytes promised
+	places int    // that an environment for it takes
 	parked *entry // nothing is promised: it waits for that one to come back or end
 }
 

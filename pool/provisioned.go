@@ -75,5 +75,5 @@ func (p *Pool) RoomFor(v *alcove.Version, n int) bool {
 	if f := p.functions[v.FunctionID]; f != nil {
 		expected = f.expected()
 	}
-	return (p.cfg.Environments == 0 || n <= p.cfg.Environments) && (p.cfg.Memory == 0 || int64(n)*expected <= p.cfg.Memory)
+	return (p.cfg.Environments == 0 || n*p.placesOf(v) <= p.cfg.Environments) && (p.cfg.Memory == 0 || int64(n)*expected <= p.cfg.Memory)
 }

@@ -18,6 +18,7 @@ type creationQueue struct {
 	later   []*line // of runs that nobody waits for
 	lines   map[lineKey]*line
 	waiting int // calls in it
+	places  int // that their environments will take
 	calls   int // turns that calls have had since one of later's
 }
 
@@ -42,6 +43,7 @@ func (q *creationQueue) push(w *waiter) {
 		q.lines = make(map[lineKey]*line)
 	}
 	q.waiting++
+	q.places += w.places
 	k := w.line()
 	l := q.lines[k]
 	if l == nil {
@@ -78,7 +80,7 @@ func (q *creationQueue) pop() *waiter {
 	w := l.waiters[0]
 	l.waiters = l.waiters[1:]
 	q.again(l)
-	q.waiting--
+	q.counted(w)
 	return w
 }
 
@@ -100,11 +102,17 @@ func (q *creationQueue) popFor(v *alcove.Version) *waiter {
 			l.waiters = slices.Delete(l.waiters, j, j+1)
 			*list = slices.Delete(*list, i, i+1)
 			q.again(l)
-			q.waiting--
+			q.counted(w)
 			return w
 		}
 	}
 	return nil
+}
+
+// counted is a call that waits no more.
+func (q *creationQueue) counted(w *waiter) {
+	q.waiting--
+	q.places -= w.places
 }
 
 // again puts l, whose holder has had its turn, behind the others.
@@ -125,7 +133,7 @@ func (q *creationQueue) remove(w *waiter) {
 	l := q.lines[w.line()]
 	i := slices.Index(l.waiters, w)
 	l.waiters = slices.Delete(l.waiters, i, i+1)
-	q.waiting--
+	q.counted(w)
 	if len(l.waiters) > 0 {
 		return
 	}

@@ -94,7 +94,7 @@ func (p *Pool) fromRuntimeStock(e *entry, o StartOptions, h Hooks) (Environment,
 	// It is e from now on, and counted as that.
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.gone()
+	p.gone(nil)
 	e.wasBlank = true
 	return blank.env, why
 }
@@ -197,7 +197,7 @@ func (p *Pool) fillShelves(bare bool) {
 		}
 		s.making++
 		p.stocking++
-		p.begun()
+		p.begun(nil)
 		e := &entry{shelf: s, began: time.Now()}
 		p.makeAhead(e, blankEnvironmentMemory)
 		go p.createBlank(e, s.like)
@@ -216,7 +216,7 @@ func (p *Pool) createBlank(e *entry, like *alcove.Version) {
 	defer close(ready)
 	if err != nil {
 		p.cfg.Log.Warn("runtime stock cannot be made", "runtime", e.shelf.shape.Root, "error", err)
-		p.gone()
+		p.gone(nil)
 		p.charge(e, 0)
 		p.blankMade(e, false)
 		return
@@ -269,7 +269,7 @@ func (p *Pool) blankEnded(e *entry) {
 	p.takeOffShelf(e)
 	delete(p.entries, e.env)
 	p.charge(e, 0)
-	p.gone()
+	p.gone(nil)
 	p.blankMade(e, false)
 	p.makeMore()
 }

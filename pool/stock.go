@@ -231,7 +231,7 @@ func (p *Pool) refill() {
 		}
 		st.making++
 		p.stocking++
-		p.begun()
+		p.begun(st.version)
 		e := &entry{version: st.version, stock: st, began: now}
 		p.makeAhead(e, st.fn.expected())
 		go p.createStock(e)
@@ -250,7 +250,7 @@ func (p *Pool) createStock(e *entry) {
 	defer close(ready)
 	if err != nil {
 		p.cfg.Log.Warn("stock cannot be made", "function", e.version.Name, "error", err)
-		p.gone()
+		p.gone(e.version)
 		p.charge(e, 0)
 		p.stockFailed(e)
 		return

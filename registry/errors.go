@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -31,7 +32,9 @@ func (p *Puller) refusal(image string, err error) error {
 		e = alcove.InvalidParameter("Source image %s does not exist. Provide a valid source image.", image)
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		e = alcove.ClientError("AccessDeniedException", textAccess)
-	case errors.Is(err, hostlist.ErrRefused):
+	case errors.Is(err, errRedirects):
+		e = alcove.InvalidParameter("Source image %s is not valid: its registry redirects without end.", image)
+	case elsewhere(err):
 		e = alcove.InvalidParameter("Source image %s is not valid: its registry leads to where this node does not fetch from. "+
 			"Its operator can add that to --registries.", image)
 	default:
@@ -60,7 +63,9 @@ func (p *Puller) notReady(code alcove.Code, err error) error {
 		out.Code, out.Reason = alcove.NotReadyImageAccess, textAccess
 	case errors.As(err, &e) && e.Fault == alcove.FaultClient: // the registry is not listed any more
 		out.Code, out.Reason = alcove.NotReadyImageAccess, e.Message
-	case errors.Is(err, hostlist.ErrRefused):
+	case errors.Is(err, errRedirects):
+		out.Code, out.Reason = alcove.NotReadyImageAccess, fmt.Sprintf("The registry of the image %s redirects without end.", code.Image)
+	case elsewhere(err):
 		out.Code = alcove.NotReadyImageAccess
 		out.Reason = fmt.Sprintf("The registry of the image %s leads to where this node does not fetch from.", code.Image)
 	default:
@@ -77,9 +82,16 @@ func statusOf(err error) int {
 	return 0
 }
 
+// elsewhere tells whether a registry leads to where this node does not fetch from:
+// by a redirect, or by the place that it names for tokens, which the library
+// refuses in words alone.
+func elsewhere(err error) bool {
+	return errors.Is(err, hostlist.ErrRefused) || err != nil && strings.Contains(err.Error(), "invalid realm in www-authenticate")
+}
+
 // remoteFault tells whether an error is of a request rather than of its answer.
 func remoteFault(err error) bool {
 	_, network := errors.AsType[net.Error](err)
-	return network || statusOf(err) != 0 || errors.Is(err, hostlist.ErrRefused) ||
+	return network || statusOf(err) != 0 || elsewhere(err) || errors.Is(err, errRedirects) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -59,6 +59,9 @@ func (p *Puller) pull(code alcove.Code, b *flatten.Builder) (alcove.ImageSetting
 			return alcove.ImageSettings{}, fmt.Errorf("layer %d of %d: %w", i+1, len(layers), err)
 		}
 	}
+	if settings.User, err = b.As(config.Config.User); err != nil {
+		return alcove.ImageSettings{}, err
+	}
 	p.cfg.Log.Info("image pulled", "image", code.Image, "digest", code.SHA256, "layers", len(layers), "took", time.Since(began))
 	return settings, nil
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -67,7 +68,11 @@ func TestPull(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := fmt.Sprint(i.Settings); got != "{[/bin/e] [c] [A=1 B=x=y] /w}" {
+			if u := i.Settings.User; u == nil || u.UID != 1000 || u.GID != 0 || u.Home != "/" {
+				t.Errorf("user %+v", u)
+			}
+			i.Settings.User = nil
+			if got := fmt.Sprint(i.Settings); got != "{[/bin/e] [c] [A=1 B=x=y] /w <nil>}" {
 				t.Errorf("settings %s", got)
 			}
 			var files []string
@@ -254,6 +259,86 @@ func TestRedirects(t *testing.T) {
 	p, _ = s.puller(nil)
 	if _, err := p.Resolve(context.Background(), image); alcove.AsError(err).Code != "AccessDeniedException" {
 		t.Errorf("without credentials: %v", err)
+	}
+}
+
+// A registry that leads a node astray, or never to an end, is told from one that is
+// down, and takes neither time nor memory.
+func TestAstray(t *testing.T) {
+	s := newServer(t)
+	away := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked for %s", r.URL) }))
+	defer away.Close()
+	good := s.push("r:1", imageOf(t, "amd64", testConfig, layerOf(t, map[string]string{"a": "1"})))
+	p, _ := s.puller(nil)
+	code, err := p.Resolve(context.Background(), good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	retries = nil
+	var asked atomic.Int32
+	to := func(where, location string) func(http.ResponseWriter, *http.Request, http.Handler) {
+		return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if !strings.Contains(r.URL.Path, where) {
+				next.ServeHTTP(w, r)
+				return
+			}
+			asked.Add(1)
+			http.Redirect(w, r, location, http.StatusTemporaryRedirect)
+		}
+	}
+	realm := func(at string) func(http.ResponseWriter, *http.Request, http.Handler) {
+		return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="`+at+`",service="s"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}
+	for name, c := range map[string]struct {
+		front func(http.ResponseWriter, *http.Request, http.Handler)
+		text  string
+	}{
+		"private":   {to("/manifests/", away.URL), "leads to where this node does not fetch from"},
+		"metadata":  {to("/manifests/", "http://169.254.169.254/latest/"), "leads to where this node does not fetch from"},
+		"mapped":    {to("/manifests/", "https://[::ffff:10.0.0.1]/"), "leads to where this node does not fetch from"},
+		"token":     {realm(away.URL + "/token"), "leads to where this node does not fetch from"},
+		"token far": {realm("http://169.254.169.254/"), "leads to where this node does not fetch from"},
+		"loop":      {to("/manifests/", "http://"+s.host+"/v2/r/manifests/1"), "redirects without end"},
+		"large": {func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if !strings.Contains(r.URL.Path, "/manifests/") {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", string(types.OCIManifestSchema1))
+			for block := make([]byte, 1<<20); ; {
+				if _, err := w.Write(block); err != nil {
+					return
+				}
+			}
+		}, "is not supported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.front = c.front
+			asked.Store(0)
+			defer func() { s.front = nil }()
+			_, err := p.Resolve(context.Background(), good)
+			if e := alcove.AsError(err); err == nil || e.Code != "InvalidParameterValueException" || !strings.Contains(e.Message, c.text) {
+				t.Errorf("got %v, want %s", err, c.text)
+			}
+			if n := asked.Load(); n > redirects+1 {
+				t.Errorf("%d requests", n)
+			}
+		})
+	}
+	for location, text := range map[string]string{
+		"http://169.254.169.254/": "leads to where this node does not fetch from", "http://" + s.host + "/v2/r/blobs/again": "redirects without end",
+	} {
+		s.front = to("/blobs/", location)
+		asked.Store(0)
+		_, err := p.Image(context.Background(), code)
+		var not *alcove.NotReady
+		if !errors.As(err, &not) || not.Code != alcove.NotReadyImageAccess || !strings.Contains(not.Reason, text) || asked.Load() > redirects+1 {
+			t.Errorf("a blob at %s: %v, after %d requests", location, err, asked.Load())
+		}
+		s.front = nil
 	}
 }
 

@@ -45,7 +45,7 @@ func (s *Server) admit(c net.Conn) *conn {
 	default:
 		return nil
 	}
-	shared := len(s.conns) > OwnConns
+	shared := len(s.conns) > s.own
 	if shared && !s.spare.take() {
 		<-s.conns
 		return nil

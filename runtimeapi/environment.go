@@ -18,7 +18,10 @@ type Event struct {
 	// that know the header send it back. Empty leaves the header out.
 	InvocationID string
 	TraceID      string // X-Ray trace header, or empty
-	FunctionARN  string
+	// Traceparent and Tracestate are the same as W3C has it; empty if the caller did
+	// not speak that.
+	Traceparent, Tracestate string
+	FunctionARN             string
 	// Tenant goes to the runtime as Lambda-Runtime-Aws-Tenant-Id; empty leaves
 	// the header out.
 	Tenant          alcove.Tenant

@@ -82,7 +82,7 @@ func TestGoClient(t *testing.T) {
 func serveTCP(t *testing.T) (*runtimeapitest.Environment, string) {
 	t.Helper()
 	env := runtimeapitest.New()
-	server := runtimeapi.NewServer(env, nil, slog.New(slog.DiscardHandler))
+	server := runtimeapi.NewServer(env, runtimeapi.OwnConns, nil, slog.New(slog.DiscardHandler))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

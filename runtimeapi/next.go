@@ -28,6 +28,8 @@ func (s *Server) invocationNext(w http.ResponseWriter, r *http.Request, _ string
 	set("Lambda-Runtime-Aws-Request-Id", ev.RequestID)
 	set("Lambda-Runtime-Invocation-Id", ev.InvocationID)
 	set("Lambda-Runtime-Trace-Id", ev.TraceID)
+	set("Traceparent", ev.Traceparent)
+	set("Tracestate", ev.Tracestate)
 	set("Lambda-Runtime-Client-Context", ev.ClientContext)
 	set("Lambda-Runtime-Cognito-Identity", ev.CognitoIdentity)
 	set("Lambda-Runtime-Invoked-Function-Arn", ev.FunctionARN)

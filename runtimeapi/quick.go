@@ -265,6 +265,8 @@ func appendEvent(b []byte, ev *Event) []byte {
 		{"Lambda-Runtime-Aws-Request-Id", ev.RequestID},
 		{"Lambda-Runtime-Invocation-Id", ev.InvocationID},
 		{"Lambda-Runtime-Trace-Id", ev.TraceID},
+		{"Traceparent", ev.Traceparent},
+		{"Tracestate", ev.Tracestate},
 		{"Lambda-Runtime-Client-Context", ev.ClientContext},
 		{"Lambda-Runtime-Cognito-Identity", ev.CognitoIdentity},
 		{"Lambda-Runtime-Invoked-Function-Arn", ev.FunctionARN},

@@ -35,14 +35,17 @@ var invocationRoutes = map[string]map[string]route{
 // routes are all the others.
 //
 // Left out on purpose: /runtime/restore/*, which exists only for functions with
-// SnapStart; /2020-01-01/extension/*, which answers 404 as the emulator does
-// when extensions are off; /2021-04-23/credentials.
+// SnapStart; /2021-04-23/credentials.
 var routes = map[string]map[string]route{
 	pingPath:                              {http.MethodGet: (*Server).ping},
 	"/2018-06-01/runtime/invocation/next": {http.MethodGet: (*Server).invocationNext},
 	"/2018-06-01/runtime/init/error":      {http.MethodPost: (*Server).initError},
-	"/2022-07-01/telemetry":               {http.MethodPut: (*Server).telemetry},
-	"/2020-08-15/logs":                    {http.MethodPut: (*Server).telemetryLogs},
+	"/2020-01-01/extension/register":      {http.MethodPost: forExtensions(extensionRegister)},
+	"/2020-01-01/extension/event/next":    {http.MethodGet: forExtensions(extensionNext)},
+	"/2020-01-01/extension/init/error":    {http.MethodPost: forExtensions(extensionInitError)},
+	"/2020-01-01/extension/exit/error":    {http.MethodPost: forExtensions(extensionExitError)},
+	"/2022-07-01/telemetry":               {http.MethodPut: forExtensions(telemetrySubscribe)},
+	"/2020-08-15/logs":                    {http.MethodPut: forExtensions(logsSubscribe)},
 	functionPath:                          {http.MethodGet: (*Server).function},
 }
 

@@ -18,8 +18,8 @@ const (
 	// maxConns bounds the connections of one environment, over all listeners.
 	// One too many is closed at once. Each costs the node a descriptor.
 	maxConns = 16
-	// OwnConns is how many connections every environment may have whatever others
-	// do: a runtime needs one or two.
+	// OwnConns is how many connections an environment whose runtime is somebody
+	// else's may have whatever others do: such a client needs one or two.
 	OwnConns = 2
 	// maxLines bounds the lines of a request's header: net/http bounds its bytes
 	// only, and takes some two hundred of memory for a line of three. Trailers it
@@ -41,7 +41,8 @@ type Server struct {
 	cancel context.CancelFunc
 
 	conns  chan struct{} // a place for each connection
-	spare  *Spare        // for connections beyond OwnConns
+	own    int           // connections that it may have whatever others do
+	spare  *Spare        // for connections beyond own
 	dials  *rate.Limiter // for every connection
 	idle   *rate.Limiter // for what moves no invocation, see pay
 	bodies chan struct{} // a place for each large body that is being read
@@ -58,15 +59,16 @@ type Server struct {
 }
 
 // NewServer makes a server for env. It serves nothing until [Server.Serve] is
-// called. Close it to free what it holds. Connections beyond OwnConns take their
-// place from spare, which servers share; nil has no end.
-func NewServer(env Environment, spare *Spare, logger *slog.Logger) *Server {
+// called. Close it to free what it holds. Connections beyond own take their place
+// from spare, which servers share; nil has no end.
+func NewServer(env Environment, own int, spare *Spare, logger *slog.Logger) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
 		env: env, log: logger, ctx: ctx, cancel: cancel,
 		dials:  rate.NewLimiter(dialRate, dialRate),
 		idle:   rate.NewLimiter(idleRate, 2*idleRate),
 		conns:  make(chan struct{}, maxConns),
+		own:    own,
 		spare:  spare,
 		bodies: make(chan struct{}, maxBodies),
 		header: make(chan struct{}, 1),

@@ -68,19 +68,19 @@ func Environ(v *alcove.Version, r Runtime, place alcove.Place, stream string) []
 	return list(env)
 }
 
+// contextMissing is what X-Ray SDKs do without a trace.
+const contextMissing = "AWS_XRAY_CONTEXT_MISSING"
+
 // standard are the variables that have nothing of a function's, but for the name
 // of its runtime.
 func standard(r Runtime, place alcove.Place) map[string]string {
 	env := map[string]string{
 		// What a function may replace.
-		"LANG":                     "en_US.UTF-8",
-		"TZ":                       ":UTC",
-		"PATH":                     "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-		"LD_LIBRARY_PATH":          libraryPath(),
-		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-		"AWS_XRAY_DAEMON_ADDRESS":  "169.254.100.1:2000",
-		"_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
-		"_AWS_XRAY_DAEMON_PORT":    "2000",
+		"LANG":            "en_US.UTF-8",
+		"TZ":              ":UTC",
+		"PATH":            "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+		"LD_LIBRARY_PATH": libraryPath(),
+		contextMissing:    "LOG_ERROR",
 		// What it may not.
 		"LAMBDA_TASK_ROOT":       TaskDir,
 		"LAMBDA_RUNTIME_DIR":     RuntimeDir,

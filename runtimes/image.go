@@ -71,12 +71,17 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 var imageMaySet = map[string]bool{"LAMBDA_TASK_ROOT": true, "LAMBDA_RUNTIME_DIR": true, "AWS_EXECUTION_ENV": true}
 
 // ImageEnviron is the environment of the first process of a sandbox that runs v
-// from an image with these variables: the image's, over them the function's own,
-// over these AWS's. r is Container, or a runtime that the image stands for.
-func ImageEnviron(v *alcove.Version, r Runtime, image []string, place alcove.Place, stream string) []string {
+// from an image with these settings: the image's variables, over them the function's
+// own, over these AWS's. The user that an image names has a HOME, as container
+// engines have it; AWS's has none. r is Container, or a runtime that the image stands
+// for.
+func ImageEnviron(v *alcove.Version, r Runtime, image alcove.ImageSettings, place alcove.Place, stream string) []string {
 	c := v.Config
 	env := map[string]string{"PATH": defaultPath, "TZ": ":UTC", "LAMBDA_TASK_ROOT": TaskDir, "LAMBDA_RUNTIME_DIR": RuntimeDir}
-	for _, variable := range image {
+	if image.User != nil && image.User.Home != "" {
+		env["HOME"] = image.User.Home
+	}
+	for _, variable := range image.Environment {
 		key, value, _ := strings.Cut(variable, "=")
 		if !reserved[key] || imageMaySet[key] {
 			env[key] = value
@@ -87,15 +92,8 @@ func ImageEnviron(v *alcove.Version, r Runtime, image []string, place alcove.Pla
 			env[key] = value
 		}
 	}
-	for key, value := range map[string]string{
-		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-		"AWS_XRAY_DAEMON_ADDRESS":  "169.254.100.1:2000",
-		"_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
-		"_AWS_XRAY_DAEMON_PORT":    "2000",
-	} {
-		if _, ok := env[key]; !ok {
-			env[key] = value
-		}
+	if _, ok := env[contextMissing]; !ok {
+		env[contextMissing] = "LOG_ERROR"
 	}
 	env["AWS_LAMBDA_RUNTIME_API"] = sandbox.RuntimeAPIAddr
 	env[initializationType] = "on-demand"

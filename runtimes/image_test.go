@@ -17,7 +17,7 @@ func TestImageEnviron(t *testing.T) {
 	place := alcove.Place{Partition: "aws", Region: "eu-west-1", Account: "1"}
 	get := func(r Runtime) map[string]string {
 		env := map[string]string{}
-		for _, variable := range ImageEnviron(v, r, image, place, "stream") {
+		for _, variable := range ImageEnviron(v, r, alcove.ImageSettings{Environment: image}, place, "stream") {
 			key, value, _ := strings.Cut(variable, "=")
 			if _, twice := env[key]; twice {
 				t.Errorf("%s is there twice", key)

@@ -229,22 +229,22 @@ const nodeContext = `exports.handler = async (event, c) => ({
 	name: c.functionName, version: c.functionVersion, arn: c.invokedFunctionArn, memory: c.memoryLimitInMB, id: c.awsRequestId, group: c.logGroupName,
 	stream: c.logStreamName, identity: c.identity, client: c.clientContext, tenant: c.tenantId, hasTenant: c.tenantId !== undefined,
 	left: c.getRemainingTimeInMillis() > 50000 && c.getRemainingTimeInMillis() <= 60000, waits: c.callbackWaitsForEmptyEventLoop,
-	keys: Object.keys(c).slice(0, 5).join(), trace: process.env._X_AMZN_TRACE_ID, argv: process.argv.length, fd: process.env._LAMBDA_TELEMETRY_LOG_FD ?? null,
+	keys: Object.keys(c).slice(0, 5).join(), trace: process.env._X_AMZN_TRACE_ID, w3c: process.env.TRACEPARENT, state: process.env.TRACESTATE, argv: process.argv.length, fd: process.env._LAMBDA_TELEMETRY_LOG_FD ?? null,
 	gc: typeof gc})`
 
 func TestNodeContext(t *testing.T) {
 	p := start(t, node(nodeContext))
-	o := p.invoke(runtimeapi.Event{RequestID: "r1", FunctionARN: functionARN + ":live", Tenant: "blue", TraceID: "Root=1-2",
+	o := p.invoke(runtimeapi.Event{RequestID: "r1", FunctionARN: functionARN + ":live", Tenant: "blue", TraceID: "Root=1-2", Traceparent: "00-a-b-01", Tracestate: "v=1",
 		ClientContext: `{"custom":{"k":"ü"}}`, CognitoIdentity: `{"cognitoIdentityId":"id"}`})
 	want := map[string]any{"name": "f", "version": "$LATEST", "arn": functionARN + ":live", "memory": "256", "id": "r1",
 		"group": "/aws/lambda/f", "stream": "2026/01/01/[$LATEST]abc", "tenant": "blue", "hasTenant": true, "left": true, "waits": true,
-		"keys": "callbackWaitsForEmptyEventLoop,succeed,fail,done,functionVersion", "trace": "Root=1-2", "argv": 2.0, "fd": nil, "gc": "function",
+		"keys": "callbackWaitsForEmptyEventLoop,succeed,fail,done,functionVersion", "trace": "Root=1-2", "w3c": "00-a-b-01", "state": "v=1", "argv": 2.0, "fd": nil, "gc": "function",
 		"identity": map[string]any{"cognitoIdentityId": "id"}, "client": map[string]any{"custom": map[string]any{"k": "ü"}}}
 	sameJSON(t, o.Payload, want)
 
 	o = p.invoke(runtimeapi.Event{RequestID: "r2"})
 	want["id"], want["arn"], want["hasTenant"] = "r2", functionARN, false
-	for _, key := range []string{"tenant", "trace", "client", "identity"} {
+	for _, key := range []string{"tenant", "trace", "w3c", "state", "client", "identity"} {
 		delete(want, key)
 	}
 	sameJSON(t, o.Payload, want)

@@ -17,13 +17,14 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/runtimeapi"
 	"github.com/alcove-run/alcove/runtimeapi/runtimeapitest"
 	"github.com/alcove-run/alcove/runtimes"
 )
 
 // patience is how long a test waits for what must happen at once.
-const patience = 30 * time.Second
+var patience = slow.Patience(time.Minute)
 
 const functionARN = "arn:aws:lambda:us-east-1:000000000000:function:f"
 
@@ -98,7 +99,7 @@ func start(t testing.TB, f function) *process {
 		t.Fatal(err)
 	}
 
-	server := runtimeapi.NewServer(p.env, nil, slog.New(slog.DiscardHandler))
+	server := runtimeapi.NewServer(p.env, runtimeapi.OwnConns, nil, slog.New(slog.DiscardHandler))
 	network, address := "unix", filepath.Join(dir, "runtime.sock")
 	_ = os.Remove(address) // of another process in f.dir
 	if f.tcp {

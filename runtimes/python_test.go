@@ -220,18 +220,18 @@ def handler(event, c):
     left = c.get_remaining_time_in_millis()
     return dict(name=c.function_name, version=c.function_version, arn=c.invoked_function_arn, memory=c.memory_limit_in_mb,
         id=c.aws_request_id, group=c.log_group_name, stream=c.log_stream_name, identity=show(c.identity), client=show(c.client_context),
-        tenant=c.tenant_id, left=isinstance(left, int) and 50000 < left <= 60000, text=repr(c)[:29], trace=os.environ.get("_X_AMZN_TRACE_ID"),
+        tenant=c.tenant_id, left=isinstance(left, int) and 50000 < left <= 60000, text=repr(c)[:29], trace=os.environ.get("_X_AMZN_TRACE_ID"), w3c=[os.environ.get("TRACEPARENT"), os.environ.get("TRACESTATE")],
         argv=len(sys.argv), fd=os.environ.get("_LAMBDA_TELEMETRY_LOG_FD"))
 `
 
 func TestPythonContext(t *testing.T) {
 	p := start(t, python(pythonContext))
-	o := p.invoke(runtimeapi.Event{RequestID: "r1", FunctionARN: functionARN + ":live", Tenant: "blue", TraceID: "Root=1-2",
+	o := p.invoke(runtimeapi.Event{RequestID: "r1", FunctionARN: functionARN + ":live", Tenant: "blue", TraceID: "Root=1-2", Traceparent: "00-a-b-01", Tracestate: "v=1",
 		ClientContext:   `{"client":{"installation_id":"i","app_title":"t"},"custom":{"k":"ü"},"env":{"e":"f"}}`,
 		CognitoIdentity: `{"cognitoIdentityId":"id","cognitoIdentityPoolId":"pool"}`})
 	want := map[string]any{"name": "f", "version": "$LATEST", "arn": functionARN + ":live", "memory": "256", "id": "r1",
 		"group": "/aws/lambda/f", "stream": "2026/01/01/[$LATEST]abc", "tenant": "blue", "left": true, "text": "LambdaContext([aws_request_id",
-		"trace": "Root=1-2", "argv": 1.0, "fd": nil,
+		"trace": "Root=1-2", "w3c": []any{"00-a-b-01", "v=1"}, "argv": 1.0, "fd": nil,
 		"identity": map[string]any{"cognito_identity_id": "id", "cognito_identity_pool_id": "pool"},
 		"client": map[string]any{"custom": map[string]any{"k": "ü"}, "env": map[string]any{"e": "f"},
 			"client": map[string]any{"installation_id": "i", "app_title": "t", "app_version_name": nil, "app_version_code": nil, "app_package_name": nil}}}
@@ -239,7 +239,7 @@ func TestPythonContext(t *testing.T) {
 
 	// What the second invocation does not have must not be left from the first.
 	o = p.invoke(runtimeapi.Event{RequestID: "r2"})
-	want["id"], want["arn"], want["tenant"], want["trace"], want["client"] = "r2", functionARN, nil, nil, nil
+	want["id"], want["arn"], want["tenant"], want["trace"], want["client"], want["w3c"] = "r2", functionARN, nil, nil, nil, []any{nil, nil}
 	want["identity"] = map[string]any{"cognito_identity_id": nil, "cognito_identity_pool_id": nil}
 	sameJSON(t, o.Payload, want)
 

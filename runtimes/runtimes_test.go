@@ -82,9 +82,9 @@ func TestEnviron(t *testing.T) {
 		"AWS_DEFAULT_REGION=eu-west-1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512", "AWS_LAMBDA_FUNCTION_NAME=f", "AWS_LAMBDA_FUNCTION_VERSION=3",
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "AWS_LAMBDA_LOG_GROUP_NAME=/my/group", "AWS_LAMBDA_LOG_STREAM_NAME=s",
 		"AWS_LAMBDA_RUNTIME_API=127.0.0.1:9001", "AWS_REGION=eu-west-1", "AWS_XRAY_CONTEXT_MISSING=LOG_ERROR",
-		"AWS_XRAY_DAEMON_ADDRESS=169.254.100.1:2000", "K=v=w", "LAMBDA_RUNTIME_DIR=/var/runtime", "LAMBDA_TASK_ROOT=/var/task", "LANG=en_US.UTF-8",
+		"K=v=w", "LAMBDA_RUNTIME_DIR=/var/runtime", "LAMBDA_TASK_ROOT=/var/task", "LANG=en_US.UTF-8",
 		"PATH=/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin", "TZ=Europe/Berlin",
-		"_AWS_XRAY_DAEMON_ADDRESS=169.254.100.1", "_AWS_XRAY_DAEMON_PORT=2000", "_HANDLER=a.b",
+		"_HANDLER=a.b",
 	}
 	for _, tt := range []struct {
 		name    string

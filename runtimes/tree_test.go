@@ -70,7 +70,7 @@ export const handler = async (event) => [process.getuid(), process.cwd(), crypto
 				t.Fatal(err)
 			}
 			p := &process{t: t, env: runtimeapitest.New(), exited: make(chan struct{})}
-			server := runtimeapi.NewServer(p.env, nil, slog.New(slog.DiscardHandler))
+			server := runtimeapi.NewServer(p.env, runtimeapi.OwnConns, nil, slog.New(slog.DiscardHandler))
 			socket := filepath.Join(run, "runtime.sock")
 			l, err := net.Listen("unix", socket)
 			if err != nil {

@@ -13,7 +13,9 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -41,6 +43,15 @@ const (
 	// nothing is behind the link that would have to carry it in one piece.
 	LinkName = "eth0"
 	LinkMTU  = 65535
+	// LinkFrame is what stands before each packet where the other end is a packet
+	// socket, but for the two bytes at its end, which say the packet's protocol as
+	// Ethernet numbers it: the sandbox's device, and the other one.
+	LinkFrame = "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x00\x00"
+	// ExtensionsDir is where the program is mounted that starts extensions; every root
+	// tree has it as an empty directory.
+	ExtensionsDir = "/run/alcove-extensions"
+	// Hosts is every root tree's /etc/hosts. AWS calls a sandbox so.
+	Hosts = "127.0.0.1 localhost sandbox.localdomain sandbox\n::1 localhost ip6-localhost ip6-loopback\n"
 	// LogFD is the descriptor at which Spec.Log appears in the first process,
 	// for runtimes that frame their log records (_LAMBDA_TELEMETRY_LOG_FD).
 	LogFD = 3
@@ -49,8 +60,8 @@ const (
 	// (Spec.Template). In a sandbox it is not open.
 	TemplateFD = 4
 
-	// UID and GID are the ids that the first process has inside the sandbox,
-	// the ones that AWS uses for its sandbox user.
+	// UID and GID are the ids that the first process has inside the sandbox unless
+	// Spec.User has others, the ones that AWS uses for its sandbox user.
 	UID = 993
 	GID = 990
 	// UserName is the name of UID in the sandbox's /etc/passwd.
@@ -62,6 +73,51 @@ const (
 type Mount struct {
 	Source string // absolute host path of a directory
 	Target string // absolute path inside the sandbox; the root tree has it as an empty directory
+}
+
+// User is who a program is inside its sandbox. These are names and no more: nobody
+// has a capability, and on the host the ids are nobody's.
+type User struct {
+	UID, GID uint32
+	// Groups are further ones, which a driver without root's rights cannot give.
+	Groups []uint32
+}
+
+// MaxGroups bounds User.Groups.
+const MaxGroups = 32
+
+// Who is the user of a sandbox's first process.
+func (s *Spec) Who() User {
+	if s.User == nil {
+		return User{UID: UID, GID: GID}
+	}
+	return *s.User
+}
+
+// CheckUser refuses a user that no sandbox has. Root is not just a name: there are
+// files in /proc that it may write to without any capability.
+func (s *Spec) CheckUser() error {
+	const most = 1<<31 - 1 // what container engines take
+	who := s.Who()
+	switch {
+	case who.UID == 0:
+		return errors.New("the user is root")
+	case s.User != nil && (len(s.Late) > 0 || s.Template):
+		return errors.New("a sandbox that is to become somebody's has no user of its own")
+	case len(who.Groups) > MaxGroups:
+		return fmt.Errorf("the user has %d groups", len(who.Groups))
+	}
+	seen := map[uint32]bool{who.GID: true}
+	for _, g := range who.Groups {
+		if seen[g] {
+			return fmt.Errorf("the user has group %d twice", g)
+		}
+		seen[g] = true
+	}
+	if who.UID > most || who.GID > most || slices.ContainsFunc(who.Groups, func(g uint32) bool { return g > most }) {
+		return errors.New("the user's ids are too large")
+	}
+	return nil
 }
 
 // Limits bounds what one sandbox may take from the machine.
@@ -111,7 +167,7 @@ type Spec struct {
 	// Nothing of one sandbox may be in Args, Env or Dir, and nobody's code in Root.
 	Template bool
 	// SocketDir is the host directory that holds the environment's listening
-	// Runtime API socket, SocketName; nothing else is in it.
+	// Runtime API socket, SocketName; nothing else is in it but sockets.
 	SocketDir string
 	// TCP asks for RuntimeAPIAddr inside the sandbox.
 	TCP bool
@@ -124,6 +180,9 @@ type Spec struct {
 	Args []string
 	Env  []string
 	Dir  string
+	// User is who the first process is, nil UID and GID. A sandbox with Late has
+	// nobody else.
+	User *User
 
 	Limits Limits
 
@@ -174,8 +233,10 @@ type Linked interface {
 	Sandbox
 	// Link is the other end of the link: a descriptor that does not block, of which
 	// each read gives and each write takes one packet of IPv4 or IPv6, with nothing
-	// in front. It is the caller's from then on, to be closed before Destroy is
-	// called, and there is one: without Spec.Link, and for a second call, it is nil.
+	// in front. It is the caller's, to be closed before Destroy is called. Each call
+	// gives another descriptor of the one end, so that whoever serves it need not
+	// keep one for the case that it has to be handed over again; it is nil without
+	// Spec.Link, and when the sandbox is no more.
 	Link() *os.File
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/alcove-run/alcove/internal/slow"
 )
 
 // follower keeps a map by watching, as users of Watch do.
@@ -60,7 +62,7 @@ func (f *follower) event(ev Event) {
 // await waits until the follower has exactly want, in a round from the given on.
 func (f *follower) await(t *testing.T, rounds int, want map[string]string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(slow.Patience(time.Minute))
 	for {
 		f.mu.Lock()
 		ok := f.rounds >= rounds && maps.Equal(f.have, want)

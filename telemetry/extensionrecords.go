@@ -54,11 +54,16 @@ type Subscription struct {
 	Name  string
 	State string // Subscribed, Already subscribed
 	Types []string
+	Logs  bool // by the Logs API: then it is platform.logsSubscription
 }
 
 // AppendJSON implements Record.
 func (r *Subscription) AppendJSON(dst []byte) []byte {
-	dst = append(appendEnvelope(dst, r.Time, "platform.telemetrySubscription"), '{')
+	kind := "platform.telemetrySubscription"
+	if r.Logs {
+		kind = "platform.logsSubscription"
+	}
+	dst = append(appendEnvelope(dst, r.Time, kind), '{')
 	dst = appendMember(dst, "name", r.Name)
 	dst = appendMember(dst, "state", r.State)
 	dst = appendStrings(appendName(dst, "types"), r.Types)
@@ -67,7 +72,11 @@ func (r *Subscription) AppendJSON(dst []byte) []byte {
 
 // AppendText implements Record.
 func (r *Subscription) AppendText(dst []byte) []byte {
-	dst = append(dst, "TELEMETRY\tName: "...)
+	if r.Logs {
+		dst = append(dst, "LOGS\tName: "...)
+	} else {
+		dst = append(dst, "TELEMETRY\tName: "...)
+	}
 	dst = append(dst, r.Name...)
 	dst = append(dst, "\tState: "...)
 	dst = append(dst, r.State...)

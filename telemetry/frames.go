@@ -9,7 +9,8 @@ import (
 
 // Frame is one record that a runtime wrote to _LAMBDA_TELEMETRY_LOG_FD.
 type Frame struct {
-	// Time is the runtime's, which may be any value: whoever stores it bounds it.
+	// Time is the runtime's, which may be any value: whoever stores it bounds it. It is
+	// zero for a frame of the older kind, which has none.
 	Time  time.Time
 	Level Level
 	// JSON says that the runtime marked the message as JSON. A message that had
@@ -23,10 +24,13 @@ type Frame struct {
 // The frame protocol (AWS's runtime interface clients for Node.js and Python):
 // type, length: big-endian uint32; microseconds since 1970: big-endian int64;
 // then length bytes. The type is a magic number with the kind of message in its
-// two lowest bits and the level in the next three.
+// two lowest bits and the level in the next three. Clients before that (of 2020)
+// have a header of type and length only, and one type.
 const (
 	frameHeader = 16
 	frameMagic  = 0xa55a0000
+	oldHeader   = 8
+	oldType     = frameMagic | 1
 	kindJSON    = 2
 	kindText    = 3
 
@@ -71,14 +75,41 @@ func (f *Frames) Write(p []byte) (int, error) {
 			p = p[f.message(p):]
 			continue
 		}
-		c := copy(f.header[f.have:], p)
+		want := frameHeader
+		if f.have < oldHeader {
+			want = oldHeader
+		}
+		c := copy(f.header[f.have:want], p)
 		f.have += c
 		p = p[c:]
-		for f.have == frameHeader && !f.begin() {
+		for {
+			if f.have >= oldHeader && f.beginOld() {
+				break
+			}
+			if f.have < frameHeader || f.begin() {
+				break
+			}
 			f.resync()
 		}
 	}
 	return n, nil
+}
+
+// beginOld reads a header of the older kind and says whether it is one. What was
+// taken for more of a header is of the message, or after it.
+func (f *Frames) beginOld() bool {
+	size := binary.BigEndian.Uint32(f.header[4:])
+	if binary.BigEndian.Uint32(f.header[:]) != oldType || size > maxFrame {
+		return false
+	}
+	rest := f.header
+	n := f.have
+	f.frame = Frame{}
+	f.left, f.have, f.skip = int(size), 0, false
+	if n > oldHeader {
+		_, _ = f.Write(rest[oldHeader:n]) // fewer bytes each time
+	}
+	return true
 }
 
 // Flush hands over what has come of an unfinished message. The rest of it, if

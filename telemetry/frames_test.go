@@ -18,6 +18,13 @@ func frame(kind uint32, level Level, at time.Time, claim int, message string) []
 	return append(b, message...)
 }
 
+// oldFrame builds a frame as the first clients did.
+func oldFrame(message string) []byte {
+	b := binary.BigEndian.AppendUint32(nil, oldType)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(message)))
+	return append(b, message...)
+}
+
 type decoded struct {
 	Level   Level
 	JSON    bool
@@ -47,6 +54,12 @@ func TestFrames(t *testing.T) {
 		{"text and JSON", [][]byte{text, object}, []decoded{{LevelInfo, false, "he\nlo"}, {LevelError, true, `{"a":1}`}}, Dropped{}},
 		{"one write", [][]byte{slices.Concat(text, object)}, []decoded{{LevelInfo, false, "he\nlo"}, {LevelError, true, `{"a":1}`}}, Dropped{}},
 		{"byte by byte", slices.Collect(slices.Chunk(slices.Concat(text, object), 1)), []decoded{{LevelInfo, false, "he\nlo"}, {LevelError, true, `{"a":1}`}}, Dropped{}},
+		{"older", [][]byte{oldFrame("he\nlo"), oldFrame("a"), text, oldFrame("")}, []decoded{{LevelNone, false, "he\nlo"}, {LevelNone, false, "a"}, {LevelInfo, false, "he\nlo"}}, Dropped{}},
+		{"older, byte by byte", slices.Collect(slices.Chunk(slices.Concat(oldFrame("a"), text, oldFrame("bc"), oldFrame("d")), 1)),
+			[]decoded{{LevelNone, false, "a"}, {LevelInfo, false, "he\nlo"}, {LevelNone, false, "bc"}, {LevelNone, false, "d"}}, Dropped{}},
+		{"older, after garbage", [][]byte{[]byte("garbage"), slices.Concat(oldFrame("a"), oldFrame("b"), text)},
+			[]decoded{{LevelNone, false, "a"}, {LevelNone, false, "b"}, {LevelInfo, false, "he\nlo"}}, Dropped{1, 7}},
+		{"older, a claim of 4 GB", [][]byte{append(binary.BigEndian.AppendUint32(nil, oldType), 0xff, 0xff, 0xff, 0xff), text}, []decoded{{LevelInfo, false, "he\nlo"}}, Dropped{1, 8}},
 		{"no level", [][]byte{frame(kindText, LevelNone, when, 1, "a")}, []decoded{{LevelNone, false, "a"}}, Dropped{}},
 		{"empty message", [][]byte{frame(kindText, LevelInfo, when, 0, ""), text}, []decoded{{LevelInfo, false, "he\nlo"}}, Dropped{}},
 		{"garbage before", [][]byte{[]byte("print\n\xa5\xa5\x5a"), text}, []decoded{{LevelInfo, false, "he\nlo"}}, Dropped{1, 9}},

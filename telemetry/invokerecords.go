@@ -92,6 +92,7 @@ type Report struct {
 	Init          time.Duration // left out if zero
 	Spans         []Span
 	Tracing       Tracing
+	Segment       Segment
 	Tenant        alcove.Tenant
 }
 
@@ -108,19 +109,7 @@ func (r *Report) AppendJSON(dst []byte) []byte {
 	dst = appendMember(dst, "requestId", r.RequestID)
 	dst = appendMember(dst, "status", string(r.Status))
 	dst = appendMember(dst, "errorType", r.ErrorType)
-	dst = append(appendName(dst, "metrics"), `{"durationMs":`...)
-	dst = appendMillis(dst, r.Duration)
-	dst = append(dst, `,"billedDurationMs":`...)
-	dst = strconv.AppendInt(dst, r.Billed.Milliseconds(), 10)
-	dst = append(dst, `,"memorySizeMB":`...)
-	dst = strconv.AppendInt(dst, int64(r.MemorySize), 10)
-	dst = append(dst, `,"maxMemoryUsedMB":`...)
-	dst = strconv.AppendInt(dst, int64(r.MaxMemoryUsed), 10)
-	if r.Init > 0 {
-		dst = append(dst, `,"initDurationMs":`...)
-		dst = appendMillis(dst, r.Init)
-	}
-	dst = append(dst, '}')
+	dst = r.appendMetrics(dst)
 	dst = appendSpans(dst, r.Spans)
 	dst = appendTracing(dst, r.Tracing)
 	dst = appendMember(dst, "tenantId", string(r.Tenant))
@@ -149,7 +138,13 @@ func (r *Report) AppendText(dst []byte) []byte {
 	if crashed(r.Status, r.ErrorType) {
 		dst = appendTextStatus(dst, r.Status, r.ErrorType)
 	}
-	return append(dst, '\n')
+	dst = append(dst, '\n')
+	if s := r.Segment; s.Trace != "" { // a line of its own, of the same record
+		dst = append(append(dst, "XRAY TraceId: "...), s.Trace...)
+		dst = append(append(dst, "\tSegmentId: "...), s.ID...)
+		dst = append(dst, "\tSampled: true\t\n"...)
+	}
+	return dst
 }
 
 // Level implements Record.

@@ -43,6 +43,10 @@ type Tracing struct {
 	Value  string // the X-Amzn-Trace-Id header
 }
 
+// Segment is what REPORT's text says of a trace that is recorded; none if Trace is
+// empty.
+type Segment struct{ Trace, ID string }
+
 // Span is one measured part of a phase.
 type Span struct {
 	Name     string

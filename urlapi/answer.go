@@ -122,7 +122,7 @@ func scalar(raw json.RawMessage) (string, error) {
 // notTaken are headers that are the server's.
 var notTaken = map[string]bool{
 	"Connection": true, "Content-Length": true, "Date": true, "Keep-Alive": true, "Proxy-Connection": true, "Te": true, "Trailer": true,
-	"Transfer-Encoding": true, "Upgrade": true, "X-Amzn-Requestid": true,
+	"Transfer-Encoding": true, "Upgrade": true, "X-Amzn-Requestid": true, traceHeader: true,
 }
 
 // headerName is a name that a function may set, in its canonical form.
@@ -137,8 +137,16 @@ func headerName(name string) (string, bool) {
 	return name, name != "" && !notTaken[name] && !strings.HasPrefix(name, http.TrailerPrefix)
 }
 
-// plainValue says whether a value stays within its line.
-func plainValue(s string) bool { return !strings.ContainsAny(s, "\r\n\x00") }
+// plainValue says whether a value is one of a header: it stays within its line, and
+// says nothing to a terminal or a proxy that it should not.
+func plainValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
 
 // headTo writes everything but the body.
 func (a *answer) headTo(w http.ResponseWriter, q *request, defaultType string) {

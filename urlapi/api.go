@@ -56,14 +56,15 @@ const (
 // request is one request to a URL, on its way.
 type request struct {
 	*http.Request
-	id  string // a UUID
-	ref alcove.Ref
-	url *alcove.FunctionURL
+	id       string // a UUID
+	received time.Time
+	ref      alcove.Ref
+	url      *alcove.FunctionURL
 }
 
 // ServeHTTP answers a request whose Host is a URL's.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q := &request{Request: r, id: uuid.NewString()}
+	q := &request{Request: r, id: uuid.NewString(), received: time.Now()}
 	defer func() {
 		p := recover()
 		if p == nil {
@@ -122,7 +123,7 @@ func (a *API) serve(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	req := invoke.Request{Ref: q.ref, RequestID: q.id, Payload: event, TraceID: trace}
+	req := invoke.Request{Ref: q.ref, RequestID: q.id, Payload: event, Trace: trace, Received: q.received}
 	err = a.run(q.Context(), w, q, caller, req)
 	if err != nil && !errors.Is(err, errFunction) && caller.AccessKeyID != "" {
 		o.Action = "lambda:InvokeFunctionUrl"
@@ -147,8 +148,16 @@ func (a *API) run(ctx context.Context, w http.ResponseWriter, q *request, caller
 		a.Log.Debug("answer of a function is not one for its URL", "function", q.ref.Name, "requestId", q.id, "error", err)
 		return errFunction
 	}
+	setTrace(w, result.Trace)
 	answer.writeTo(w, q)
 	return nil
+}
+
+// setTrace says which trace a function ran in.
+func setTrace(w http.ResponseWriter, trace string) {
+	if trace != "" {
+		w.Header()[traceHeader] = []string{trace}
+	}
 }
 
 // errFunction means that there is no answer for HTTP, and that it is the

@@ -1,16 +1,12 @@
 package urlapi
 
 import (
-	"crypto/rand"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/alcove-run/alcove"
@@ -77,11 +73,12 @@ const (
 )
 
 // event makes the event of a request, and its trace header.
-func (a *API) event(q *request, caller alcove.Caller, body []byte) (payload []byte, trace string, err error) {
+func (a *API) event(q *request, caller alcove.Caller, body []byte) (payload []byte, trace alcove.Trace, err error) {
 	now := a.Now().UTC()
 	path, query := sent(q.Request)
-	if trace = q.Header.Get(traceHeader); trace == "" {
-		trace = newTrace(now)
+	trace = alcove.ReadTrace(q.Header.Get(traceHeader), q.Header.Get("Traceparent"), q.Header.Get("Tracestate"))
+	if !trace.Rooted() {
+		trace.ID = alcove.NewTraceID(now)
 	}
 	host, _ := bareHost(q.Host)
 	prefix, _, _ := strings.Cut(host, ".")
@@ -91,7 +88,7 @@ func (a *API) event(q *request, caller alcove.Caller, body []byte) (payload []by
 	}
 	e := event{
 		Version: "2.0", RouteKey: defaultRoute, RawPath: path, RawQueryString: query,
-		Cookies: cookies(q.Header), Headers: headers(q, source, trace, len(body)), QueryStringParameters: parameters(query),
+		Cookies: cookies(q.Header), Headers: headers(q, source, trace.Header(), len(body)), QueryStringParameters: parameters(query),
 		RequestContext: requestContext{
 			AccountID: "anonymous", APIID: prefix, DomainName: host, DomainPrefix: prefix,
 			HTTP:      httpContext{Method: q.Method, Path: path, Protocol: q.Proto, SourceIP: source, UserAgent: q.UserAgent()},
@@ -111,10 +108,10 @@ func (a *API) event(q *request, caller alcove.Caller, body []byte) (payload []by
 		e.Body = &text
 	}
 	if payload, err = json.Marshal(e); err != nil {
-		return nil, "", err
+		return nil, alcove.Trace{}, err
 	}
 	if len(payload) > maxEvent {
-		return nil, "", tooLarge()
+		return nil, alcove.Trace{}, tooLarge()
 	}
 	return payload, trace, nil
 }
@@ -204,11 +201,4 @@ func parameters(raw string) map[string]string {
 func isText(contentType string, body []byte) bool {
 	t := strings.ToLower(contentType)
 	return (strings.Contains(t, "text") || strings.Contains(t, "json") || strings.Contains(t, "xml") || strings.Contains(t, "javascript")) && utf8.Valid(body)
-}
-
-// newTrace makes a trace header as X-Ray has it.
-func newTrace(now time.Time) string {
-	var b [12]byte
-	rand.Read(b[:]) // never fails (crypto/rand)
-	return fmt.Sprintf("Root=1-%08x-%s", now.Unix(), hex.EncodeToString(b[:]))
 }

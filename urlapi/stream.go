@@ -61,6 +61,7 @@ func (a *API) stream(ctx context.Context, w http.ResponseWriter, q *request, cal
 			return errFunction
 		}
 		whole := answer{status: http.StatusOK, header: http.Header{}, body: result.Payload}
+		setTrace(w, result.Trace)
 		whole.writeTo(w, q)
 		return nil
 	}
@@ -73,6 +74,7 @@ func (a *API) stream(ctx context.Context, w http.ResponseWriter, q *request, cal
 		a.Log.Debug("answer of a function is not one for its URL", "function", q.ref.Name, "requestId", q.id, "error", err)
 		return errFunction
 	}
+	setTrace(w, start.Trace)
 	head.headTo(w, q, "application/octet-stream")
 	out := pump.New(w, run.Ended())
 	silent := !bodyAllowed(head.status) || q.Method == http.MethodHead

@@ -25,7 +25,7 @@ func NewCSV(w io.Writer, by []By) (*CSV, error) {
 		}
 	}
 	head = append(head, "invocations", "errors", "timeouts", "failures", "billed_ms", "gb_seconds", "ephemeral_gb_seconds", "environments", "environment_mb",
-		"bytes_in", "bytes_out", "log_bytes", "queue_bytes", "network_in", "network_out", "cost", "currency")
+		"bytes_in", "bytes_out", "log_bytes", "queue_bytes", "network_in", "network_out", "connections", "cost", "currency")
 	if err := c.w.Write(head); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (c *CSV) Write(r *Row, currency string) error {
 		cells = append(cells, strconv.FormatInt(n, 10))
 	}
 	cells = append(cells, r.GBSeconds.String(), r.EphemeralGBSeconds.String())
-	for _, n := range []int64{r.Environments, r.EnvironmentMemory, r.BytesIn, r.BytesOut, r.LogBytes, r.QueueBytes, r.NetworkIn, r.NetworkOut} {
+	for _, n := range []int64{r.Environments, r.EnvironmentMemory, r.BytesIn, r.BytesOut, r.LogBytes, r.QueueBytes, r.NetworkIn, r.NetworkOut, r.Connections} {
 		cells = append(cells, strconv.FormatInt(n, 10))
 	}
 	return c.w.Write(append(cells, r.Cost.String(), Cell(currency)))

@@ -110,7 +110,7 @@ var upsert = func() string {
 
 // sumColumns are those of [Sums.columns].
 const sumColumns = "invocations, errors, timeouts, failures, billed_ms, memory_ms, ephemeral_ms, environments, environment_mb, " +
-	"bytes_in, bytes_out, log_bytes, queue_bytes, network_in, network_out"
+	"bytes_in, bytes_out, log_bytes, queue_bytes, network_in, network_out, connections"
 
 // write adds the batch to the tables.
 func (b *batch) write(tx *sql.Tx) error {

@@ -83,6 +83,7 @@ CREATE TABLE IF NOT EXISTS sums(
 	environments INTEGER NOT NULL DEFAULT 0, environment_mb INTEGER NOT NULL DEFAULT 0,
 	bytes_in INTEGER NOT NULL DEFAULT 0, bytes_out INTEGER NOT NULL DEFAULT 0, log_bytes INTEGER NOT NULL DEFAULT 0,
 	queue_bytes INTEGER NOT NULL DEFAULT 0, network_in INTEGER NOT NULL DEFAULT 0, network_out INTEGER NOT NULL DEFAULT 0,
+	connections INTEGER NOT NULL DEFAULT 0,
 	UNIQUE(day, tenant, function_id, architecture));
 CREATE INDEX IF NOT EXISTS sums_by_tenant ON sums(tenant, day);
 CREATE TABLE IF NOT EXISTS entries(
@@ -90,6 +91,27 @@ CREATE TABLE IF NOT EXISTS entries(
 	status INTEGER NOT NULL, memory INTEGER NOT NULL, ephemeral INTEGER NOT NULL, billed INTEGER NOT NULL);
 INSERT INTO place(one, journal, epoch, segment, offset, entries) VALUES(1, '', 0, 0, 0, 0) ON CONFLICT DO NOTHING;
 `
+
+// later are the columns of sums that ledgers of before did not have.
+var later = []string{"connections"}
+
+// migrate makes the tables, and gives those that there are what they lack.
+func migrate(db *sql.DB) error {
+	if _, err := db.Exec(schema); err != nil {
+		return err
+	}
+	for _, column := range later {
+		var has bool
+		err := db.QueryRow(`SELECT count(*) > 0 FROM pragma_table_info('sums') WHERE name = ?`, column).Scan(&has)
+		if err == nil && !has {
+			_, err = db.Exec(`ALTER TABLE sums ADD COLUMN ` + column + ` INTEGER NOT NULL DEFAULT 0`)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Open opens the ledger and begins to read the journal. A ledger whose database
 // cannot be used is told of in the log and tried again: the journal keeps what is
@@ -193,7 +215,7 @@ func (l *Ledger) open() error {
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxIdleTime(30 * time.Second)
 	var from string
-	if _, err = db.Exec(schema); err == nil {
+	if err = migrate(db); err == nil {
 		err = db.QueryRow(`SELECT journal, epoch, segment, offset, entries FROM place`).Scan(&from, &l.batch.epoch, &l.at.Segment, &l.at.Offset, &l.count)
 	}
 	if id := l.cfg.Journal.ID(); err == nil && from != id {

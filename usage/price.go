@@ -220,12 +220,13 @@ type Sums struct {
 	QueueBytes        int64 `json:"queueBytes"`
 	NetworkIn         int64 `json:"networkIn"`
 	NetworkOut        int64 `json:"networkOut"`
+	Connections       int64 `json:"connections"` // that were made to the outside
 }
 
 // columns are the sums in the order of the table's columns.
 func (s *Sums) columns() []*int64 {
 	return []*int64{&s.Invocations, &s.Errors, &s.Timeouts, &s.Failures, &s.BilledMillis, &s.MemoryMillis, &s.EphemeralMillis,
-		&s.Environments, &s.EnvironmentMemory, &s.BytesIn, &s.BytesOut, &s.LogBytes, &s.QueueBytes, &s.NetworkIn, &s.NetworkOut}
+		&s.Environments, &s.EnvironmentMemory, &s.BytesIn, &s.BytesOut, &s.LogBytes, &s.QueueBytes, &s.NetworkIn, &s.NetworkOut, &s.Connections}
 }
 
 // Add adds t to s.
@@ -239,7 +240,7 @@ func (s *Sums) Add(t *Sums) {
 // sumsOf is what one report counts for.
 func sumsOf(r *alcove.Report) (s Sums) {
 	// What went through the wires and to the disk did so however it ended.
-	s.LogBytes, s.QueueBytes, s.NetworkIn, s.NetworkOut = r.LogBytes, r.QueueBytes, r.NetworkIn, r.NetworkOut
+	s.LogBytes, s.QueueBytes, s.NetworkIn, s.NetworkOut, s.Connections = r.LogBytes, r.QueueBytes, r.NetworkIn, r.NetworkOut, r.Connections
 	if r.Status == alcove.StatusFailure {
 		s.Failures = 1
 		return s

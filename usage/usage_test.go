@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/sqlite"
 	"github.com/alcove-run/alcove/journal"
 )
 
@@ -213,6 +214,43 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+// A day begins at midnight UTC, wherever a clock is and however it is set: what was
+// reported later may have begun on a day before. What is purged leaves the sums of
+// each day as they were.
+func TestDays(t *testing.T) {
+	b := openBooks(t, t.TempDir(), nil)
+	midnight := noon.Truncate(24 * time.Hour)
+	east, west := time.FixedZone("east", 14*3600), time.FixedZone("west", -12*3600)
+	for _, at := range []time.Time{
+		midnight.Add(-time.Nanosecond), midnight, midnight.Add(-time.Nanosecond).In(east), midnight.In(west), midnight.Add(24*time.Hour - 1).In(west),
+		midnight.Add(-48 * time.Hour), // set back by two days
+		midnight.Add(24 * time.Hour),  // and on by three
+		midnight.Add(time.Millisecond),
+	} {
+		b.append(t, report("blue", func(r *alcove.Report) { r.Started = at; r.Bound = true }))
+	}
+	days := func() (got string) {
+		rows, _ := b.rows(t, Query{By: []By{ByDay, ByTenant}})
+		for _, r := range rows {
+			got += fmt.Sprintf("%s %s %d %d\n", r.Day, *r.Tenant, r.Invocations, r.Environments)
+		}
+		return got
+	}
+	const want = "2026-11-25 blue 1 1\n2026-11-26 blue 2 2\n2026-11-27 blue 4 4\n2026-11-28 blue 1 1\n"
+	if got := days(); got != want {
+		t.Errorf("days:\n%swant:\n%s", got, want)
+	}
+	if n := len(b.entries(t)); n != 16 {
+		t.Errorf("%d entries", n)
+	}
+	if err := b.l.PurgeTenant(t.Context(), "blue"); err != nil {
+		t.Fatal(err)
+	}
+	if got := days(); got != want || len(b.entries(t)) != 0 {
+		t.Errorf("purged: %d entries, days:\n%s", len(b.entries(t)), got)
+	}
+}
+
 // The ledger's sums are those that a few lines make of the same reports, in
 // whatever batches and over whatever restarts.
 func TestSumsAreThoseOfTheReports(t *testing.T) {
@@ -233,6 +271,7 @@ func TestSumsAreThoseOfTheReports(t *testing.T) {
 					r.MemorySize = rapid.IntRange(128, 10240).Draw(rt, "memory")
 					r.Ephemeral = rapid.IntRange(512, 10240).Draw(rt, "ephemeral")
 					r.Bound = rapid.Bool().Draw(rt, "bound")
+					r.NetworkIn, r.NetworkOut, r.Connections = rapid.Int64Range(0, 1<<40).Draw(rt, "in"), rapid.Int64Range(0, 1<<40).Draw(rt, "out"), rapid.Int64Range(0, 5000).Draw(rt, "connections")
 				})
 				s := want[r.Started.Format(time.DateOnly)+string(r.Tenant)]
 				more := sumsOf(r)
@@ -334,6 +373,29 @@ func TestNewJournal(t *testing.T) {
 	b.append(t, report("blue", nil))
 	if _, total := b.rows(t, Query{}); total.Invocations != 3 || len(b.entries(t)) != 3 {
 		t.Errorf("%d invocations, %d entries, want 3", total.Invocations, len(b.entries(t)))
+	}
+}
+
+// TestLedgerOfBefore: one that a program made that did not count connections keeps
+// what it has and counts them from then on.
+func TestLedgerOfBefore(t *testing.T) {
+	dir := t.TempDir()
+	b := openBooks(t, dir, nil)
+	call := func(r *alcove.Report) { r.NetworkIn, r.NetworkOut, r.Connections = 10, 20, 3 }
+	b.append(t, report("blue", call))
+	b.close(t)
+	db, err := sqlite.Open(filepath.Join(dir, "usage", "ledger.db"), "rw", 1024)
+	if err == nil {
+		_, err = db.Exec(`ALTER TABLE sums DROP COLUMN connections`)
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = openBooks(t, dir, nil)
+	b.append(t, report("blue", call))
+	if _, total := b.rows(t, Query{}); total.Invocations != 2 || total.NetworkIn != 20 || total.NetworkOut != 40 || total.Connections != 3 {
+		t.Errorf("the sums are %+v", total.Sums)
 	}
 }
 

@@ -35,7 +35,30 @@ func (b *Builder) Finish(root string, fixed Fixed) error {
 	if err := b.place(b.root, root, len(root)); err != nil {
 		return err
 	}
-	return placeLinks(b.root, root)
+	if err := placeLinks(b.root, root); err != nil || !b.owned {
+		return err
+	}
+	return b.shut(b.root, root)
+}
+
+// shut takes from the owner of the tree's files what others may not do with them,
+// when nothing has to be made in it any more.
+func (b *Builder) shut(dir *node, path string) error {
+	for name, c := range dir.children {
+		at := path + "/" + name
+		if c.kind == symlink {
+			continue
+		}
+		if c.kind == directory {
+			if err := b.shut(c.node, at); err != nil {
+				return err
+			}
+		}
+		if err := os.Chmod(at, b.closedFor(c.node)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fix brings in what is fixed.
@@ -117,13 +140,15 @@ func (b *Builder) place(dir *node, path string, prefix int) error {
 		case directory:
 			if err = os.Mkdir(at, 0o700); err == nil {
 				if err = b.place(c.node, at, prefix); err == nil {
-					err = os.Chmod(at, c.mode)
+					err = os.Chmod(at, b.modeFor(c.node))
 				}
 			}
 		case file:
 			if c.placed == "" {
 				c.placed = at
-				err = os.Rename(b.path(c.node), at)
+				if err = os.Rename(b.path(c.node), at); err == nil && b.user != nil {
+					err = os.Chmod(at, b.modeFor(c.node))
+				}
 			} else {
 				err = os.Link(c.placed, at)
 			}

@@ -8,7 +8,9 @@
 //
 // What no sandbox is to have is not carried over: owners, set-id and sticky bits,
 // write permission of others, device files, FIFOs, sockets and extended
-// attributes. The package knows no registries and no compression.
+// attributes. Where the image names a user (As), what its owners and permissions
+// let that user read and execute, everybody may; nobody else is in the tree's
+// sandboxes. The package knows no registries and no compression.
 package flatten
 
 import (
@@ -22,6 +24,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alcove-run/alcove"
 )
 
 // InvalidError is why an image cannot be flattened, where that is the image's
@@ -75,6 +79,11 @@ type Builder struct {
 	links  int // bytes that targets of links may still have
 	files  int // made so far, for their names
 	buf    []byte
+	user   *alcove.ImageUser // whom the tree is for, nil if the image says nobody
+	// owned says that the tree belongs to who runs in it: an ordinary user can make
+	// files and sandboxes as nobody else. Then a file's owner has no more rights to it
+	// than anybody.
+	owned bool
 }
 
 type kind uint8
@@ -88,7 +97,8 @@ const (
 // node is what a name stands for. Hard links share one.
 type node struct {
 	kind     kind
-	mode     fs.FileMode
+	mode     fs.FileMode      // as the image has it, but for what is not carried over
+	uid, gid uint32           // as the image has it
 	children map[string]entry // of a directory
 	target   string           // of a link
 	name     int              // of a file, in the Builder's directory
@@ -115,7 +125,7 @@ func New(dir string, limits Limits, room func(n int64) error) *Builder {
 		room = func(int64) error { return nil }
 	}
 	return &Builder{dir: dir, limits: limits, room: room, root: newDir(), left: limits.Bytes, names: limits.Entries,
-		steps: stepsPerEntry * limits.Entries, links: maxTargets, buf: make([]byte, 256<<10)}
+		steps: stepsPerEntry * limits.Entries, links: maxTargets, buf: make([]byte, 256<<10), owned: os.Geteuid() != 0}
 }
 
 func newDir() *node { return &node{kind: directory, mode: 0o755, children: map[string]entry{}} }
@@ -225,12 +235,12 @@ func (b *Builder) add(h *tar.Header, content io.Reader) error {
 	case tar.TypeDir:
 		mode := h.FileInfo().Mode().Perm()&^0o022 | 0o700
 		if have, ok := in.children[name]; ok && have.kind == directory {
-			have.mode = mode
+			have.mode, have.uid, have.gid = mode, id(h.Uid), id(h.Gid)
 			in.children[name] = entry{have.node, b.layer}
 			return nil
 		}
 		made := newDir()
-		made.mode = mode
+		made.mode, made.uid, made.gid = mode, id(h.Uid), id(h.Gid)
 		return b.put(in, name, made)
 	case tar.TypeSymlink:
 		if err := checkTarget(h); err != nil {
@@ -248,6 +258,14 @@ func (b *Builder) add(h *tar.Header, content io.Reader) error {
 		return err
 	}
 	return b.put(in, name, made)
+}
+
+// id is a user's or a group's. What no id can be is nobody's.
+func id(n int) uint32 {
+	if n < 0 || n > maxID {
+		return nobody
+	}
+	return uint32(n)
 }
 
 func checkTarget(h *tar.Header) error {
@@ -299,7 +317,7 @@ func (b *Builder) write(h *tar.Header, content io.Reader) (*node, error) {
 	if err := b.room(h.Size); err != nil {
 		return nil, err
 	}
-	n := &node{kind: file, mode: h.FileInfo().Mode().Perm()&^0o022 | 0o400, name: b.files, names: 1}
+	n := &node{kind: file, mode: h.FileInfo().Mode().Perm()&^0o022 | 0o400, uid: id(h.Uid), gid: id(h.Gid), name: b.files, names: 1}
 	b.files++
 	path := b.path(n)
 	if n.name%perDir == 0 {

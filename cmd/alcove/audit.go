@@ -71,8 +71,22 @@ func (c *auditCmd) Run(ctx context.Context) error {
 			allowed = "no"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Time.Format(time.RFC3339), cell(r.Caller), cell(r.Source), cell(r.Action), cell(r.Resource),
-			cell(string(r.Tenant)), allowed, cell(r.Reason))
+			cell(string(r.Tenant)), allowed, cell(reason(r.Reason)))
 	}
+}
+
+// reason is the part of a denial's text that the other columns do not have; --json
+// has all of it.
+func reason(text string) string {
+	if !strings.HasPrefix(text, "User: ") {
+		return text
+	}
+	for _, word := range []string{" because ", " with an explicit deny "} {
+		if i := strings.Index(text, word); i >= 0 {
+			return strings.TrimPrefix(text[i+1:], "because ")
+		}
+	}
+	return text
 }
 
 // cell is text that stays in its place of a table.

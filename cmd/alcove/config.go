@@ -25,55 +25,81 @@ func loadConfig(r io.Reader) (kong.Resolver, error) {
 	return configFile(c), nil
 }
 
-// Resolve implements kong.Resolver.
+// Resolve implements kong.Resolver. What stands below a command goes before what
+// stands below the group that it is in, and that before what stands at the top.
 func (c configFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	node := parent.Node()
 	if node.Type == kong.ApplicationNode {
 		return nil, nil // --config itself, --help
 	}
-	if own, ok := c[node.Name].(map[string]any); ok && own[flag.Name] != nil {
-		return own[flag.Name], nil
+	var path []*kong.Node // from the application down
+	for n := node; n != nil; n = n.Parent {
+		path = append([]*kong.Node{n}, path...)
 	}
-	if _, isCommand := c[flag.Name].(map[string]any); isCommand {
-		return nil, nil
+	var found any
+	at := map[string]any(c)
+	for i, n := range path {
+		value := at[flag.Name]
+		if _, isMap := value.(map[string]any); value != nil && !(isMap && (n.Type == kong.ApplicationNode || hasChild(n, flag.Name))) {
+			found = value
+		}
+		if i+1 == len(path) {
+			break
+		}
+		below, ok := at[path[i+1].Name].(map[string]any)
+		if !ok {
+			break
+		}
+		at = below
 	}
-	return c[flag.Name], nil
+	return found, nil
+}
+
+func hasChild(n *kong.Node, name string) bool {
+	return slices.ContainsFunc(n.Children, func(c *kong.Node) bool { return c.Name == name })
 }
 
 // Validate implements kong.Resolver: a key that no flag has is a mistake, and
 // what was meant by it would be missing silently.
 func (c configFile) Validate(app *kong.Application) error {
-	top := make(map[string]bool) // every flag, every command
-	allFlags := make(map[string]bool)
-	for _, command := range app.Children {
-		flags := make(map[string]bool)
-		for _, f := range command.Flags {
-			flags[f.Name], allFlags[f.Name], top[f.Name] = true, true, true
-		}
-		top[command.Name] = true
-		own, ok := c[command.Name].(map[string]any)
-		if !ok {
-			continue
-		}
-		for _, key := range slices.Sorted(maps.Keys(own)) {
-			if !flags[key] {
-				return unknownKey(command.Name+": "+key, key, flags)
-			}
+	_, err := check(app.Node, c, "", false)
+	return err
+}
+
+// check looks at what stands below a node, and gives the flags that it and what is
+// below it have. own says that the node's flags may stand there.
+func check(node *kong.Node, at map[string]any, path string, own bool) (flags map[string]bool, err error) {
+	flags = map[string]bool{}
+	if own {
+		for _, f := range node.Flags {
+			flags[f.Name] = true
 		}
 	}
-	for _, command := range app.Children {
-		if v, ok := c[command.Name]; ok && !allFlags[command.Name] {
-			if _, ok := v.(map[string]any); !ok {
-				return fmt.Errorf("--config: %q is a command: put its flags below it, as %s: {flag: value}", command.Name, command.Name)
-			}
+	known := map[string]bool{}
+	for _, command := range node.Children {
+		known[command.Name] = true
+		below, _ := at[command.Name].(map[string]any)
+		theirs, err := check(command, below, path+command.Name+": ", true)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(flags, theirs)
+	}
+	for _, command := range node.Children {
+		_, isMap := at[command.Name].(map[string]any)
+		if v := at[command.Name]; v != nil && !isMap && !flags[command.Name] {
+			return nil, fmt.Errorf("--config: %q is a command: put its flags below it, as %s: {flag: value}", path+command.Name, command.Name)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(c)) {
-		if !top[key] {
-			return unknownKey(key, key, top)
+	for name := range flags {
+		known[name] = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(at)) {
+		if !known[key] {
+			return nil, unknownKey(path+key, key, known)
 		}
 	}
-	return nil
+	return flags, nil
 }
 
 func unknownKey(name, key string, known map[string]bool) error {

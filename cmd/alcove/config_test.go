@@ -49,6 +49,31 @@ func TestConfigFileSetsFlags(t *testing.T) {
 	}
 }
 
+// Commands in groups have their flags below the group, or below themselves in it.
+func TestConfigFileSetsFlagsOfGroups(t *testing.T) {
+	for config, want := range map[string]string{
+		"endpoint: http://a\n":                              "http://a p",
+		"keys:\n  endpoint: http://b\nendpoint: http://a\n": "http://b p",
+		"keys:\n  create:\n    endpoint: http://c\n    policy: q\n  endpoint: http://b\nendpoint: http://a\n": "http://c q",
+		"keys:\n  list:\n    endpoint: http://d\nendpoint: http://a\n":                                        "http://a p",
+	} {
+		args := []string{"keys", "create", "k"}
+		if strings.HasSuffix(want, "p") {
+			args = append(args, "--policy", "p")
+		}
+		c, err := parse(t, config, args...)
+		if k := c.Keys.Create; err != nil || k.Endpoint+" "+k.Policy != want {
+			t.Errorf("%q gives %s %s, %v, want %s", config, k.Endpoint, k.Policy, err, want)
+		}
+	}
+	if c, err := parse(t, "roles:\n  put:\n    policy: r\ntenants:\n  purge: {endpoint: 'http://e'}\n", "tenants", "purge", "blue"); err != nil || c.Tenants.Purge.Endpoint != "http://e" {
+		t.Errorf("%+v, %v", c.Tenants.Purge, err)
+	}
+	if c, err := parse(t, "deploy:\n  env: {A: b}\n", "deploy", "--image", "i", "--name", "n"); err != nil || c.Deploy.Env["A"] != "b" {
+		t.Errorf("%+v, %v", c.Deploy.Env, err)
+	}
+}
+
 func TestConfigFileWithMistakesIsRefused(t *testing.T) {
 	for config, want := range map[string]string{
 		"tenant-idle-mim: 3s\n":            `unknown key "tenant-idle-mim": did you mean "tenant-idle-min"?`,
@@ -58,6 +83,10 @@ func TestConfigFileWithMistakesIsRefused(t *testing.T) {
 		"servce:\n  listen: 127.0.0.1:0\n": `unknown key "servce": did you mean "serve"?`,
 		"region: a\nregion: b\n":           "already defined",
 		"serve: 1\n":                       `"serve" is a command`,
+		"keys: 1\n":                        `"keys" is a command`,
+		"keys: {create: 1}\n":              `"keys: create" is a command`,
+		"keys: {create: {polcy: x}}\n":     `unknown key "keys: create: polcy": did you mean "policy"?`,
+		"keys: {crate: {policy: x}}\n":     `unknown key "keys: crate": did you mean "create"?`,
 		"- region\n":                       "--config",
 	} {
 		_, err := parse(t, config, "serve")

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -22,12 +23,12 @@ type functionFlags struct {
 	Name            string            `help:"Name of the function; the directory's if not given." env:"-"`
 	Runtime         string            `help:"Lambda runtime: python3.13, nodejs22.x, provided.al2023 …; guessed from the files if not given." env:"-"`
 	Handler         string            `help:"Handler, as file.function; guessed if not given." env:"-"`
-	TenantIsolation bool              `help:"Give every tenant execution environments of its own. Cannot be changed later." env:"-"`
-	Memory          int32             `help:"Memory in MB." default:"128" name:"memory-size" env:"-"`
-	Timeout         int32             `help:"Seconds that an invocation may take." default:"3" env:"-"`
-	Env             map[string]string `help:"Environment variables, as KEY=VALUE." placeholder:"KEY=VALUE" env:"-"`
-	LogFormat       string            `help:"Text or JSON." enum:"Text,JSON" default:"Text" env:"-"`
-	Role            string            `help:"Role of the function, by which its code may do what 'alcove roles' says; arn:aws:iam::000000000000:role/alcove for a new function if not given, and as it was for one that is updated." placeholder:"ARN" env:"-"`
+	TenantIsolation bool              `help:"Give every tenant execution environments of its own. Cannot be changed later, nor has to be given again." env:"-"`
+	Memory          *int32            `help:"Memory in MB; 128 for a new function if not given." name:"memory-size" placeholder:"MB" env:"-"`
+	Timeout         *int32            `help:"Seconds that an invocation may take; 3 for a new function if not given." placeholder:"SECONDS" env:"-"`
+	Env             map[string]string `help:"Environment variables, as KEY=VALUE; if one is given, the function has those and no others." placeholder:"KEY=VALUE" env:"-"`
+	LogFormat       string            `help:"Text or JSON; Text for a new function if not given." enum:",Text,JSON" default:"" placeholder:"FORMAT" env:"-"`
+	Role            string            `help:"Role of the function, by which its code may do what 'alcove roles' says; arn:aws:iam::000000000000:role/alcove for a new function if not given." placeholder:"ARN" env:"-"`
 }
 
 // deployCmd makes or updates a function.
@@ -75,27 +76,41 @@ func (c *deployCmd) source() (source, error) {
 // deploy creates the function of a source, or brings the one of its name up to
 // date, waits until it can be invoked, and answers with its ARN.
 func deploy(ctx context.Context, client *lambda.Client, from source, f functionFlags) (string, error) {
-	code := &types.FunctionCode{}
-	var err error
-	if from.image != "" {
-		code.ImageUri = &from.image
-	} else if err = f.guess(from.dir); err == nil {
-		code.ZipFile, err = zipDir(from.dir)
-	}
-	if err != nil {
+	if err := f.name(from.dir); err != nil {
 		return "", err
 	}
 	have, err := client.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &f.Name})
 	var missing *types.ResourceNotFoundException
+	if err != nil && !errors.As(err, &missing) {
+		if g := f; from.image == "" {
+			if gerr := g.guess(from.dir); gerr != nil {
+				return "", gerr // which can be mended without a node
+			}
+		}
+		return "", err
+	}
+	code := &types.FunctionCode{}
+	if from.image != "" {
+		code.ImageUri = &from.image
+	} else {
+		if err == nil {
+			f.keep(from.dir, have)
+		}
+		if err := f.guess(from.dir); err != nil {
+			return "", err
+		}
+		var zerr error
+		if code.ZipFile, zerr = zipDir(from.dir); zerr != nil {
+			return "", zerr
+		}
+	}
 	switch {
 	case errors.As(err, &missing):
 		err = create(ctx, client, code, f)
-	case err == nil && have.TenancyConfig != nil && !f.TenantIsolation:
-		return "", fmt.Errorf("%s has tenant isolation, which was decided when it was created and cannot change: give --tenant-isolation, or another --name", f.Name)
 	case err == nil && have.TenancyConfig == nil && f.TenantIsolation:
 		return "", fmt.Errorf("tenant isolation of %s was decided when it was created and cannot change; deploy under another --name", f.Name)
 	case err == nil:
-		err = update(ctx, client, code, f, from.patience())
+		err = update(ctx, client, code, f, have, from.patience())
 	}
 	if err != nil {
 		return "", err
@@ -126,9 +141,9 @@ func create(ctx context.Context, client *lambda.Client, code *types.FunctionCode
 	if f.Role == "" {
 		f.Role = defaultRole
 	}
+	// What is not given has Lambda's defaults.
 	in := &lambda.CreateFunctionInput{
-		FunctionName: &f.Name, Role: &f.Role, Code: code, MemorySize: &f.Memory, Timeout: &f.Timeout,
-		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)},
+		FunctionName: &f.Name, Role: &f.Role, Code: code, MemorySize: f.Memory, Timeout: f.Timeout, LoggingConfig: f.logging(),
 	}
 	if code.ImageUri != nil {
 		in.PackageType = types.PackageTypeImage
@@ -145,7 +160,16 @@ func create(ctx context.Context, client *lambda.Client, code *types.FunctionCode
 	return err
 }
 
-func update(ctx context.Context, client *lambda.Client, code *types.FunctionCode, f functionFlags, patience time.Duration) error {
+// logging is what was given of it, or nil.
+func (f *functionFlags) logging() *types.LoggingConfig {
+	if f.LogFormat == "" {
+		return nil
+	}
+	return &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)}
+}
+
+// update brings a function up to date. What is not given stays as it is.
+func update(ctx context.Context, client *lambda.Client, code *types.FunctionCode, f functionFlags, have *lambda.GetFunctionConfigurationOutput, patience time.Duration) error {
 	updated := func() error {
 		return lambda.NewFunctionUpdatedV2Waiter(client, func(o *lambda.FunctionUpdatedV2WaiterOptions) {
 			o.MinDelay, o.MaxDelay = 20*time.Millisecond, time.Second
@@ -154,22 +178,27 @@ func update(ctx context.Context, client *lambda.Client, code *types.FunctionCode
 	if err := updated(); err != nil {
 		return err
 	}
-	config := &lambda.UpdateFunctionConfigurationInput{
-		FunctionName: &f.Name, MemorySize: &f.Memory, Timeout: &f.Timeout,
-		Environment:   &types.Environment{Variables: f.Env},
-		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormat(f.LogFormat)},
+	config := &lambda.UpdateFunctionConfigurationInput{MemorySize: f.Memory, Timeout: f.Timeout, LoggingConfig: f.logging()}
+	if len(f.Env) > 0 {
+		config.Environment = &types.Environment{Variables: f.Env}
 	}
 	if f.Role != "" {
 		config.Role = &f.Role
 	}
-	if code.ImageUri == nil {
-		config.Runtime, config.Handler = types.Runtime(f.Runtime), &f.Handler
+	if code.ImageUri == nil && types.Runtime(f.Runtime) != have.Runtime {
+		config.Runtime = types.Runtime(f.Runtime)
 	}
-	if _, err := client.UpdateFunctionConfiguration(ctx, config); err != nil {
-		return err
+	if code.ImageUri == nil && f.Handler != aws.ToString(have.Handler) {
+		config.Handler = &f.Handler
 	}
-	if err := updated(); err != nil {
-		return err
+	if !reflect.DeepEqual(config, &lambda.UpdateFunctionConfigurationInput{}) {
+		config.FunctionName = &f.Name
+		if _, err := client.UpdateFunctionConfiguration(ctx, config); err != nil {
+			return err
+		}
+		if err := updated(); err != nil {
+			return err
+		}
 	}
 	if _, err := client.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &f.Name, ZipFile: code.ZipFile, ImageUri: code.ImageUri}); err != nil {
 		return err
@@ -177,15 +206,41 @@ func update(ctx context.Context, client *lambda.Client, code *types.FunctionCode
 	return updated()
 }
 
+// name is the directory's if none was given.
+func (f *functionFlags) name(dir string) error {
+	if f.Name != "" {
+		return nil
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	f.Name = filepath.Base(abs)
+	return nil
+}
+
+// keep fills in what a function has of runtime and handler, as long as the file of
+// the handler is there.
+func (f *functionFlags) keep(dir string, have *lambda.GetFunctionConfigurationOutput) {
+	handler := aws.ToString(have.Handler)
+	file := strings.TrimSuffix(handler, filepath.Ext(handler)) // of module.function
+	files, _ := filepath.Glob(filepath.Join(dir, file+".*"))
+	if strings.HasPrefix(string(have.Runtime), "provided") {
+		files, _ = filepath.Glob(filepath.Join(dir, "bootstrap"))
+	}
+	if len(files) == 0 {
+		return
+	}
+	if f.Runtime == "" {
+		f.Runtime = string(have.Runtime)
+	}
+	if f.Handler == "" {
+		f.Handler = handler
+	}
+}
+
 // guess fills in what the files tell.
 func (f *functionFlags) guess(dir string) error {
-	if f.Name == "" {
-		abs, err := filepath.Abs(dir)
-		if err != nil {
-			return err
-		}
-		f.Name = filepath.Base(abs)
-	}
 	guesses := []struct{ file, runtime, handler string }{
 		{"bootstrap", "provided.al2023", "bootstrap"},
 		{"lambda_function.py", "python3.13", "lambda_function.lambda_handler"},

@@ -16,6 +16,18 @@ import (
 // twentieth, 1 GB at most, and more than the node's own state keeps for itself.
 func diskReserve(size int64) int64 { return max(2*spaceReserve, min(size/20, 1<<30)) }
 
+const (
+	// logLeast is what the log store may hold however short the disk is.
+	logLeast = 32 << 20
+	// logMargin is that, and more than the store writes between two looks at the disk.
+	logMargin = logLeast + 64<<20
+)
+
+// logReserve is how much of a disk of size bytes the log store leaves free before it
+// grows no more. It is above what environments need: tenants that write much take the
+// place of records, not of everybody's environments.
+func logReserve(size int64) int64 { return diskReserve(size) + logMargin }
+
 // diskOf measures the file system of dir, or of what of it there is.
 func diskOf(dir string) (size, free int64, err error) {
 	for {

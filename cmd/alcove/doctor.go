@@ -62,12 +62,12 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 		}
 		fmt.Println()
 	}
-	files, err := openFiles()
+	files, err := raiseOpenFiles()
 	if err != nil {
 		return err
 	}
 	fmt.Println("node")
-	show(files.finding())
+	show(filesFinding(files, ofEnvironment("namespace"), ofEnvironment("gvisor")))
 	fmt.Println()
 	if c.Data == "" {
 		c.Data = defaultDataDir()

@@ -1,21 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/nodeapi"
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/egress"
 	"github.com/alcove-run/alcove/sandbox/egress/policy"
+	"github.com/alcove-run/alcove/sandbox/egress/relay"
 )
 
 // egressCmd shows and sets what functions may reach.
@@ -29,10 +33,16 @@ type egressCmd struct {
 	Private  []string `help:"With --node: private and special addresses that may be reached all the same. May be repeated." placeholder:"RULE" env:"-"`
 	Widen    bool     `help:"With --node: a tenant's policy counts alone, even where its function's allows less." env:"-"`
 	Unset    bool     `help:"Take it away." env:"-"`
+	To       string   `help:"With --function, and --tenant if there is one: whether a destination may be reached, [tcp://|udp://]NAME:PORT or ADDRESS:PORT, and what refuses it." placeholder:"DEST" env:"-"`
+	Refused  bool     `help:"Show what was refused of late, of all or of a --function or a --tenant." env:"-"`
 }
 
 // Run implements the command.
 func (c *egressCmd) Run(ctx context.Context) error {
+	show, err := c.look(ctx)
+	if show || err != nil {
+		return err
+	}
 	scope, path, err := c.scope()
 	if err != nil {
 		return err
@@ -81,10 +91,10 @@ func (c *egressCmd) scope() (scope policy.Scope, path string, err error) {
 		n, scope, path = n+1, policy.Node, "node"
 	}
 	if c.Function != "" {
-		n, scope, path = n+1, policy.Function, "functions/"+url.PathEscape(c.Function)
+		n, scope, path = n+1, policy.Function, "functions/"+nodeapi.Segment(c.Function)
 	}
 	if c.Tenant != nil {
-		n, scope, path = n+1, policy.Tenant, "tenants/"+url.PathEscape(*c.Tenant)
+		n, scope, path = n+1, policy.Tenant, "tenants/"+nodeapi.Segment(*c.Tenant)
 	}
 	if n > 1 {
 		return "", "", errors.New("--node, --function and --tenant are three policies: give one of them")
@@ -92,9 +102,55 @@ func (c *egressCmd) scope() (scope policy.Scope, path string, err error) {
 	return scope, nodeapi.Prefix + "egress/" + path, nil
 }
 
+// sets tells whether there is anything to be set.
+func (c *egressCmd) sets() bool {
+	return c.Mode != "" || len(c.Allow) > 0 || len(c.Private) > 0 || c.Widen
+}
+
+// look shows what holds for a function and a tenant together, or what was refused,
+// if one of them is asked for.
+func (c *egressCmd) look(ctx context.Context) (is bool, err error) {
+	effective := c.To != "" || c.Function != "" && c.Tenant != nil
+	if !effective && !c.Refused {
+		return false, nil
+	}
+	switch {
+	case c.sets() || c.Unset:
+		return true, errors.New("a policy is that of the node, of a function or of a tenant: give one of them to set it, without --to and --refused")
+	case c.To != "" && c.Refused, c.Node:
+		return true, errors.New("give --function and --tenant with --to, or with --refused, and not --node")
+	case c.To != "" && c.Function == "":
+		return true, errors.New("--to asks for a function's network: give --function")
+	}
+	q := url.Values{}
+	if c.Function != "" {
+		q.Set("function", c.Function)
+	}
+	if c.Tenant != nil {
+		q.Set("tenant", *c.Tenant)
+	}
+	if c.Refused {
+		var answer struct {
+			Refusals []nodeapi.EgressRefusal `json:"refusals"`
+		}
+		if err := c.call(ctx, http.MethodGet, nodeapi.Prefix+"egress/refusals?"+q.Encode(), nil, &answer); err != nil {
+			return true, err
+		}
+		return true, printRefusals(answer.Refusals)
+	}
+	if c.To != "" {
+		q.Set("to", c.To)
+	}
+	var answer nodeapi.Effective
+	if err := c.call(ctx, http.MethodGet, nodeapi.Prefix+"egress/effective?"+q.Encode(), nil, &answer); err != nil {
+		return true, err
+	}
+	return true, printEffective(&answer)
+}
+
 // policy is what is to be set, or nil.
 func (c *egressCmd) policy(scope policy.Scope) (*policy.Policy, error) {
-	if c.Mode == "" && len(c.Allow) == 0 && len(c.Private) == 0 && !c.Widen {
+	if !c.sets() {
 		return nil, nil
 	}
 	p := &policy.Policy{Mode: policy.Mode(c.Mode), Widen: c.Widen}
@@ -148,6 +204,40 @@ func printEgress(list []nodeapi.Egress) error {
 	return w.Flush()
 }
 
+func printEffective(e *nodeapi.Effective) error {
+	if err := printEgress(e.Policies); err != nil {
+		return err
+	}
+	names := make([]string, len(e.Deciding))
+	for i, s := range e.Deciding {
+		names[i] = string(s)
+	}
+	fmt.Printf("decides: %s\n", cmp.Or(strings.Join(names, ", then "), "none, so that everything but private and special addresses is open"))
+	if e.Unavailable != "" {
+		fmt.Printf("no network on this node: %s\n", printable(e.Unavailable))
+	}
+	if k := e.Check; k != nil && k.Allowed {
+		fmt.Printf("%s: allowed\n", k.To)
+	} else if k != nil {
+		fmt.Printf("%s: refused, %s\n", k.To, k.Rule)
+	}
+	return nil
+}
+
+func printRefusals(list []nodeapi.EgressRefusal) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "LAST\tTENANT\tFUNCTION\tPROTOCOL\tDESTINATION\tRULE\tCOUNT")
+	for _, e := range list {
+		more := ""
+		if e.NotLogged > 0 {
+			more = fmt.Sprintf(" and %d of others", e.NotLogged)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d%s\n", e.Last.UTC().Format(time.RFC3339), printable(e.Tenant), printable(e.Function), e.Protocol,
+			printable(e.Destination), printable(e.Rule), e.Count, more)
+	}
+	return w.Flush()
+}
+
 func joinRules(rules []policy.Rule) string {
 	var texts []string
 	for _, r := range rules {
@@ -164,6 +254,9 @@ const (
 	// tenant's may together.
 	ratesOfTenant = 4
 )
+
+// relayMemory is what the relay may take on a machine with so much memory.
+func relayMemory(total int64) int64 { return min(max(total/8, 128<<20), relay.DefaultMemory) }
 
 // nodePolicy is the node's policy where none is set: what --egress says.
 func (c *serveCmd) nodePolicy() (*policy.Policy, error) {
@@ -193,12 +286,14 @@ func (n *node) openEgress(context.Context) (err error) {
 	n.egress, err = egress.Open(egress.Config{Log: n.log, Inside: n.inside.Dial, Limits: egress.Limits{
 		Rate: rate, LabelRate: ratesOfTenant * rate,
 		Connections: connectionsOfEnvironment, LabelConnections: min(connectionsOfTenant, n.files.egress/2), AllConnections: n.files.egress,
+		Making: n.files.making, Memory: relayMemory(int64(machineMemory())),
 	}})
 	if err != nil {
 		return err
 	}
 	n.opened(closes(n.egress))
 	n.factory.Network = n.egress
+	n.factory.Refusals = &n.refusals
 	n.factory.Rules = func(v *alcove.Version, t alcove.Tenant) policy.Rules {
 		return n.catalog.EgressRules(n.nodeEgress, v.FunctionID, t)
 	}
@@ -229,6 +324,9 @@ func (n *node) watchEgress() {
 	}()
 	n.opened(func(context.Context) error { close(done); <-stopped; return nil })
 }
+
+// ownAddress tells whether an address is this machine's.
+func (n *node) ownAddress(a netip.Addr) bool { return n.egress != nil && n.egress.Own(a) }
 
 // functionName is a function's name by its id, or the id if it has gone.
 func (n *node) functionName(id string) string {

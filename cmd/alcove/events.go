@@ -5,11 +5,15 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/internal/disk"
+	"github.com/alcove-run/alcove/invoke"
 	"github.com/alcove-run/alcove/invoke/async"
 	"github.com/alcove-run/alcove/invoke/async/destination"
 	"github.com/alcove-run/alcove/invoke/async/spool"
@@ -30,7 +34,7 @@ const (
 
 // eventFlags are those of serve that are about events.
 type eventFlags struct {
-	EventsMax    int               `help:"How many events may wait to run; one tenant, or one function without tenants, may have a quarter of it." default:"1000000"`
+	EventsMax    int               `help:"How many events may wait to run; one tenant, or one function without tenants, may have a quarter of it, and never more than is left." default:"1000000"`
 	Destinations map[string]string `help:"Where results of events go: sqs=URL;sns=URL;events=URL;s3=URL, or aws for AWS's own endpoint." placeholder:"SERVICE=URL" mapsep:";"`
 }
 
@@ -42,15 +46,12 @@ func (n *node) openEvents(context.Context) error {
 	}
 	sender := destination.New(n.cfg.destinations())
 	n.events, err = async.Open(async.Config{
-		FS: fs, Invoker: n.invoker, Catalog: n.catalog, EventInvoke: n.eventInvoke, Place: n.cfg.place(), Deliver: sender,
+		FS: fs, Invoker: n.invoker, Trace: n.invoker.Accept, Catalog: n.catalog, EventInvoke: n.eventInvoke, Place: n.cfg.place(), Deliver: sender,
 		Runs: min(n.cfg.Concurrency, eventRunsPerCPU*runtime.NumCPU()), Deliveries: eventDeliveries,
 		Limits: async.Limits{Events: n.cfg.EventsMax, PartyEvents: max(1, n.cfg.EventsMax/eventShare),
 			Bytes: eventBytes, PartyBytes: eventBytes / eventShare, Reserve: spaceReserve, Keys: idempotencyKeys},
-		Free: func() (int64, error) {
-			_, free, err := disk.Space(n.cfg.Data)
-			return free, err
-		},
-		Observe: n.observe, Log: n.log,
+		Free:   freeSpace(n.cfg.Data),
+		Record: n.recordEvent, Observe: n.observe, Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -58,6 +59,30 @@ func (n *node) openEvents(context.Context) error {
 	n.opened(n.events.Close)
 	n.events.Start()
 	return nil
+}
+
+// freeFor is how long an answer of the file system about its room is good for: far less
+// is written meanwhile than is kept free.
+const freeFor = 20 * time.Millisecond
+
+// freeSpace tells how many bytes a file system has left, and asks it for few of many
+// events.
+func freeSpace(dir string) func() (int64, error) {
+	var mu sync.Mutex
+	var asked time.Time
+	var free int64
+	return func() (int64, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(asked) < freeFor {
+			return free, nil
+		}
+		_, now, err := disk.Space(dir)
+		if err == nil {
+			free, asked = now, time.Now()
+		}
+		return now, err
+	}
 }
 
 // destinations are the services that results go to. The keys come from the
@@ -77,6 +102,15 @@ func (n *node) eventInvoke(ref alcove.Ref) *alcove.EventInvokeConfig {
 	return e.Config
 }
 
+// recordEvent keeps who sent an event, or who was answered with an earlier answer.
+func (n *node) recordEvent(caller alcove.Caller, req invoke.Request, requestID string, repeated bool) error {
+	reason := auth.ReasonEvent
+	if repeated {
+		reason = auth.ReasonReplay
+	}
+	return n.auth.Note(caller, auth.Operation{Action: "lambda:InvokeFunction", Function: req.Ref, Tenant: req.Tenant, Invocation: true, RequestID: requestID}, reason)
+}
+
 // observe counts what happened to an event among the metrics of its function.
 func (n *node) observe(o async.Observation) {
 	unit := "Count"
@@ -84,4 +118,26 @@ func (n *node) observe(o async.Observation) {
 		unit = "Milliseconds"
 	}
 	n.metrics.Event(o.Function, o.Tenant, o.Metric, unit, o.Value)
+}
+
+// collectEvents tells Prometheus of events.
+func (n *node) collectEvents(p samples) {
+	functions, all := n.events.Counts()
+	for name, c := range functions {
+		for metric, value := range map[string]float64{
+			"alcove_events_received_total": float64(c.AsyncEventsReceived), "alcove_event_runs_total": float64(c.Started),
+			"alcove_event_age_seconds_total": c.AgeSum.Seconds(), "alcove_event_retries_total": float64(c.Retried),
+			"alcove_event_throttles_total": float64(c.Throttled), "alcove_events_dropped_total": float64(c.AsyncEventsDropped),
+			"alcove_event_destination_failures_total": float64(c.DestinationDeliveryFailures), "alcove_event_dead_letter_failures_total": float64(c.DeadLetterErrors),
+			"alcove_events_stopped_for_recursion_total": float64(c.RecursiveInvocationsDropped),
+		} {
+			p.Add(metric, value, "function", name)
+		}
+	}
+	p.Add("alcove_event_runs_cut_off_total", float64(all.Repeated))
+	p.Add("alcove_dead_letters_discarded_total", float64(all.DeadLettersDiscarded))
+	events, bytes, dead := n.events.Depths()
+	p.Add("alcove_events_waiting", float64(events))
+	p.Add("alcove_events_waiting_bytes", float64(bytes))
+	p.Add("alcove_dead_letters", float64(dead))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -31,7 +30,7 @@ type keyFlags struct {
 	Name string `arg:"" help:"The key's name, which is the user's in its ARN."`
 }
 
-func (k keyFlags) path() string { return nodeapi.Prefix + "keys/" + url.PathEscape(k.Name) }
+func (k keyFlags) path() string { return nodeapi.Prefix + "keys/" + nodeapi.Segment(k.Name) }
 
 type keysCreateCmd struct {
 	keyFlags
@@ -54,6 +53,7 @@ func (c *keysCreateCmd) Run(ctx context.Context) error {
 	if err := c.call(ctx, http.MethodPost, nodeapi.Prefix+"keys", body, &k); err != nil {
 		return err
 	}
+	warn(k.Warnings)
 	if c.JSON {
 		k.Policy = nil
 		return json.NewEncoder(os.Stdout).Encode(k)

@@ -26,7 +26,7 @@ type commands struct {
 
 	Serve    serveCmd    `cmd:"" help:"Run a node."`
 	Dev      devCmd      `cmd:"" help:"Run a node with throw-away data, deploy a directory, and deploy it again whenever it changes."`
-	Deploy   deployCmd   `cmd:"" help:"Create a function from a directory, or update it: then what is not given has its default again, but for the role."`
+	Deploy   deployCmd   `cmd:"" help:"Create a function from a directory, or update it: then what is not given stays as it is."`
 	Invoke   invokeCmd   `cmd:"" help:"Invoke a function once and show what came of it."`
 	Logs     logsCmd     `cmd:"" help:"Show a function's log, or one tenant's part of it."`
 	Envs     envsCmd     `cmd:"" help:"List the execution environments of a node."`

@@ -16,7 +16,9 @@ const metricsDir = "metrics"
 
 // openMetrics opens the store of metrics, which reads the journal.
 func (n *node) openMetrics(context.Context) (err error) {
-	n.metrics, err = metrics.Open(metrics.Config{Dir: n.path(metricsDir), Journal: n.journal, Gauges: n.gauges, Log: n.log})
+	var all census
+	gauges := func(g *metrics.Gauges) { n.gauges(g, &all) }
+	n.metrics, err = metrics.Open(metrics.Config{Dir: n.path(metricsDir), Journal: n.journal, Gauges: gauges, Log: n.log})
 	if err != nil {
 		return err
 	}
@@ -24,19 +26,25 @@ func (n *node) openMetrics(context.Context) (err error) {
 	return nil
 }
 
-// gauges looks at how many invocations are under way.
-func (n *node) gauges(g *metrics.Gauges) {
+// gauges looks at how many invocations are under way, and what environments do.
+func (n *node) gauges(g *metrics.Gauges, c *census) {
 	invoker := n.counted.Load()
 	if invoker == nil {
 		return // the node starts
 	}
+	c.take(g, n.pool.Status())
 	functions, all, unreserved := invoker.Peaks()
 	for name, peak := range functions {
 		g.Concurrency(name, peak)
 	}
+	for _, p := range invoker.ProvisionedPeaks() {
+		g.Provisioned(p.Function, p.Qualifier, p.Peak, p.Allocated)
+	}
 	if len(functions) > 0 {
 		g.Concurrency("", all)
 		g.Unreserved(unreserved)
+		reserved, provisioned := n.catalog.Allocated()
+		g.Claimed(unreserved + reserved + provisioned)
 	}
 }
 
@@ -55,7 +63,7 @@ func (s metricStream) Append(tenant alcove.Tenant, at time.Time, record []byte) 
 
 // logStream is where an environment's records go.
 func (n *node) logStream(group, stream string) environment.LogStream {
-	return metricStream{n.logs.Stream(group, stream), group, n.metrics}
+	return n.logged(metricStream{n.logs.Stream(group, stream), group, n.metrics}, group, stream)
 }
 
 // openMetricsAPI puts CloudWatch behind the listener.

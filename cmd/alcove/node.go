@@ -23,16 +23,18 @@ import (
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/environment"
 	"github.com/alcove-run/alcove/gateway"
+	"github.com/alcove-run/alcove/internal/turns"
 	"github.com/alcove-run/alcove/invoke"
 	"github.com/alcove-run/alcove/invoke/async"
 	"github.com/alcove-run/alcove/journal"
 	"github.com/alcove-run/alcove/lambdaapi"
 	"github.com/alcove-run/alcove/logs"
+	"github.com/alcove-run/alcove/logs/queries"
 	"github.com/alcove-run/alcove/logsapi"
 	"github.com/alcove-run/alcove/metrics"
 	"github.com/alcove-run/alcove/nodeapi"
+	"github.com/alcove-run/alcove/otlp"
 	"github.com/alcove-run/alcove/pool"
-	"github.com/alcove-run/alcove/pool/policy"
 	"github.com/alcove-run/alcove/purge"
 	"github.com/alcove-run/alcove/registry"
 	"github.com/alcove-run/alcove/runtimeapi"
@@ -64,7 +66,7 @@ const (
 	spaceReserve = 256 << 20 // bytes kept free for what must not fail
 	logBudget    = 4 << 30   // bytes of log records
 	journalBytes = 512 << 20 // bytes of reports
-	auditBytes   = 128 << 20 // bytes of records of changes, and of other calls
+	auditBytes   = 128 << 20 // bytes of records of changes, of accepted events, and of other calls
 )
 
 // Times that are the node's own choice.
@@ -85,6 +87,8 @@ type node struct {
 	runtimes  *runtimes.Set
 	artifacts *artifact.Store
 	logs      *logs.Store
+	queries   *queries.Runner
+	reading   *turns.Turns // the processors that searching logs has
 	journal   *journal.Journal
 	audit     *audit.Log
 	ledger    *usage.Ledger
@@ -94,6 +98,7 @@ type node struct {
 	counters  metrics.Counters
 	started   time.Time
 	counted   atomic.Pointer[invoke.Invoker] // the invoker, once there is one
+	telemetry *otlp.Exporter                 // nil where nobody wants any
 	factory   *environment.Factory
 	catalog   *catalog.Catalog
 	pool      *pool.Pool
@@ -104,6 +109,7 @@ type node struct {
 	inside    *inside         // the APIs for environments; nil where there is no egress
 
 	nodeEgress *egresspolicy.Policy
+	refusals   environment.Refusals
 
 	listening
 	stopPages func() // ends what open pages follow
@@ -119,7 +125,7 @@ func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openMetrics, n.openCatalog, n.openEgress, n.openPool, n.openEvents, n.openPurges, n.openAPIs,
+		n.openData, n.openListener, n.openSandboxes, n.openRecords, n.openLedger, n.openMetrics, n.openTelemetry, n.openCatalog, n.openEgress, n.openPool, n.openEvents, n.openPurges, n.openAPIs,
 	} {
 		if err := open(ctx); err != nil {
 			return n, err // the deferred function closes what is open
@@ -151,17 +157,17 @@ func (n *node) close(ctx context.Context) error {
 // openData takes the data directory for this process alone, and as many open
 // files as it may have.
 func (n *node) openData(ctx context.Context) (err error) {
-	if n.files, err = openFiles(); err != nil {
+	if n.files, err = openFiles(n.cfg.Isolation); err != nil {
 		return err
 	}
 	if err := n.files.check(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(n.cfg.Data, 0o700); err != nil {
-		return fmt.Errorf("--data: %w", err)
+		return fmt.Errorf("--data: %w: name a directory that you may make", err)
 	}
 	if err := os.Chmod(n.cfg.Data, 0o700); err != nil {
-		return fmt.Errorf("--data: %w", err)
+		return fmt.Errorf("--data: %w: name a directory that is yours", err)
 	}
 	f, err := lockData(ctx, n.path(lockFile))
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -226,17 +232,22 @@ func (n *node) openSandboxes(ctx context.Context) error {
 	n.factory = &environment.Factory{
 		Driver: n.driver, Spare: runtimeapi.NewSpare(n.files.spare), Roots: roots, Artifacts: n.artifacts, Runtimes: n.runtimes,
 		Place: n.cfg.place(), Dir: n.path(runDir), FreezeAfter: freezeAfter, Log: n.log,
-		Stream: n.logStream,
+		Stream: n.logStream, Supervisor: n.supervisor(), Linger: n.linger(), Ends: environment.NewEnds(),
 	}
 	return n.openImages()
 }
 
 // openRecords opens the log store and the journal.
 func (n *node) openRecords(context.Context) (err error) {
-	if n.logs, err = logs.Open(logs.Config{Dir: n.path(logsDir), Budget: logBudget, Reserve: spaceReserve, Log: n.log}); err != nil {
+	size, _, err := diskOf(n.path(logsDir))
+	if err != nil {
+		return err
+	}
+	if n.logs, err = logs.Open(logs.Config{Dir: n.path(logsDir), Budget: logBudget, Reserve: logReserve(size), Least: logLeast, Log: n.log}); err != nil {
 		return err
 	}
 	n.opened(closes(n.logs))
+	n.openQueries()
 	if n.journal, err = journal.Open(journal.Config{Dir: n.path(journalDir), Budget: journalBytes, Consumers: []string{usage.Consumer}, Log: n.log}); err != nil {
 		return err
 	}
@@ -307,6 +318,7 @@ func (n *node) openPool(context.Context) error {
 		Memory:        int64(n.cfg.Memory),
 		Disk:          watchDisk(n.cfg.Data, n.driver, n.log),
 		Environments:  n.files.environments,
+		Places:        n.factory.Places,
 		Creators:      2 * runtime.NumCPU(),
 		Refillers:     runtime.NumCPU(),
 		Stock:         n.stockBounds,
@@ -316,7 +328,7 @@ func (n *node) openPool(context.Context) error {
 		},
 		Log: n.log,
 	})
-	n.opened(n.pool.Close)
+	n.opened(n.closePool)
 	cancel := n.catalog.Subscribe(func(c catalog.Change) {
 		if !c.Deleted {
 			n.expect(c.Name, c.Number)
@@ -327,93 +339,9 @@ func (n *node) openPool(context.Context) error {
 		n.expect(v.Name, v.Number)
 	}
 	n.opened(func(context.Context) error { cancel(); return nil })
-	n.invoker = invoke.New(invoke.Config{Catalog: n.catalog, Pool: n.pool, Journal: countingJournal{n.journal.Append, n.counters.Report}, Throttled: n.throttled, Log: n.log})
+	n.invoker = invoke.New(invoke.Config{Catalog: n.catalog, Pool: n.pool, Journal: countingJournal{n.journal.Append, n.counters.Report}, Throttled: n.throttled, Provisioned: n.catalog.Provisioned, Tracing: n.tracing(), Log: n.log})
 	n.counted.Store(n.invoker)
 	return nil
-}
-
-func (n *node) startEnvironment(v *alcove.Version, _ alcove.Tenant, o pool.StartOptions, h pool.Hooks) (pool.Environment, error) {
-	cfg, err := n.factory.Config(context.Background(), v, o.LogStream)
-	if err != nil {
-		return nil, err
-	}
-	cfg.Suppressed = o.Suppressed
-	if o.Provisioned {
-		// One of the two is what the function sees.
-		cfg.Spec.Env, cfg.Tell = runtimes.Provisioned(cfg.Spec.Env), runtimes.Provisioned(cfg.Tell)
-	}
-	cfg.OnInit, cfg.OnFree, cfg.OnEnd = h.OnInit, h.OnFree, h.OnEnd
-	var started atomic.Pointer[environment.Environment]
-	n.lend(&cfg, v, func() (alcove.Tenant, bool) {
-		if e := started.Load(); e != nil {
-			return e.Tenant()
-		}
-		return "", false
-	})
-	e := environment.Start(cfg)
-	started.Store(e)
-	return e, nil
-}
-
-// startBlank begins to make an environment that does not know its function.
-func (n *node) startBlank(like *alcove.Version, h pool.BlankHooks) (pool.Environment, error) {
-	cfg, err := n.factory.BlankConfig(context.Background(), like)
-	if err != nil {
-		return nil, err
-	}
-	cfg.OnBlank, cfg.OnEnd = h.OnBlank, h.OnEnd
-	return environment.Start(cfg), nil
-}
-
-// specialise makes a blank environment one of v's.
-func (n *node) specialise(blank pool.Environment, v *alcove.Version, h pool.Hooks) error {
-	ctx := context.Background()
-	cfg, err := n.factory.BlankBecomes(ctx, blank.ID(), v)
-	if err != nil {
-		return err
-	}
-	cfg.OnInit, cfg.OnFree, cfg.OnEnd = h.OnInit, h.OnFree, h.OnEnd
-	e := blank.(*environment.Environment)
-	end := n.lend(&cfg, v, e.Tenant)
-	if err := e.Specialise(ctx, cfg); err != nil {
-		end()
-		return err
-	}
-	return nil
-}
-
-// current says whether an environment of v may still take invocations.
-func (n *node) current(v *alcove.Version) bool {
-	now, err := n.catalog.Resolve(alcove.Ref{Name: v.Name, Qualifier: v.Number})
-	return err == nil && now.FunctionID == v.FunctionID && now.Generation == v.Generation
-}
-
-func (n *node) tenantCap(v *alcove.Version) int {
-	f, err := n.catalog.Function(v.Name)
-	if err != nil {
-		return 0
-	}
-	return policy.Cap(f.Reserved, n.cfg.Concurrency)
-}
-
-// expect has the pool keep in stock what is wanted of a version that can run.
-func (n *node) expect(name, number string) {
-	v, err := n.catalog.Resolve(alcove.Ref{Name: name, Qualifier: number})
-	if err == nil && v.State == alcove.StateActive {
-		n.pool.Expect(v)
-	}
-}
-
-// stockBounds are how many environments of v may wait for tenants. A minimum is
-// $LATEST's for good, and a published version's while it is used.
-func (n *node) stockBounds(v *alcove.Version) (b policy.Bounds) {
-	f, err := n.catalog.Function(v.Name)
-	if err != nil || f.ID != v.FunctionID {
-		return b
-	}
-	b.Min, b.Max = f.Stock.Bounds(n.cfg.StockMax)
-	b.Standing = v.Number == alcove.Latest
-	return b
 }
 
 // openAPIs puts the APIs behind the listener.
@@ -426,16 +354,17 @@ func (n *node) openAPIs(context.Context) error {
 	handlers := gateway.Config{
 		Lambda: lambdaapi.New(lambdaapi.Config{
 			Auth: n.auth, Catalog: n.catalog, Artifacts: n.artifacts, Invoker: n.invoker, Events: n.events, Provisioner: n.pool,
-			Runtimes: n.runtimes, Objects: objects, Place: place, Concurrency: n.cfg.Concurrency, Log: n.log,
+			Runtimes: n.runtimes, Objects: objects, Within: n.within, Place: place, Concurrency: n.cfg.Concurrency, Log: n.log,
 		}),
-		Logs: logsapi.New(logsapi.Config{Store: n.logs, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Place: place, Log: n.log}),
-		STS:  stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Log: n.log}),
+		Logs: logsapi.New(logsapi.Config{Store: n.logs, Queries: n.queries, Turns: n.reading, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize,
+			Revoked: n.auth.Revoked, Ending: n.gate.Ending(), Place: place, Log: n.log}),
+		STS: stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Log: n.log}),
 		Node: nodeapi.New(nodeapi.Config{
 			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Ending: n.gate.Ending(), Keys: n.auth, Roles: n.catalog, Audit: n.audit.Query,
 			Environments: n.pool.Status, Findings: n.driver.Findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
-			Egress: n.catalog, NodeEgress: n.nodeEgress, FunctionName: n.functionName,
-			Function: n.catalog.Function, Latest: n.catalog.Resolve, Events: n.events, Logs: n.logs, Usage: n.ledger, Purge: n.purges.Purge, Place: place, Log: n.log,
+			Egress: n.catalog, NodeEgress: n.nodeEgress, FunctionName: n.functionName, OwnAddress: n.ownAddress, Refusals: n.refusals.List,
+			Function: n.catalog.Function, Latest: n.catalog.Resolve, Events: n.events, Logs: n.logs, Usage: n.ledger, Purge: n.purges.Purge, Actions: actions(), Place: place, Log: n.log,
 		}),
 	}
 	n.openMetricsAPI(&handlers)
@@ -446,10 +375,12 @@ func (n *node) openAPIs(context.Context) error {
 	if err := n.openPrometheus(&handlers); err != nil {
 		return err
 	}
+	n.openTelemetryMetrics()
 	if err := n.openConsole(&handlers); err != nil {
 		return err
 	}
 	n.pruneRoots()
+	handlers.Bodies = n.bodies()
 	n.gate.Open(gateway.New(handlers))
 	return nil
 }

@@ -96,3 +96,17 @@ func FuzzWriteRecordJSON(f *testing.F) {
 		}
 	})
 }
+
+// The table of the audit says what its columns do not.
+func TestReason(t *testing.T) {
+	const who = "User: arn:aws:iam::000000000000:user/ann is not authorized to perform: lambda:InvokeFunction on resource: arn:aws:lambda:us-east-1:000000000000:function:f "
+	for text, want := range map[string]string{
+		"": "", "ResourceNotFoundException": "ResourceNotFoundException",
+		who + "because no identity-based policy allows the lambda:InvokeFunction action": "no identity-based policy allows the lambda:InvokeFunction action",
+		who + "with an explicit deny in a resource-based policy":                         "with an explicit deny in a resource-based policy",
+	} {
+		if got := reason(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}

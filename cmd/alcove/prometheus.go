@@ -41,7 +41,7 @@ func (n *node) openPrometheus(h *gateway.Config) error {
 		return fmt.Errorf("token of /metrics: %w", err)
 	}
 	n.started = time.Now()
-	h.Prometheus = promapi.New(promapi.Config{Collect: n.collect, Token: token, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize})
+	h.Prometheus = promapi.New(promapi.Config{Collect: func(p *promapi.Page) { n.collect(p) }, Token: token, Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize})
 	return nil
 }
 
@@ -63,8 +63,14 @@ func (n *node) throttled(ref alcove.Ref, tenant alcove.Tenant) {
 	n.counters.Throttled(ref.Name, tenant, time.Now())
 }
 
-// collect fills a page for Prometheus.
-func (n *node) collect(p *promapi.Page) {
+// samples is what takes metrics: a page for Prometheus, or one for a collector.
+type samples interface {
+	Add(name string, value float64, labels ...string)
+	Histogram(name string, bounds []float64, counts []int64, sum float64, labels ...string)
+}
+
+// collect fills a page.
+func (n *node) collect(p samples) {
 	version, revision := "unknown", "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -77,11 +83,13 @@ func (n *node) collect(p *promapi.Page) {
 	p.Add("process_start_time_seconds", float64(n.started.UnixMilli())/1000)
 	p.Add("alcove_build_info", 1, "version", version, "revision", revision)
 	n.collectInvocations(p)
+	n.collectEvents(p)
 	n.collectStores(p)
+	n.collectTelemetry(p)
 	collectProcess(p)
 }
 
-func (n *node) collectInvocations(p *promapi.Page) {
+func (n *node) collectInvocations(p samples) {
 	c := n.counters.Read()
 	for name, f := range c.Functions {
 		for status, count := range f.ByStatus {
@@ -111,7 +119,7 @@ func (n *node) collectInvocations(p *promapi.Page) {
 	p.Add("alcove_environments_memory_bytes", float64(memory))
 }
 
-func (n *node) collectStores(p *promapi.Page) {
+func (n *node) collectStores(p samples) {
 	j := n.journal.Stats()
 	p.Add("alcove_journal_bytes", float64(j.Bytes))
 	p.Add("alcove_journal_waiting_bytes", float64(j.Waiting))
@@ -129,7 +137,7 @@ func (n *node) collectStores(p *promapi.Page) {
 }
 
 // collectProcess tells of this process. What the system does not tell is left out.
-func collectProcess(p *promapi.Page) {
+func collectProcess(p samples) {
 	p.Add("go_goroutines", float64(runtime.NumGoroutine()))
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {

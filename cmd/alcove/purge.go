@@ -24,7 +24,11 @@ func (n *node) openPurges(context.Context) (err error) {
 			// After the last report, and before reports go.
 			{Name: "ledger", Purge: n.ledger.PurgeTenant},
 			{Name: "metrics", Purge: n.purgeMetrics},
+			{Name: "refusals", Purge: func(_ context.Context, t alcove.Tenant) error { n.refusals.Forget(t); return nil }},
+			{Name: "telemetry", Purge: func(_ context.Context, t alcove.Tenant) error { n.telemetry.Forget(t); return nil }},
 			{Name: "logs", Purge: n.logs.PurgeTenant},
+			// What was read of the logs until then.
+			{Name: "queries", Purge: n.queries.PurgeTenant},
 			{Name: "journal", Purge: n.purgeJournal},
 		},
 	})

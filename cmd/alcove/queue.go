@@ -30,7 +30,7 @@ func (c *queueCmd) Run(ctx context.Context) error {
 	if c.Purge && c.Replay {
 		return errors.New("--purge takes away what --replay would run again: give one of them")
 	}
-	path := nodeapi.Prefix + "functions/" + url.PathEscape(c.Function) + "/queue"
+	path := nodeapi.Prefix + "functions/" + nodeapi.Segment(c.Function) + "/queue"
 	query := ""
 	if c.Tenant != nil {
 		if err := checkTenant(*c.Tenant); err != nil {

@@ -6,13 +6,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/alcove-run/alcove/auth"
+	"github.com/alcove-run/alcove/lambdaapi"
+	"github.com/alcove-run/alcove/logsapi"
+	"github.com/alcove-run/alcove/metricsapi"
 	"github.com/alcove-run/alcove/nodeapi"
 )
 
@@ -35,7 +38,7 @@ func (r roleFlags) path() string {
 	if strings.HasPrefix(name, "arn:") {
 		name = auth.RoleName(name)
 	}
-	return nodeapi.Prefix + "roles/" + url.PathEscape(name)
+	return nodeapi.Prefix + "roles/" + nodeapi.Segment(name)
 }
 
 type rolesPutCmd struct {
@@ -58,7 +61,20 @@ func (c *rolesPutCmd) Run(ctx context.Context) error {
 		return err
 	}
 	fmt.Println(printable(r.ARN))
+	warn(r.Warnings)
 	return nil
+}
+
+// warn tells of what a policy is about that is not there.
+func warn(warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintf(os.Stderr, "warning: the policy matches nothing in part: %s\n", printable(w))
+	}
+}
+
+// actions are those that policies can be about on this node, but for its own API's.
+func actions() []string {
+	return slices.Concat(lambdaapi.Actions(), logsapi.Actions(), metricsapi.Actions(), []string{"s3:", "sts:"})
 }
 
 type rolesListCmd struct{ clientFlags }

@@ -11,13 +11,15 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/alcove-run/alcove/sandbox/egress/relay"
 	"github.com/alcove-run/alcove/sandbox/gvisor"
 	"github.com/alcove-run/alcove/sandbox/namespace"
+	"github.com/alcove-run/alcove/sandbox/supervise"
 )
 
 // TestMain makes this test binary the program, under its name, for the scripts.
 func TestMain(m *testing.M) {
-	if gvisor.Main() || namespace.Main() {
+	if gvisor.Main() || namespace.Main() || relay.Main() || supervise.Main() {
 		return
 	}
 	testscript.Main(m, map[string]func(){"alcove": main})

@@ -43,6 +43,7 @@ type serveCmd struct {
 	imageFlags
 	objectFlags
 	eventFlags
+	otlpFlags
 	LogLevel logLevel `help:"debug, info, warn or error." default:"info"`
 }
 
@@ -114,6 +115,9 @@ func (c *serveCmd) validate() error {
 		return err
 	}
 	if err := c.imageFlags.check(); err != nil {
+		return err
+	}
+	if err := c.otlpFlags.check(); err != nil {
 		return err
 	}
 	if _, err := c.nodePolicy(); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -18,15 +19,18 @@ import (
 const maxAge = auth.SessionLife - 30*time.Minute
 
 // lend gives the environment of a version that is about to be made, or to become
-// that version's, credentials of its own. tenant says whose it is, when somebody
-// asks; end, if the environment does not come to be, takes them back.
-func (n *node) lend(cfg *environment.Config, v *alcove.Version, tenant func() (alcove.Tenant, bool)) (end func()) {
+// that version's, credentials of its own. tenant says whose it is, and trace in
+// which chain of invocations it runs, when somebody asks; end, if the environment
+// does not come to be, takes them back.
+func (n *node) lend(cfg *environment.Config, v *alcove.Version, tenant func() (alcove.Tenant, bool), trace func() alcove.Trace) (end func()) {
 	if n.inside == nil {
 		return func() {} // there is no way to use them
 	}
 	key, end := n.auth.OpenSession(auth.Session{
 		Environment: cfg.ID, Function: v.Name, Role: v.Config.Role, Isolated: v.Isolated(), Tenant: tenant,
 	})
+	from := auth.Inside(cfg.ID)
+	n.inside.traces.Store(from, trace)
 	env := &cfg.Spec.Env
 	if cfg.Tell != nil { // what the function sees
 		env = &cfg.Tell
@@ -37,6 +41,11 @@ func (n *node) lend(cfg *environment.Config, v *alcove.Version, tenant func() (a
 	}
 	*env = withVariables(*env, variables...)
 	ended := cfg.OnEnd
+	taken := end
+	end = func() {
+		taken()
+		n.inside.traces.Delete(from)
+	}
 	cfg.OnEnd = func() {
 		end()
 		if ended != nil {
@@ -44,6 +53,19 @@ func (n *node) lend(cfg *environment.Config, v *alcove.Version, tenant func() (a
 		}
 	}
 	return end
+}
+
+// within is the trace of the invocation within which an environment's request was
+// made; any other request was made within none.
+func (n *node) within(r *http.Request) (alcove.Trace, bool) {
+	if n.inside == nil {
+		return alcove.Trace{}, false
+	}
+	trace, ok := n.inside.traces.Load(r.RemoteAddr)
+	if !ok {
+		return alcove.Trace{}, false
+	}
+	return trace.(func() alcove.Trace)(), true
 }
 
 // endpointVariable has AWS's clients send their requests elsewhere; a function's

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"text/tabwriter"
 
@@ -26,7 +25,7 @@ type stockCmd struct {
 
 // Run implements the command.
 func (c *stockCmd) Run(ctx context.Context) error {
-	path := nodeapi.Prefix + "functions/" + url.PathEscape(c.Function) + "/stock"
+	path := nodeapi.Prefix + "functions/" + nodeapi.Segment(c.Function) + "/stock"
 	var answer nodeapi.Stock
 	if err := c.call(ctx, http.MethodGet, path, nil, &answer); err != nil {
 		return err
@@ -62,6 +61,10 @@ func (c *stockCmd) Run(ctx context.Context) error {
 
 // printStock shows a function's stock.
 func printStock(s nodeapi.Stock) error {
+	if !s.Isolated {
+		fmt.Printf("%s has no tenant isolation: there is nobody that an environment could wait for (provisioned concurrency keeps some ready)\n", printable(s.Function))
+		return nil
+	}
 	whose := "the node's bounds"
 	if s.Set != nil {
 		whose = "set for the function"

@@ -25,9 +25,13 @@ type tenantsListCmd struct {
 
 // Run implements the command.
 func (c *tenantsListCmd) Run(ctx context.Context) error {
-	var answer struct{ Tenants []nodeapi.Tenant }
+	var answer nodeapi.Tenants
 	if err := c.getJSON(ctx, nodeapi.Prefix+"tenants", url.Values{"function": {c.Function}}, &answer); err != nil {
 		return err
+	}
+	if answer.Isolated != nil && !*answer.Isolated {
+		fmt.Printf("%s has no tenant isolation: its environments are nobody's (alcove envs %[1]s)\n", printable(c.Function))
+		return nil
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "TENANT\tENVIRONMENTS\tBUSY\tINVOCATIONS\tMEMORY")
@@ -49,7 +53,7 @@ func (c *tenantsPurgeCmd) Run(ctx context.Context) error {
 		return err
 	}
 	var answer nodeapi.Purged
-	if err := c.call(ctx, http.MethodDelete, nodeapi.Prefix+"tenants/"+url.PathEscape(c.Tenant), nil, &answer); err != nil {
+	if err := c.call(ctx, http.MethodDelete, nodeapi.Prefix+"tenants/"+nodeapi.Segment(c.Tenant), nil, &answer); err != nil {
 		return err
 	}
 	fmt.Printf("purged %s in %.1f s; sums of its usage stay (`alcove usage`)\n", printable(answer.Tenant), answer.Seconds)

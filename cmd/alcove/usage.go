@@ -82,10 +82,10 @@ func (c *usageCmd) table(a *nodeapi.Usage) error {
 			head = append(head, strings.ToUpper(string(b)))
 		}
 	}
-	fmt.Fprintln(w, strings.Join(append(head, "INVOCATIONS", "ERRORS", "GB-SECONDS", "ENVIRONMENTS", "/TMP GB-SECONDS", "LOG", "QUEUE", "NETWORK", "COST ("+cell(a.Prices.Currency)+")"), "\t"))
+	fmt.Fprintln(w, strings.Join(append(head, "INVOCATIONS", "ERRORS", "GB-SECONDS", "ENVIRONMENTS", "/TMP GB-SECONDS", "LOG", "QUEUE", "NETWORK", "CONNECTIONS", "COST ("+cell(a.Prices.Currency)+")"), "\t"))
 	row := func(r *usage.Row, names []string) {
 		cells := append(names, fmt.Sprint(r.Invocations), fmt.Sprint(r.Errors), r.GBSeconds.String(), fmt.Sprint(r.Environments), r.EphemeralGBSeconds.String(),
-			megabytes(r.LogBytes), megabytes(r.QueueBytes), megabytes(r.NetworkIn+r.NetworkOut), r.Cost.String())
+			megabytes(r.LogBytes), megabytes(r.QueueBytes), megabytes(r.NetworkIn+r.NetworkOut), fmt.Sprint(r.Connections), r.Cost.String())
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	for i := range a.Rows {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
+	"strings"
 )
 
 // versionCmd tells what the program is made from.
@@ -14,7 +15,13 @@ func (versionCmd) Run() error {
 	if !ok {
 		return fmt.Errorf("this program carries no build information")
 	}
+	// Without git at the build, the version of the module may still say it.
 	revision := "unknown revision"
+	if _, commit, ok := strings.Cut(strings.TrimSuffix(info.Main.Version, "+dirty"), ".0-"); ok {
+		if _, commit, ok = strings.Cut(commit, "-"); ok {
+			revision = commit
+		}
+	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			revision = s.Value

@@ -89,18 +89,81 @@ if (pending) {
   setTimeout(look, 300);
 }
 
-// events opens a stream of server-sent events and says how it stands.
+// events opens a stream of server-sent events and says how it stands. One that
+// breaks is opened again, behind the last event that came: an EventSource would give
+// up at the first answer of a proxy whose node restarts, and not say why.
+const silence = 25_000; // the node says something every ten seconds
 export function events(url, state, handlers) {
-  const source = new EventSource(url);
-  source.addEventListener('open', () => { state.textContent = 'Live'; });
-  source.addEventListener('error', () => {
-    state.textContent = source.readyState === EventSource.CLOSED ? 'Not connected. Reload the page to go on.' : 'Connection lost, trying again …';
-  });
-  source.addEventListener('problem', (event) => {
-    const problem = JSON.parse(event.data);
-    source.close();
-    state.replaceChildren(problem.title + '. ' + problem.detail + ' ', problem.signIn ? element('a', { href: '/console/signin' }, 'Sign in') : '');
-  });
-  for (const [name, handle] of Object.entries(handlers)) source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
-  return source;
+  let last = '';
+  let lost = 0; // when the connection was lost
+  let tries = 0;
+  let closed = false;
+  let cut = null; // aborts the request that is open
+  let wake = () => {};
+  const clock = (ms) => new Date(ms).toLocaleTimeString();
+  const end = (title, detail, signIn) => {
+    closed = true;
+    const back = '/console/signin?next=' + encodeURIComponent((location.pathname + location.search).replace(/^\/console\//, ''));
+    state.replaceChildren(title + '. ' + detail + ' ', signIn ? element('a', { href: back }, 'Sign in') : '');
+  };
+  const receive = (text) => {
+    let name = 'message', data = '';
+    for (const line of text.split('\n')) {
+      if (line.startsWith('id: ')) last = line.slice(4);
+      if (line.startsWith('event: ')) name = line.slice(7);
+      if (line.startsWith('data: ')) data = line.slice(6);
+    }
+    if (name === 'problem') {
+      const problem = JSON.parse(data);
+      end(problem.title, problem.detail, problem.signIn);
+      return;
+    }
+    handlers[name]?.(JSON.parse(data), last);
+  };
+  // read gives back whether it makes sense to try again.
+  const read = async () => {
+    cut = new AbortController();
+    let dog = setTimeout(() => cut.abort(), silence);
+    try {
+      const answer = await fetch(url, { signal: cut.signal, cache: 'no-store', headers: { Accept: 'text/event-stream', 'X-Fragment': '1', ...(last ? { 'Last-Event-ID': last } : {}) } });
+      if (!answer.ok || !answer.headers.get('Content-Type')?.startsWith('text/event-stream')) {
+        if (answer.ok || answer.status >= 500 || answer.status === 429) return;
+        const said = new DOMParser().parseFromString(await answer.text(), 'text/html');
+        end($('.problem h2', said)?.textContent ?? 'The node refused', $('.problem p', said)?.textContent ?? '', answer.status === 401);
+        return;
+      }
+      handlers.opened?.();
+      state.textContent = lost ? `Live again. The connection was lost at ${clock(lost)} for ${Math.ceil((Date.now() - lost) / 1000)} s${handlers.gap ?? ''}.` : 'Live';
+      lost = tries = 0;
+      let rest = '';
+      const text = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (;;) {
+        const { value, done } = await text.read();
+        if (done) return;
+        clearTimeout(dog);
+        dog = setTimeout(() => cut.abort(), silence);
+        const parts = (rest + value).split('\n\n');
+        rest = parts.pop();
+        for (const part of parts) receive(part);
+        if (closed) { cut.abort(); return; }
+      }
+    } catch { /* what follows says that it was lost */ } finally {
+      clearTimeout(dog);
+    }
+  };
+  (async () => {
+    for (;;) {
+      await read();
+      if (closed) return;
+      lost ||= Date.now();
+      state.textContent = `Connection lost at ${clock(lost)}. Trying again …`;
+      const pause = Math.min(500 * 2 ** tries++, 10_000) * (0.75 + Math.random() / 2);
+      await new Promise((go) => { wake = go; setTimeout(go, pause); });
+      if (closed) return;
+    }
+  })();
+  const close = () => { closed = true; cut?.abort(); wake(); };
+  addEventListener('online', () => wake());
+  addEventListener('pagehide', close);
+  return { close };
 }

@@ -46,7 +46,10 @@ if (runtime && code) {
 const sources = $$('input[type=radio][name=source]');
 const choose = () => {
   const chosen = sources.find((s) => s.checked)?.value;
-  for (const part of $$('[data-source]')) part.hidden = part.dataset.source !== chosen;
+  for (const part of $$('[data-source]')) {
+    part.hidden = part.dataset.source !== chosen;
+    for (const field of $$('input, textarea', part)) field.required = !part.hidden;
+  }
 };
 for (const source of sources) source.addEventListener('change', choose);
 if (sources.length) choose();

@@ -93,7 +93,7 @@ function light() {
   bright.clear();
 }
 
-function size(kib) { return kib >= 1024 ? (kib / 1024).toFixed(1) + ' MiB' : kib + ' KiB'; }
+function size(kib) { return kib >= 1024 ? (kib / 1024).toFixed(1) + ' MB' : kib + ' KB'; }
 
 function age(ms) {
   const s = Math.max(0, Math.round(ms / 1000));
@@ -197,7 +197,8 @@ function draw() {
   if (!reached) reach($('button.tile', floor));
 }
 
-const source = events(floor.dataset.events, $('[data-live]'), {
+events(floor.dataset.events, $('[data-live]'), {
+  opened() { first = true; },
   floor(change) {
     if (first && waiting.length === 0 && tiles.size > 0) {
       // A new connection: the node tells everything again.
@@ -207,5 +208,4 @@ const source = events(floor.dataset.events, $('[data-live]'), {
     if (waiting.push(change) === 1) requestAnimationFrame(draw);
   },
 });
-source.addEventListener('open', () => { first = true; });
 setInterval(() => { const entry = tiles.get(chosen); if (entry) show(entry); }, 1000);

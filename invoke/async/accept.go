@@ -16,32 +16,42 @@ import (
 const MaxPayload = 1 << 20
 
 // Accept takes an event. When it returns no error, the event is on the disk and
-// will run; the id is that of all its runs. The payload is the queue's from then
-// on.
+// will run; the id is that of all its runs, and trace the X-Ray trace header that they
+// come under. The payload is the queue's from then on.
 //
 // Errors are *alcove.Error: those that a call would get whose function, tenant or
 // state is wrong; TooManyRequestsException if as many events wait as may; and a
 // platform error if the disk does not take it.
-func (q *Queue) Accept(ctx context.Context, caller alcove.Caller, req invoke.Request) (requestID string, err error) {
-	id, _, err := q.accept(ctx, caller, req, nil)
-	return id, err
+func (q *Queue) Accept(ctx context.Context, caller alcove.Caller, req invoke.Request) (requestID, trace string, err error) {
+	id, trace, _, err := q.accept(ctx, caller, req, nil)
+	return id, trace, err
 }
 
 // accept is Accept, with the record of an idempotency key if there is one.
-func (q *Queue) accept(_ context.Context, caller alcove.Caller, req invoke.Request, k *key) (requestID string, keyAt spool.Place, err error) {
+func (q *Queue) accept(_ context.Context, caller alcove.Caller, req invoke.Request, k *key) (requestID, trace string, keyAt spool.Place, err error) {
 	v, err := q.cfg.Invoker.Check(req)
 	if err != nil {
-		return "", spool.Place{}, err
+		return "", "", spool.Place{}, err
 	}
 	if len(req.Payload) > MaxPayload {
-		return "", spool.Place{}, TooLarge()
+		return "", "", spool.Place{}, TooLarge()
+	}
+	taken := func() {}
+	if q.cfg.Trace != nil {
+		req.Trace, taken = q.cfg.Trace(v, req)
 	}
 	e := &event{
 		id: uuid.New(), functionID: v.FunctionID, name: v.Name, qualifier: req.Ref.Qualifier, tenant: req.Tenant,
-		clientContext: req.ClientContext, traceID: clip(req.TraceID, 1<<10), caller: caller, request: len(req.Payload), stage: stageReady,
+		clientContext: req.ClientContext, trace: req.Trace.Text(), caller: caller, request: len(req.Payload), stage: stageReady,
 	}
 	if err := q.room(e, len(req.Payload)); err != nil {
-		return "", spool.Place{}, err
+		return "", "", spool.Place{}, err
+	}
+	if err := q.cfg.Record(caller, req, e.id.String(), false); err != nil {
+		q.mu.Lock()
+		q.give(e)
+		q.mu.Unlock()
+		return "", "", spool.Place{}, err
 	}
 	records := []spool.Record{{Meta: e.encode(), Body: req.Payload}}
 	if k != nil {
@@ -66,8 +76,9 @@ func (q *Queue) accept(_ context.Context, caller alcove.Caller, req invoke.Reque
 		q.mu.Lock()
 		q.give(e)
 		q.mu.Unlock()
-		return "", spool.Place{}, notAccepted(err)
+		return "", "", spool.Place{}, notAccepted(err)
 	}
+	taken()
 	q.received(e)
 	q.mu.Lock()
 	i := q.items.make()
@@ -82,7 +93,7 @@ func (q *Queue) accept(_ context.Context, caller alcove.Caller, req invoke.Reque
 	if k != nil {
 		keyAt = places[1]
 	}
-	return e.id.String(), keyAt, nil
+	return e.id.String(), req.Trace.Header(), keyAt, nil
 }
 
 func (e *event) laneKey() laneKey { return laneKey{e.functionID, e.name, e.qualifier, e.tenant} }
@@ -111,13 +122,9 @@ func (q *Queue) weigh(it *item, n int64) {
 // room counts an event in and gives it its number, or says why it cannot be
 // accepted.
 func (q *Queue) room(e *event, payload int) error {
-	free, err := q.cfg.Free()
-	if err != nil {
-		return notAccepted(err)
-	}
 	size := int64(payload) + 1<<10
-	if free-size < q.cfg.Limits.Reserve {
-		return notAccepted(fmt.Errorf("the disk has %d bytes left, and %d are kept free: make room, or give the data directory a larger disk", free, q.cfg.Limits.Reserve))
+	if err := q.spare(size); err != nil {
+		return notAccepted(err)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -126,10 +133,13 @@ func (q *Queue) room(e *event, payload int) error {
 	}
 	m := q.cfg.Limits
 	p := q.party(partyKey(e.functionID, e.tenant))
+	var err error
 	switch {
 	case q.depth >= m.Events || q.bytes+size > m.Bytes:
 		err = alcove.Throttled(alcove.ReasonEventQueue, alcove.LimitEvents)
-	case p.events >= m.PartyEvents || p.bytes+size > m.PartyBytes:
+	// Nobody may have more than there is left for others: however many fill what they
+	// may, there is room for somebody new.
+	case p.events >= min(m.PartyEvents, m.Events-q.depth) || p.bytes+size > min(m.PartyBytes, m.Bytes-q.bytes):
 		err = alcove.Throttled(alcove.ReasonEventQueue, alcove.LimitTenantEvents)
 	}
 	if err != nil {
@@ -143,6 +153,15 @@ func (q *Queue) room(e *event, payload int) error {
 	now := q.wall(q.now().UnixMilli())
 	e.accepted, e.due = now, now
 	return nil
+}
+
+// spare says whether the disk has room for so many bytes without what is kept free.
+func (q *Queue) spare(size int64) error {
+	free, err := q.cfg.Free()
+	if err == nil && free-size < q.cfg.Limits.Reserve {
+		err = fmt.Errorf("the disk has %d bytes left, and %d are kept free: make room, or give the data directory a larger disk", free, q.cfg.Limits.Reserve)
+	}
+	return err
 }
 
 // give takes back what room counted.
@@ -172,12 +191,4 @@ func errShuttingDown() error {
 	e := alcove.PlatformError(errClosing)
 	e.Message = "The service is shutting down. Try again."
 	return e
-}
-
-// clip is s, or nothing if it is too long to be kept.
-func clip(s string, most int) string {
-	if len(s) > most {
-		return ""
-	}
-	return s
 }

@@ -28,7 +28,7 @@ func benchmark(b *testing.B, run func(caller alcove.Caller, req invoke.Request) 
 }
 
 func (n *bench) send(i int) error {
-	_, err := n.q.Accept(context.Background(), alcove.Caller{ARN: "caller"}, invoke.Request{Ref: alcove.Ref{Name: "f"},
+	_, _, err := n.q.Accept(context.Background(), alcove.Caller{ARN: "caller"}, invoke.Request{Ref: alcove.Ref{Name: "f"},
 		Tenant: alcove.Tenant(fmt.Sprint("tenant ", i%1000)), Payload: []byte(`{"order": 12345, "items": ["a", "b"], "note": "about a hundred bytes of JSON, as events have them"}`)})
 	return err
 }

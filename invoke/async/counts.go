@@ -99,18 +99,11 @@ func (q *Queue) judged(e *event, j judgement) {
 	}
 }
 
-// failedDelivery counts a try to deliver that failed and will be repeated.
-func (q *Queue) failedDelivery(e *event, l *lane, err error) {
-	if e.outcome.destination == "" {
+// failedDelivery counts a try to deliver that failed.
+func (q *Queue) failedDelivery(e *event, deadLetter bool) {
+	if deadLetter {
 		q.count(e, "DeadLetterErrors", 1, func(c *Counts) { c.DeadLetterErrors++ })
 	} else {
 		q.count(e, "DestinationDeliveryFailures", 1, func(c *Counts) { c.DestinationDeliveryFailures++ })
 	}
-	q.log.Warn("a result is not delivered and will be tried again", "function", l.key.name, "requestId", e.id.String(), "error", err)
-}
-
-// undelivered counts a result that is given up: it is a dead letter now.
-func (q *Queue) undelivered(e *event, l *lane, err error) {
-	q.failedDelivery(e, l, err)
-	q.dropped(e)
 }

@@ -7,10 +7,11 @@ import (
 // deadShare is one of how many parts of what events may take dead letters may.
 const deadShare = 4
 
-// fitDead lets the oldest dead letters of a lane go for its youngest, if they take
-// more than they may. Nobody else's go for them. For the holder of mu.
+// fitDead lets the oldest dead letters of a lane go for its youngest, if its party's take
+// more than they may, which is never more than is left for others'. Nobody else's go
+// for them. For the holder of mu.
 func (q *Queue) fitDead(l *lane) {
-	for l.dead.n > 0 && (q.deadSize > q.cfg.Limits.Bytes/deadShare || l.party.dead > q.cfg.Limits.PartyBytes/deadShare) {
+	for l.dead.n > 0 && l.party.dead > min(q.cfg.Limits.PartyBytes/deadShare, q.cfg.Limits.Bytes/deadShare-q.deadSize) {
 		i := l.dead.shift(&q.items)
 		seq := q.items.at(i).seq
 		q.log.Warn("a dead letter is gone for want of room", "function", l.key.name, "tenant", string(l.key.tenant))

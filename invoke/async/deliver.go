@@ -167,18 +167,20 @@ func (q *Queue) send(o *outlet, i uint32) {
 			*to, some = "", true
 		} else {
 			err = tried
+			q.failedDelivery(e, to == &e.outcome.deadLetter)
 		}
 	}
 	switch tooLong := q.now().UnixMilli()-(e.outcome.ended-q.shift()) > deliverFor.Milliseconds(); {
 	case err == nil:
 		q.done(i, leave(true))
 	case errors.Is(err, ErrRejected) || tooLong:
-		q.undelivered(e, l, err)
+		q.log.Error("a result is given up and kept as a dead letter: its destination did not take it", "function", l.key.name, "requestId", e.id.String(), "error", err)
+		q.dropped(e)
 		e.stage, e.outcome.condition = stageDead, conditionUndelivered+":"+e.outcome.condition
 		e.outcome.errorMessage = clipText("delivery: "+err.Error(), maxErrorMessage)
 		q.rewrite(i, e, body, leave(errors.Is(err, ErrRejected)))
 	default:
-		q.failedDelivery(e, l, err)
+		q.log.Warn("a result is not delivered and will be tried again", "function", l.key.name, "requestId", e.id.String(), "error", err)
 		if some { // it is not to get it again
 			e.stage = stageOwed
 			q.rewrite(i, e, body, leave(false))
@@ -236,15 +238,14 @@ func (q *Queue) deliverHere(ctx context.Context, e *event, m Message) error {
 	if err != nil {
 		return err // it may be made again
 	}
-	req := invoke.Request{Ref: ref, Payload: m.Body, TraceID: e.traceID}
+	req := invoke.Request{Ref: ref, Payload: m.Body}
 	if v.Isolated() {
 		req.Tenant = e.tenant
 	}
 	// Whoever comes next in the chain is counted from where this one was.
-	if t, _ := alcove.ParseTrace(e.traceID).Enter(e.functionID); e.traceID != "" || t != "" {
-		req.TraceID = t
-	}
-	_, err = q.Accept(ctx, alcove.Caller{Account: q.cfg.Place.Account, ARN: q.cfg.Place.FunctionARN(e.name)}, req)
+	req.Trace = alcove.ReadTraceText(e.trace)
+	req.Trace.Enter(e.functionID)
+	_, _, err = q.Accept(ctx, alcove.Caller{Account: q.cfg.Place.Account, ARN: q.cfg.Place.FunctionARN(e.name)}, req)
 	if err == nil {
 		return nil
 	}

@@ -20,6 +20,9 @@ const (
 	keyAge = 24 * time.Hour
 	// MaxKey is how long a key may be.
 	MaxKey = 255
+	// keyRoom is what an answer may take of the disk: Lambda's limit of one, and its
+	// record.
+	keyRoom = 6<<20 + 8<<10
 )
 
 // flight is a call with an idempotency key that is under way.
@@ -51,7 +54,10 @@ func (q *Queue) Once(ctx context.Context, caller alcove.Caller, req invoke.Reque
 		return nil, false, err
 	}
 	k := &key{digest: digestOf(v.FunctionID, string(req.Tenant), text), payload: digestOf(req.Ref.Qualifier, string(req.Payload)),
-		party: partyKey(v.FunctionID, req.Tenant), event: event}
+		party: partyKey(v.FunctionID, req.Tenant)}
+	if event {
+		k.kind = keyEvent
+	}
 	for {
 		first, wait, err := q.claim(k)
 		if err != nil {
@@ -66,7 +72,7 @@ func (q *Queue) Once(ctx context.Context, caller alcove.Caller, req invoke.Reque
 			}
 		}
 		if first != nil {
-			return q.repeat(k, *first)
+			return q.repeat(caller, req, k, *first)
 		}
 		break
 	}
@@ -100,12 +106,19 @@ func (q *Queue) claim(k *key) (first *spool.Place, wait *flight, err error) {
 		}
 	}
 	p, m := q.parties[k.party], q.cfg.Limits
-	if len(q.keys)+len(q.flights) >= m.Keys || q.keyBytes > m.Bytes/deadShare ||
-		p != nil && (p.keys >= max(1, m.Keys/deadShare) || p.kept > m.PartyBytes/deadShare) {
+	left := m.Keys - len(q.keys) - len(q.flights) // as with events, nobody has more than this
+	share := q.keyShare()
+	if left <= 0 || share <= 0 || p != nil && (p.keys >= min(max(1, m.Keys/deadShare), left) || p.kept > share-min(keyRoom, share/4)) {
 		return nil, nil, alcove.Throttled(alcove.ReasonEventQueue, alcove.LimitIdempotencyKeys)
 	}
 	q.flights[k.digest] = &flight{make(chan struct{}), k.party}
 	return nil, nil, nil
+}
+
+// keyShare is how many bytes of kept results one party may have: never more than is left
+// for others'. For the holder of mu.
+func (q *Queue) keyShare() int64 {
+	return min(q.cfg.Limits.PartyBytes/deadShare, q.cfg.Limits.Bytes/deadShare-q.keyBytes)
 }
 
 // land ends the flight of a key.
@@ -117,7 +130,7 @@ func (q *Queue) land(k *key) {
 }
 
 // repeat answers with a result that is kept.
-func (q *Queue) repeat(k *key, at spool.Place) (*alcove.Result, bool, error) {
+func (q *Queue) repeat(caller alcove.Caller, req invoke.Request, k *key, at spool.Place) (*alcove.Result, bool, error) {
 	r, err := q.spool.Read(at)
 	if err != nil {
 		return nil, false, alcove.PlatformError(fmt.Errorf("result of an idempotency key: %w", err))
@@ -128,14 +141,20 @@ func (q *Queue) repeat(k *key, at spool.Place) (*alcove.Result, bool, error) {
 		return nil, false, alcove.PlatformError(err)
 	case first.payload != k.payload:
 		return nil, false, alcove.InvalidParameter("The idempotency key was used with another payload, or for another version or alias. Use one key for one event.")
-	case first.event != k.event:
+	case (first.kind == keyEvent) != (k.kind == keyEvent):
 		return nil, false, alcove.InvalidParameter("The idempotency key was used with another InvocationType. Use one key for one event.")
-	case first.event:
-		return &alcove.Result{Report: alcove.Report{RequestID: first.report}}, true, nil
 	}
 	res := &alcove.Result{Payload: r.Body, FunctionError: first.failed}
-	if err := json.Unmarshal([]byte(first.report), &res.Report); err != nil {
+	if first.kind == keyEvent {
+		res = &alcove.Result{Report: alcove.Report{RequestID: first.report}}
+	} else if err := json.Unmarshal([]byte(first.report), &res.Report); err != nil {
 		return nil, false, alcove.PlatformError(err)
+	}
+	if first.kind == keyRan {
+		return nil, false, alcove.ClientError(alcove.CodeResourceConflict, "The first call with this idempotency key has run, under the request id %s, and there was no room to keep its answer. It is not run again.", res.Report.RequestID)
+	}
+	if err := q.cfg.Record(caller, req, res.Report.RequestID, true); err != nil {
+		return nil, false, err
 	}
 	return res, true, nil
 }
@@ -147,36 +166,67 @@ func (q *Queue) first(ctx context.Context, caller alcove.Caller, req invoke.Requ
 	k.seq = q.seq
 	q.seq++
 	q.mu.Unlock()
-	if k.event {
-		id, at, err := q.accept(ctx, caller, req, k)
+	if k.kind == keyEvent {
+		id, trace, at, err := q.accept(ctx, caller, req, k)
 		if err != nil {
 			return nil, err
 		}
 		q.file(k, at)
-		return &alcove.Result{Report: alcove.Report{RequestID: id}}, nil
+		return &alcove.Result{Report: alcove.Report{RequestID: id}, Trace: trace}, nil
+	}
+	// What could not be kept is not begun.
+	if err := q.spare(keyRoom); err != nil {
+		e := alcove.PlatformError(fmt.Errorf("call with an idempotency key not begun: %w", err))
+		e.Message = "The function was not invoked: the node cannot keep its answer for the idempotency key now. Try again later."
+		return nil, e
 	}
 	res, err := q.cfg.Invoker.Invoke(ctx, caller, req)
 	if err != nil {
 		return nil, err
 	}
-	report, err := json.Marshal(res.Report)
-	if err == nil {
-		k.report, k.failed = string(report), res.FunctionError
-		var places []spool.Place
-		var mark spool.Mark
-		if places, mark, err = q.spool.Append(spool.Record{Meta: k.encode(), Body: res.Payload}); err == nil {
-			if err = q.spool.Sync(mark); err != nil {
-				q.spool.Release(places[0])
-			} else {
-				q.file(k, places[0])
-			}
-		}
-	}
-	if err != nil {
+	if err := q.keepResult(k, res); err != nil {
 		// The function has run, and its caller gets the answer.
 		q.log.Error("the result of a call with an idempotency key is not kept", "requestId", res.Report.RequestID, "error", err)
 	}
 	return res, nil
+}
+
+// keepResult keeps what a call was answered, or only that it has run if there is no
+// room for more: of many calls at once, none knows how long the others' answers are.
+func (q *Queue) keepResult(k *key, res *alcove.Result) error {
+	report, err := json.Marshal(res.Report)
+	if err != nil {
+		return err
+	}
+	k.report, k.failed = string(report), res.FunctionError
+	r := spool.Record{Body: res.Payload}
+	q.mu.Lock()
+	p, size := q.party(k.party), int64(len(res.Payload))
+	q.keyBytes += size // until it is filed
+	p.kept += size
+	full := p.kept > q.keyShare()
+	q.mu.Unlock()
+	defer func() {
+		q.mu.Lock()
+		q.keyBytes -= size
+		p.kept -= size
+		q.forgetParty(p)
+		q.mu.Unlock()
+	}()
+	if full || q.spare(size) != nil {
+		k.kind, r.Body = keyRan, nil
+	}
+	r.Meta = k.encode()
+	places, mark, err := q.spool.Append(r)
+	if err != nil {
+		return err
+	}
+	if err := q.spool.Sync(mark); err != nil {
+		q.spool.Release(places[0])
+		return err
+	}
+	q.file(k, places[0])
+	return nil
 }
 
 // file notes where a result is.
@@ -207,24 +257,41 @@ func (q *Queue) unshelve(d digest, i uint32) {
 	if now, ok := q.keys[d]; !ok || now != i {
 		return
 	}
-	it := q.items.at(i)
 	for j := range q.keyLine { // the oldest is nearly always first
-		if q.keyLine[j].i == i && q.keyLine[j].digest == d {
-			q.keyLine[j].party.keys--
-			q.keyLine[j].party.kept -= int64(it.place.Size)
-			q.forgetParty(q.keyLine[j].party)
+		if e := q.keyLine[j]; e.i == i && e.digest == d {
 			if j == 0 {
 				q.keyLine = q.keyLine[1:]
 			} else {
 				q.keyLine = slices.Delete(q.keyLine, j, j+1)
 			}
-			break
+			q.discardKey(e)
+			return
 		}
 	}
-	delete(q.keys, d)
-	q.keyBytes -= int64(it.place.Size)
+}
+
+// discardKey takes a result out of the index that is in the line no more.
+func (q *Queue) discardKey(e keyEntry) {
+	it := q.items.at(e.i)
+	size := int64(it.place.Size)
+	e.party.keys--
+	e.party.kept -= size
+	q.forgetParty(e.party)
+	delete(q.keys, e.digest)
+	q.keyBytes -= size
 	q.spool.Release(it.place)
-	q.items.release(i)
+	q.items.release(e.i)
+}
+
+// discardKeys takes all results of a party out of the index. For the holder of mu.
+func (q *Queue) discardKeys(party string) {
+	q.keyLine = slices.DeleteFunc(q.keyLine, func(e keyEntry) bool {
+		mine := e.party.key == party
+		if mine {
+			q.discardKey(e)
+		}
+		return mine
+	})
 }
 
 // forgetKeys lets go of results that are too old, a few at a time.

@@ -50,6 +50,9 @@ type Config struct {
 	// EventInvoke gives the event invoke config of a function or a qualifier, or
 	// nil.
 	EventInvoke func(ref alcove.Ref) *alcove.EventInvokeConfig
+	// Trace decides on the trace that an event's runs come under; taken is called when
+	// the event is kept. Nil leaves it to each run.
+	Trace func(v *alcove.Version, req invoke.Request) (t alcove.Trace, taken func())
 	// Deliver sends results to destinations that are no functions of this node;
 	// nil has none.
 	Deliver Deliverer
@@ -60,6 +63,11 @@ type Config struct {
 	Limits           Limits
 	// Free tells how many bytes of the disk are free; nil is endless.
 	Free func() (int64, error)
+	// Record is told of a call before it has an effect, where no report of a run will
+	// stand for it: an event that is about to be kept, or a call that is answered with
+	// what an earlier one was (repeated). The id is the event's, or the first call's. If
+	// it cannot be recorded, it is not done. Nil is nobody.
+	Record func(caller alcove.Caller, req invoke.Request, requestID string, repeated bool) error
 	// Observe is told of what AWS has metrics of; nil is nobody.
 	Observe func(Observation)
 	Log     *slog.Logger
@@ -89,6 +97,9 @@ type Queue struct {
 	work sync.WaitGroup
 	// moving is held by whoever moves records to other segments.
 	moving sync.Mutex
+	// surveying guards surveyed: when the lanes' oldest events were looked for.
+	surveying sync.Mutex
+	surveyed  time.Time
 	// kick has the background look at the timers again.
 	kick chan struct{}
 
@@ -102,21 +113,23 @@ type Queue struct {
 	lanes    []*lane
 	freeLane []uint32
 	byKey    map[laneKey]uint32
-	parties  map[string]*party
-	turns    *turn.Turns
-	outlets  []*outlet
-	freeOut  []uint32
-	byTarget map[outletKey]uint32
-	sends    *turn.Turns
-	timers   timers
-	keys     map[digest]uint32
-	keyLine  []keyEntry // the oldest first
-	keyBytes int64
-	flights  map[digest]*flight
-	depth    int   // events that are not dead
-	bytes    int64 // that their records take
-	dead     int
-	deadSize int64
+	// byFunction has the lanes of each function by its id.
+	byFunction map[string]map[uint32]struct{}
+	parties    map[string]*party
+	turns      *turn.Turns
+	outlets    []*outlet
+	freeOut    []uint32
+	byTarget   map[outletKey]uint32
+	sends      *turn.Turns
+	timers     timers
+	keys       map[digest]uint32
+	keyLine    []keyEntry // the oldest first
+	keyBytes   int64
+	flights    map[digest]*flight
+	depth      int   // events that are not dead
+	bytes      int64 // that their records take
+	dead       int
+	deadSize   int64
 	// owed is what could not be written.
 	owed []func() error
 	// wake is when the background wakes up by itself; zero is never.
@@ -143,6 +156,7 @@ type lane struct {
 	running int
 	owed    int
 	bytes   int64
+	oldest  int64 // when its oldest event was accepted, when that was looked for
 }
 
 // party is what one tenant has, or one function without tenants.
@@ -174,12 +188,15 @@ func Open(cfg Config) (*Queue, error) {
 	if cfg.Free == nil {
 		cfg.Free = func() (int64, error) { return 1 << 60, nil }
 	}
+	if cfg.Record == nil {
+		cfg.Record = func(alcove.Caller, invoke.Request, string, bool) error { return nil }
+	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Observation) {}
 	}
 	q := &Queue{
 		cfg: cfg, log: cfg.Log, kick: make(chan struct{}, 1),
-		items: newTable(), byKey: map[laneKey]uint32{}, parties: map[string]*party{}, turns: turn.New(max(1, cfg.Runs)),
+		items: newTable(), byKey: map[laneKey]uint32{}, byFunction: map[string]map[uint32]struct{}{}, parties: map[string]*party{}, turns: turn.New(max(1, cfg.Runs)),
 		byTarget: map[outletKey]uint32{}, sends: turn.New(max(1, cfg.Deliveries)),
 		keys: map[digest]uint32{}, flights: map[digest]*flight{}, counts: map[string]*Counts{},
 	}
@@ -261,6 +278,10 @@ func (q *Queue) lane(k laneKey) *lane {
 		q.lanes = append(q.lanes, l)
 	}
 	q.byKey[k] = l.index
+	if q.byFunction[k.functionID] == nil {
+		q.byFunction[k.functionID] = map[uint32]struct{}{}
+	}
+	q.byFunction[k.functionID][l.index] = struct{}{}
 	return l
 }
 
@@ -271,6 +292,9 @@ func (q *Queue) forget(l *lane, now time.Time) {
 	}
 	q.turns.Drop(l.turn)
 	delete(q.byKey, l.key)
+	if delete(q.byFunction[l.key.functionID], l.index); len(q.byFunction[l.key.functionID]) == 0 {
+		delete(q.byFunction, l.key.functionID)
+	}
 	q.lanes[l.index] = nil
 	q.freeLane = append(q.freeLane, l.index)
 	l.party.lanes--
@@ -278,7 +302,7 @@ func (q *Queue) forget(l *lane, now time.Time) {
 }
 
 func (q *Queue) forgetParty(p *party) {
-	if p.lanes == 0 && p.events == 0 && p.keys == 0 {
+	if p.lanes == 0 && p.events == 0 && p.keys == 0 && p.kept == 0 {
 		delete(q.parties, p.key)
 	}
 }

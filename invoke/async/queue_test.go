@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -196,7 +197,7 @@ func (b *bench) close() {
 
 func (b *bench) accept(name string, tenant alcove.Tenant, payload string) string {
 	b.t.Helper()
-	id, err := b.q.Accept(b.t.Context(), alcove.Caller{ARN: "caller", Account: b.place.Account}, invoke.Request{Ref: alcove.Ref{Name: name}, Tenant: tenant, Payload: []byte(payload)})
+	id, _, err := b.q.Accept(b.t.Context(), alcove.Caller{ARN: "caller", Account: b.place.Account}, invoke.Request{Ref: alcove.Ref{Name: name}, Tenant: tenant, Payload: []byte(payload)})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -390,4 +391,45 @@ func TestReservedConcurrencyOfZeroFailsAtOnce(t *testing.T) {
 		b.empty()
 		b.close()
 	})
+}
+
+// An event that is older than its config allows is not tried again, whatever kept it.
+func TestEventsThatAreTooOldFail(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		run  func() (*alcove.Result, error)
+		runs int
+	}{
+		{"throttled", func() (*alcove.Result, error) {
+			return nil, alcove.Throttled(alcove.ReasonTenantEnvironments, alcove.LimitTenantEnvironments)
+		}, 0},
+		{"error of the function", func() (*alcove.Result, error) { return functionError("no") }, 2}, // the third would be at three minutes
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				age, retries := 90, 2
+				b.configs["f"] = &alcove.EventInvokeConfig{MaximumEventAge: &age, MaximumRetryAttempts: &retries, OnFailure: "arn:aws:sqs:us-east-1:000000000000:q"}
+				b.run = func(alcove.Caller, invoke.Request) (*alcove.Result, error) { return c.run() }
+				b.open()
+				began := time.Now()
+				var over time.Duration // when the record was sent
+				b.accept("f", "blue", `{}`)
+				for over == 0 && time.Since(began) < time.Hour {
+					time.Sleep(time.Second)
+					synctest.Wait()
+					if len(b.sent) > 0 {
+						over = time.Since(began)
+					}
+				}
+				if len(b.sent) != 1 || len(b.runs) != c.runs || over > 3*time.Minute+time.Second {
+					t.Fatalf("%d runs, sent %+v, over after %v", len(b.runs), b.sent, over)
+				}
+				if record := string(b.sent[0].Body); !strings.Contains(record, fmt.Sprintf(`"condition":"EventAgeExceeded","approximateInvokeCount":%d}`, c.runs)) {
+					t.Errorf("the record is %s", record)
+				}
+				b.close()
+			})
+		})
+	}
 }

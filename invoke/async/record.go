@@ -38,7 +38,7 @@ type event struct {
 	qualifier     string // as the caller named it; may be empty
 	tenant        alcove.Tenant
 	clientContext string
-	traceID       string
+	trace         string // alcove.Trace.Text
 	caller        alcove.Caller
 	request       int // bytes of the payload in the record's body; the rest is the response
 
@@ -159,7 +159,7 @@ func (e *event) encode() []byte {
 	w.uint(uint64(e.trouble))
 	w.uint(uint64(e.stage))
 	w = append(w, e.id[:]...)
-	for _, s := range []string{e.functionID, e.name, e.qualifier, string(e.tenant), e.clientContext, e.traceID,
+	for _, s := range []string{e.functionID, e.name, e.qualifier, string(e.tenant), e.clientContext, e.trace,
 		e.caller.AccessKeyID, e.caller.Account, e.caller.ARN, e.caller.UserID} {
 		w.text(s)
 	}
@@ -186,7 +186,7 @@ func decodeEvent(meta []byte, body int) (*event, error) {
 		trouble: uint8(r.small(255)), stage: stage(r.small(uint64(stageDead)))}
 	r.bytes(e.id[:])
 	var tenant, source string
-	for _, s := range []*string{&e.functionID, &e.name, &e.qualifier, &tenant, &e.clientContext, &e.traceID,
+	for _, s := range []*string{&e.functionID, &e.name, &e.qualifier, &tenant, &e.clientContext, &e.trace,
 		&e.caller.AccessKeyID, &e.caller.Account, &e.caller.ARN, &e.caller.UserID, &source} {
 		*s = r.text()
 	}
@@ -271,11 +271,19 @@ type key struct {
 	digest  digest
 	payload digest // of the event that it came with
 	party   string
-	// event says that the call was accepted as an event; the rest is a result's.
-	event  bool
-	report string // JSON of alcove.Report
-	failed string // X-Amz-Function-Error
+	kind    keyKind
+	report  string // JSON of alcove.Report, or of an event the request id
+	failed  string // X-Amz-Function-Error
 }
+
+// keyKind is what is kept for a key.
+type keyKind uint8
+
+const (
+	keyResult keyKind = iota // the answer, in the record's body
+	keyEvent                 // the call was accepted as an event: its request id
+	keyRan                   // the call has run, and there was no room for its answer
+)
 
 // digest names a key, or a payload, for comparison.
 type digest [16]byte
@@ -287,7 +295,7 @@ func (k *key) encode() []byte {
 	w = append(w, k.digest[:]...)
 	w = append(w, k.payload[:]...)
 	w.text(k.party)
-	w.bool(k.event)
+	w.uint(uint64(k.kind))
 	w.text(k.report)
 	w.text(k.failed)
 	return w
@@ -299,6 +307,6 @@ func decodeKey(meta []byte) (*key, error) {
 	r.bytes(k.digest[:])
 	r.bytes(k.payload[:])
 	k.party = r.text()
-	k.event, k.report, k.failed = r.bool(), r.text(), r.text()
+	k.kind, k.report, k.failed = keyKind(r.small(uint64(keyRan))), r.text(), r.text()
 	return k, r.err()
 }

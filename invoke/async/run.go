@@ -70,7 +70,7 @@ func (q *Queue) attempt(e *event, body []byte, i uint32, it *item, left time.Dur
 	}
 	req := invoke.Request{
 		Ref: alcove.Ref{Name: e.name, Qualifier: e.qualifier}, Tenant: e.tenant, Payload: body[:e.request:e.request],
-		ClientContext: e.clientContext, TraceID: e.traceID, RequestID: e.id.String(),
+		ClientContext: e.clientContext, Trace: alcove.ReadTraceText(e.trace), RequestID: e.id.String(),
 		Event: &invoke.Event{Attempt: int(it.starts) + 1, FunctionID: e.functionID, Begin: func() {
 			it.starts++
 			q.mu.Lock()

@@ -25,41 +25,86 @@ type Depth struct {
 	Oldest      time.Duration // age of the oldest that is no dead letter
 }
 
-// Status tells what waits of a function, by tenant.
+// surveyFor is how long what a look at all items told is good for: whoever asks again
+// and again holds nobody up.
+const surveyFor = 2 * time.Second
+
+// survey notes when the oldest event of each lane was accepted. It looks at some items at
+// a time.
+func (q *Queue) survey() {
+	q.surveying.Lock()
+	defer q.surveying.Unlock()
+	now := q.now()
+	if !q.surveyed.IsZero() && now.Sub(q.surveyed) < surveyFor {
+		return
+	}
+	oldest := map[uint32]int64{}
+	for base, more := uint32(0), true; more; base += chunk {
+		q.mu.Lock()
+		if more = base < q.items.len(); more {
+			for i := base; i < base+chunk; i++ {
+				it := q.items.at(i)
+				if it.stage == stageFree || it.stage == stageDead || it.stage == stageKey {
+					continue
+				}
+				if at, ok := oldest[it.lane]; !ok || it.accepted < at {
+					oldest[it.lane] = it.accepted
+				}
+			}
+		}
+		q.mu.Unlock()
+	}
+	q.mu.Lock()
+	for i, l := range q.lanes {
+		if l == nil {
+			continue
+		}
+		if at, ok := oldest[uint32(i)]; ok {
+			l.oldest = at
+		} else {
+			l.oldest = 0
+		}
+	}
+	q.mu.Unlock()
+	q.surveyed = now
+}
+
+// oldest is when the oldest event of a lane that has some was accepted, as far as was
+// seen. For the holder of mu.
+func (q *Queue) oldest(l *lane) int64 {
+	switch {
+	case l.oldest != 0:
+		return l.oldest
+	case l.ready.n > 0:
+		return q.items.at(l.ready.head).accepted
+	}
+	return q.now().UnixMilli()
+}
+
+// Status tells what waits of a function, by tenant. The ages are at most two seconds
+// behind.
 func (q *Queue) Status(functionID string) []Depth {
+	q.survey()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	by := map[alcove.Tenant]*Depth{}
-	of := map[uint32]*Depth{}
-	for k, i := range q.byKey {
-		if k.functionID != functionID {
-			continue
-		}
+	now := q.now().UnixMilli()
+	for i := range q.byFunction[functionID] {
 		l := q.lanes[i]
-		d := by[k.tenant]
+		d := by[l.key.tenant]
 		if d == nil {
-			d = &Depth{Tenant: k.tenant}
-			by[k.tenant] = d
+			d = &Depth{Tenant: l.key.tenant}
+			by[l.key.tenant] = d
 		}
-		of[i] = d
+		if l.ready.n+l.delayed+l.running+l.owed > 0 {
+			d.Oldest = max(d.Oldest, time.Duration(now-q.oldest(l))*time.Millisecond)
+		}
 		d.Waiting += l.ready.n
 		d.Delayed += l.delayed
 		d.Running += l.running
 		d.Delivering += l.owed
 		d.DeadLetters += l.dead.n
 		d.Bytes += l.bytes
-	}
-	if len(of) > 0 {
-		now := q.now().UnixMilli()
-		for i := range q.items.len() {
-			it := q.items.at(i)
-			if it.stage == stageFree || it.stage == stageDead || it.stage == stageKey {
-				continue
-			}
-			if d := of[it.lane]; d != nil {
-				d.Oldest = max(d.Oldest, time.Duration(now-it.accepted)*time.Millisecond)
-			}
-		}
 	}
 	list := make([]Depth, 0, len(by))
 	for _, d := range by {
@@ -118,12 +163,15 @@ func (q *Queue) purge(match func(laneKey) bool) (int, error) {
 // mu.
 func (q *Queue) take(match func(laneKey) bool) (gone []uint32) {
 	matched := map[uint32]bool{}
+	delayed, owed := 0, 0
 	for k, at := range q.byKey {
 		if !match(k) {
 			continue
 		}
 		l := q.lanes[at]
 		matched[at] = true
+		delayed += l.delayed
+		owed += l.owed
 		q.turns.Remove(l.turn, l.ready.n)
 		for _, from := range []*list{&l.ready, &l.dead} {
 			for i := from.shift(&q.items); i != none; i = from.shift(&q.items) {
@@ -134,14 +182,15 @@ func (q *Queue) take(match func(laneKey) bool) (gone []uint32) {
 	if len(matched) == 0 {
 		return nil
 	}
-	for i := range q.items.len() {
+	for i := uint32(0); i < q.items.len() && delayed > 0; i++ {
 		if it := q.items.at(i); it.stage == stageDelayed && matched[it.lane] {
 			q.lanes[it.lane].delayed-- // its timer will find that it is gone
+			delayed--
 			gone = append(gone, i)
 		}
 	}
 	for _, o := range q.outlets {
-		if o == nil {
+		if o == nil || owed == 0 {
 			continue
 		}
 		rest := newList()
@@ -175,13 +224,7 @@ func (q *Queue) PurgeTenant(ctx context.Context, t alcove.Tenant) error {
 			busy = busy || k.tenant == t && q.lanes[i].running+q.lanes[i].owed > 0
 		}
 		mine := partyKey("", t)
-		for j := 0; j < len(q.keyLine); {
-			if e := q.keyLine[j]; e.party.key == mine {
-				q.unshelve(e.digest, e.i)
-			} else {
-				j++
-			}
-		}
+		q.discardKeys(mine)
 		for _, f := range q.flights {
 			busy = busy || f.party == mine
 		}
@@ -245,7 +288,7 @@ func (q *Queue) Replay(functionID string, t alcove.Tenant) (n int, err error) {
 		q.mu.Unlock()
 		for {
 			q.mu.Lock()
-			if m := q.cfg.Limits; q.depth >= m.Events || l.party.events >= m.PartyEvents {
+			if m := q.cfg.Limits; l.party.events >= min(m.PartyEvents, m.Events-q.depth) {
 				err = alcove.Throttled(alcove.ReasonEventQueue, alcove.LimitTenantEvents)
 			}
 			i := none

@@ -29,9 +29,19 @@ function onEvent(status, headers, body) {
     if (trace) env._X_AMZN_TRACE_ID = trace;
     else delete env._X_AMZN_TRACE_ID;
   }
+  if (headers.traceparent !== undefined || current.w3c) setW3C(headers);
   const json = body.toString('utf8');
   // What an invocation keeps in an AsyncLocalStorage is not seen by the next.
   root.runInAsyncScope(() => new AsyncResource('LambdaInvocation')).runInAsyncScope(invoke, undefined, id, headers, json);
+}
+
+// W3C Trace Context in the environment, as OpenTelemetry's programs read it.
+function setW3C(headers) {
+  current.w3c = headers.traceparent !== undefined;
+  for (const [name, value] of [['TRACEPARENT', headers.traceparent], ['TRACESTATE', headers.tracestate]]) {
+    if (value) env[name] = value;
+    else delete env[name];
+  }
 }
 
 function fail(id, e) {

@@ -57,6 +57,24 @@ def _own_places():
     return [task] + layers
 
 
+# W3C Trace Context in the environment, as OpenTelemetry's programs read it.
+_W3C = (("TRACEPARENT", "traceparent"), ("TRACESTATE", "tracestate"))
+_traced = False  # the invocation before had one
+
+
+def _set_w3c(headers):
+    """Puts the caller's trace context where the function can read it, if there is one."""
+    global _traced
+    if not _traced and "traceparent" not in headers:
+        return
+    _traced = "traceparent" in headers
+    for name, header in _W3C:
+        if headers.get(header):
+            _ENV[name] = headers[header]
+        else:
+            _ENV.pop(name, None)
+
+
 def _main():
     path = sys.argv[1] if len(sys.argv) > 1 else "/run/alcove/runtime.sock"
     del sys.argv[1:]
@@ -90,6 +108,7 @@ def _main():
             _ENV["_X_AMZN_TRACE_ID"] = trace
         else:
             _ENV.pop("_X_AMZN_TRACE_ID", None)
+        _set_w3c(headers)
         _answer(api, handler, headers, body, sink)
 
 

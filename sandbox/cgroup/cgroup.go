@@ -74,6 +74,7 @@ type Root struct {
 
 	v1       map[string]string // controller → the node's group in that hierarchy
 	v2       string            // the node's group in the unified hierarchy, or ""
+	top      *os.File          // v2, open
 	v2has    map[string]bool   // controllers that groups below v2 have
 	problems map[string]string // controller or "v2" → why it cannot be used
 }
@@ -105,6 +106,9 @@ func Open(name string, log *slog.Logger) (*Root, error) {
 		if err := r.openV2(); err != nil {
 			r.problems["v2"] = err.Error()
 		}
+	}
+	if r.v2 != "" {
+		r.top, _ = os.Open(r.v2) // without it groups are found by their paths
 	}
 	for controller, h := range lay.v1 {
 		if controller == freezerController && r.v2 != "" {
@@ -165,6 +169,9 @@ func (r *Root) Freezes() bool { return r.v2 != "" || r.v1[freezerController] != 
 // ended first.
 func (r *Root) Close() error {
 	err := r.Sweep()
+	if r.top != nil {
+		r.top.Close() // nothing was written
+	}
 	for _, dir := range r.dirs() {
 		if rerr := removeDir(dir); rerr != nil {
 			err = errors.Join(err, rerr)

@@ -320,6 +320,40 @@ func TestSweepEndsWhatAKilledNodeLeft(t *testing.T) {
 	}
 }
 
+// TestSweepOfMany: more groups than are ended at a time, some with a process, and all of
+// them are gone but the one that is to be kept.
+func TestSweepOfMany(t *testing.T) {
+	r := open(t)
+	var ps []*process
+	for i := range 2*sweepers + 3 {
+		g, err := r.New("s"+strconv.Itoa(i), Limits{Memory: 64 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Settle()
+		if i%8 == 1 {
+			ps = append(ps, start(t, "sleep", nil, in(g)))
+		}
+	}
+	if err := r.Sweep("s0"); err != nil {
+		t.Fatal(err)
+	}
+	if ids := r.left(t); !slices.Equal(ids, []string{"s0"}) {
+		t.Errorf("left %v, want the one that was to be kept", ids)
+	}
+	for _, p := range ps {
+		if _, status := p.end(t); status.Signal() != syscall.SIGKILL {
+			t.Errorf("a process ended by %v", status)
+		}
+	}
+	if err := r.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if ids := r.left(t); len(ids) != 0 {
+		t.Errorf("left %v", ids)
+	}
+}
+
 // left lists the groups that exist in any hierarchy.
 func (r *Root) left(t *testing.T) []string {
 	var ids []string

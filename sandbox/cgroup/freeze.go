@@ -33,11 +33,15 @@ func (g *Group) StopRunning() error {
 	return g.Freeze()
 }
 
-// setFrozen writes cgroup.freeze, on the way of invocations: by the descriptor
-// of its directory, which costs a third of going there by its path. To keep the
-// file itself open would cost each idle environment a descriptor more.
+// setFrozen writes cgroup.freeze, on the way of invocations: from the node's group,
+// which all sandboxes' are in, since to go there by the whole path costs more. To
+// keep the file or its directory open would cost each idle environment a descriptor.
 func (g *Group) setFrozen(value string) error {
-	fd, err := ignoringEINTR(func() (int, error) { return unix.Openat(g.FD(), "cgroup.freeze", unix.O_WRONLY|unix.O_CLOEXEC, 0) })
+	at, path := unix.AT_FDCWD, g.v2+"/cgroup.freeze"
+	if g.top != nil {
+		at, path = int(g.top.Fd()), g.id+"/cgroup.freeze"
+	}
+	fd, err := ignoringEINTR(func() (int, error) { return unix.Openat(at, path, unix.O_WRONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
 		return fmt.Errorf("cgroup: freezer of %s: %w", g.id, err)
 	}

@@ -32,7 +32,8 @@ type Group struct {
 	v1  map[string]string // controller → directory
 	v2  string
 	has map[string]bool // controllers of v2
-	dir *os.File        // v2, open
+	dir *os.File        // v2, open until Settle
+	top *os.File        // the node's group in the unified hierarchy, open; not this group's
 }
 
 // removeWait bounds how long Remove and Kill wait for processes to be gone.
@@ -44,7 +45,7 @@ func (r *Root) New(id string, limits Limits) (*Group, error) {
 	if !validName.MatchString(id) {
 		return nil, fmt.Errorf("cgroup: invalid id %q", id)
 	}
-	g := &Group{id: id, v1: map[string]string{}, has: r.v2has}
+	g := &Group{id: id, v1: map[string]string{}, has: r.v2has, top: r.top}
 	err := g.make(r, limits)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cgroup: %s: %w", id, err), g.Remove())
@@ -195,12 +196,21 @@ func (g *Group) V1Paths() []string {
 
 // FD is a descriptor of the group in the unified hierarchy, for
 // CLONE_INTO_CGROUP (syscall.SysProcAttr.CgroupFD), or -1 if there is none. It
-// stays open until Remove.
+// stays open until Settle.
 func (g *Group) FD() int {
 	if g.dir == nil {
 		return -1
 	}
 	return int(g.dir.Fd())
+}
+
+// Settle closes FD, once every process that is to be born in the group has been: an
+// idle sandbox holds no descriptor for its group.
+func (g *Group) Settle() {
+	if g.dir != nil {
+		g.dir.Close() // nothing was written
+		g.dir = nil
+	}
 }
 
 // EnterPaths moves the whole calling process into the groups whose directories
@@ -222,9 +232,7 @@ func (g *Group) Remove() error {
 	for _, dir := range g.Paths() {
 		err = errors.Join(err, removeDir(dir))
 	}
-	if g.dir != nil {
-		g.dir.Close() // nothing was written
-	}
+	g.Settle()
 	return err
 }
 

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // Sweep ends every process in a sandbox's group of this node and removes the
@@ -18,10 +20,7 @@ func (r *Root) Sweep(keep ...string) error {
 	if err != nil {
 		return err
 	}
-	for _, g := range left {
-		r.log.Info("ending a sandbox that was left behind", "sandbox", g.id)
-		err = errors.Join(err, g.end())
-	}
+	err = r.endAll(left)
 	current := r.dirs()
 	for _, p := range parents {
 		if len(keep) == 0 && !slices.Contains(current, p.dir) {
@@ -29,6 +28,26 @@ func (r *Root) Sweep(keep ...string) error {
 		}
 	}
 	return err
+}
+
+// sweepers is how many groups are being ended at a time: most of that is waiting for
+// the kernel.
+const sweepers = 16
+
+func (r *Root) endAll(left []*Group) error {
+	errs := make([]error, len(left))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(sweepers, len(left)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(left); i = next.Add(1) - 1 {
+				r.log.Info("ending a sandbox that was left behind", "sandbox", left[i].id)
+				errs[i] = left[i].end()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // leftGroups collects the directories of each group over all hierarchies.

@@ -14,6 +14,7 @@
 package egress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,9 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/alcove-run/alcove/internal/places"
 	"github.com/alcove-run/alcove/sandbox/egress/policy"
+	"github.com/alcove-run/alcove/sandbox/egress/relay"
 	"github.com/alcove-run/alcove/sandbox/egress/wire"
 )
 
@@ -69,9 +72,35 @@ type Limits struct {
 	// all with one label.
 	Rate, LabelRate uint64
 	// Connections are those at a time, sessions of UDP included: of one sandbox,
-	// of all with one label, of all.
+	// of all with one label, of all. When there are as many as all may be, labels
+	// with few get places of the one with most, whose oldest connection ends.
 	Connections, LabelConnections, AllConnections int
+	// Making are the connections in the making and the names that are looked up, of
+	// all: the node has a descriptor for each. When there are so many, labels with
+	// few get places of those with many. Zero is DefaultMaking.
+	Making int
+	// Memory is what the relay may take, in bytes; zero is relay.DefaultMemory.
+	// Connections are no more than fit in.
+	Memory int64
 }
+
+func (l Limits) memory() int64 { return cmp.Or(l.Memory, relay.DefaultMemory) }
+
+// memoryOfFlow is what a connection may take of the relay's memory: its buffers, and
+// as much again for all else.
+const memoryOfFlow = 64 << 10
+
+// flows is how many connections there may be in all.
+func (l Limits) flows() int {
+	most := int(l.memory() / memoryOfFlow)
+	if l.AllConnections > 0 {
+		most = min(most, l.AllConnections)
+	}
+	return most
+}
+
+// DefaultMaking is Limits.Making where none is given.
+const DefaultMaking = 256
 
 // Usage is what a sandbox has used since it was attached.
 type Usage struct {
@@ -88,7 +117,7 @@ type Config struct {
 	// Inside makes a connection of a sandbox, by its id, to what is at the link's
 	// other end itself, port InsidePort: whatever policies say of the network, for
 	// it is none. Nil is nothing.
-	Inside func(ctx context.Context, id string) (net.Conn, error)
+	Inside func(ctx context.Context, id, label string) (net.Conn, error)
 	// Exe is the program to start as the relay: one whose main begins with
 	// relay.Main. Empty means the embedded one, or else the running one.
 	Exe string
@@ -96,24 +125,30 @@ type Config struct {
 
 // Network is the outside of one node's sandboxes.
 type Network struct {
-	conf     Config
-	counters *wire.Counters
-	resolver *resolver
-	own      ownAddresses
-	ctx      context.Context
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
+	conf        Config
+	counters    *wire.Counters
+	resolver    *resolver
+	own         ownAddresses
+	routes      routes
+	warned      rate.Sometimes // that routes cannot be asked for
+	translators translators
+	making      *places.Places
+	places      *places.Places // of all flows
+	ctx         context.Context
+	cancel      context.CancelFunc
+	wg          sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool
 	relay  *process // nil while there is none
-	links  map[uint32]*link
-	ids    map[string]*link
-	labels map[string]*label
-	next   uint64   // number of a label
-	unused []uint32 // numbers of links, used longest ago first
-	fresh  uint32   // the first number that was never used
-	flows  int
+	// pausing: a relay could not be started, or has ended, and the next is started after a while.
+	pausing bool
+	links   map[uint32]*link
+	ids     map[string]*link
+	labels  map[string]*label
+	next    uint64   // number of a label
+	unused  []uint32 // numbers of links, used longest ago first
+	fresh   uint32   // the first number that was never used
 }
 
 // label is what sandboxes with one label share.
@@ -130,7 +165,7 @@ type link struct {
 	number uint32
 	id     string
 	owner  Owner
-	file   *os.File
+	open   func() *os.File
 
 	label *label
 	flows map[uint64]*flow
@@ -150,6 +185,8 @@ type flow struct {
 	want  policy.Dial
 	// inside: it goes to the link's other end itself, which no policy is about.
 	inside bool
+	number int // of flows that the link had when it began
+	place  *places.Place
 	made   bool // the relay has it
 	ended  bool // it is to end
 }
@@ -172,7 +209,8 @@ func Open(conf Config) (*Network, error) {
 		return nil, fmt.Errorf("egress: %w", err)
 	}
 	n := &Network{
-		conf: conf, counters: counters, resolver: &resolver{fixed: conf.Servers},
+		conf: conf, counters: counters, resolver: &resolver{fixed: conf.Servers}, making: places.New(cmp.Or(conf.Limits.Making, DefaultMaking)),
+		places: places.New(conf.Limits.flows()), warned: rate.Sometimes{Interval: time.Minute},
 		links: map[uint32]*link{}, ids: map[string]*link{}, labels: map[string]*label{},
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -182,15 +220,16 @@ func Open(conf Config) (*Network, error) {
 // queriesMax is how many names a sandbox may have looked up at a time.
 const queriesMax = 64
 
-// Attach takes over the other end of a sandbox's link. id names the sandbox.
-func (n *Network) Attach(id string, file *os.File, owner Owner) error {
-	l := &link{id: id, owner: owner, file: file, flows: map[uint64]*flow{},
+// Attach takes over the other end of a sandbox's link, which open opens whenever a
+// relay is to have it: the node keeps no descriptor of it. It answers nil for a
+// sandbox that has ended. id names the sandbox.
+func (n *Network) Attach(id string, open func() *os.File, owner Owner) error {
+	l := &link{id: id, owner: owner, open: open, flows: map[uint64]*flow{},
 		queries: make(chan struct{}, queriesMax), told: rate.NewLimiter(1, 10)}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	err := n.admit(l)
 	if err != nil {
-		file.Close()
 		return fmt.Errorf("egress: attach %s: %w", id, err)
 	}
 	n.tellLink(l)
@@ -217,7 +256,7 @@ func (n *Network) admit(l *link) error {
 	l.label = n.labelOf(l.owner.Label())
 	l.label.links++
 	n.links[l.number], n.ids[l.id] = l, l
-	if n.relay == nil {
+	if n.relay == nil && !n.pausing {
 		n.startRelay()
 	}
 	return nil
@@ -258,9 +297,15 @@ func (n *Network) relabel(l *link) {
 
 // tellLink has the relay serve a link. Callers hold n.mu.
 func (n *Network) tellLink(l *link) {
-	if n.relay != nil {
-		n.relay.send(&wire.Message{Kind: wire.Attach, Link: l.number, Group: l.label.number, Rate: n.conf.Limits.Rate, GroupRate: n.conf.Limits.LabelRate}, int(fdOf(l.file)))
+	if n.relay == nil {
+		return
 	}
+	file := l.open()
+	if file == nil {
+		return // whoever has the sandbox will detach it
+	}
+	defer file.Close()
+	n.relay.send(&wire.Message{Kind: wire.Attach, Link: l.number, Group: l.label.number, Rate: n.conf.Limits.Rate, GroupRate: n.conf.Limits.LabelRate}, int(fdOf(file)))
 }
 
 // fdOf is a file's descriptor, without making it block.
@@ -294,7 +339,6 @@ func (n *Network) Detach(id string) Usage {
 			n.end(id, f)
 		}
 	}
-	l.file.Close()
 	return used
 }
 
@@ -314,7 +358,7 @@ func (n *Network) usage(l *link) Usage {
 }
 
 // obeyed is how long a relay may take to end a connection that it was told to.
-const obeyed = 500 * time.Millisecond
+const obeyed = 800 * time.Millisecond
 
 // Recheck ends every connection that would not be allowed now. It returns when the
 // relay has been told.
@@ -362,7 +406,7 @@ func (n *Network) end(id uint64, f *flow) {
 		n.mu.Lock()
 		_, still := p.flows[id]
 		n.mu.Unlock()
-		if still {
+		if still && !p.ended.Load() {
 			n.conf.Log.Error("the relay does not end a connection, and is ended", "flow", id)
 			p.kill()
 		}
@@ -405,6 +449,7 @@ func (n *Network) Close() error {
 		p.stop()
 	}
 	n.wg.Wait()
+	n.routes.close()
 	return n.counters.Close()
 }
 
@@ -418,7 +463,7 @@ type Status struct {
 func (n *Network) Status() Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := Status{Links: len(n.links), Connections: n.flows}
+	s := Status{Links: len(n.links), Connections: n.places.Taken()}
 	if n.relay != nil {
 		s.RelayPID = n.relay.pid
 	}

@@ -20,6 +20,11 @@ const lookupMax = 10 * time.Second
 func (n *Network) asked(p *process, m *wire.Message) {
 	n.mu.Lock()
 	l := n.links[m.Link]
+	label := ""
+	if l != nil {
+		n.relabel(l)
+		label = l.label.name
+	}
 	n.mu.Unlock()
 	id, kind, name := m.ID, dnsmessage.Type(m.Number), string(m.Data)
 	if l == nil {
@@ -32,10 +37,19 @@ func (n *Network) asked(p *process, m *wire.Message) {
 		n.answer(p, id, nil)
 		return
 	}
+	ctx, cancel := context.WithTimeout(n.ctx, lookupMax)
+	place := n.making.Take(label, cancel)
+	if place == nil {
+		cancel()
+		<-l.queries
+		l.refused(Refusal{Proto: "dns", Name: policy.CanonicalName(name), Rule: ruleMaking})
+		n.answer(p, id, nil)
+		return
+	}
 	n.wg.Go(func() {
 		defer func() { <-l.queries }()
-		ctx, cancel := context.WithTimeout(n.ctx, lookupMax)
 		defer cancel()
+		defer place.Leave()
 		n.answer(p, id, n.resolve(ctx, l, name, kind))
 	})
 }
@@ -78,13 +92,17 @@ func (n *Network) lookup(ctx context.Context, l *link, rules policy.Rules, name 
 	if err != nil {
 		return a, err
 	}
+	var via []netip.Prefix
+	if kind == dnsmessage.TypeAAAA {
+		via = n.translatorsOf(ctx)
+	}
 	now := time.Now()
 	kept := a.records[:0]
 	var left string
 	for _, r := range a.records {
 		addr := addressOf(r)
 		if addr.IsValid() {
-			if why := rules.Untold(addr); why != "" {
+			if why := rules.Untold(addr, via); why != "" {
 				left = why
 				continue
 			}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -37,6 +39,7 @@ type process struct {
 	conn *wire.Conn
 	life *os.File // its end is the relay's
 	cmd  *exec.Cmd
+	over func() // it has ended
 	pid  int
 	// flows are those that it has, or is about to get. Guarded by Network.mu.
 	flows map[uint64]*flow
@@ -64,8 +67,13 @@ func (n *Network) startRelay() {
 	})
 }
 
-// again starts a relay after a while.
+// again starts a relay after a while. Until then no link does, or a relay that cannot
+// be started would be tried for every one of them, over and over. Callers hold n.mu.
 func (n *Network) again(pause time.Duration) {
+	if n.pausing {
+		return
+	}
+	n.pausing = true
 	n.wg.Go(func() {
 		select {
 		case <-n.ctx.Done():
@@ -74,6 +82,7 @@ func (n *Network) again(pause time.Duration) {
 		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
+		n.pausing = false
 		if !n.closed && n.relay == nil {
 			n.startRelay()
 		}
@@ -111,7 +120,7 @@ func (n *Network) gone(p *process, id uint64) {
 	delete(f.link.flows, id)
 	f.label.flows--
 	n.release(f.label)
-	n.flows--
+	f.place.Leave()
 }
 
 // minFD is above all descriptors that a relay gets, which are put in place before
@@ -199,15 +208,19 @@ func (p *process) launch(exe string, attr *syscall.SysProcAttr) error {
 	life, theirs := os.NewFile(uintptr(pair[0]), "life"), os.NewFile(uintptr(pair[1]), "life")
 	defer theirs.Close()
 	var said tail
-	cmd := &exec.Cmd{Path: exe, Args: []string{relay.Arg0}, Env: []string{}, Dir: "/", Stderr: &said,
+	cmd := &exec.Cmd{Path: exe, Args: []string{relay.Arg0, strconv.FormatInt(p.n.conf.Limits.memory(), 10)}, Env: []string{}, Dir: "/", Stderr: &said,
 		ExtraFiles: []*os.File{control, p.n.counters.File(), theirs}, SysProcAttr: attr}
-	if err = cmd.Start(); err == nil {
+	over, err := startHere(cmd)
+	control.Close() // or nobody would see that a relay has ended before it was ready
+	if err == nil {
+		p.over = over
 		p.conn, p.life, p.cmd, p.pid = conn, life, cmd, cmd.Process.Pid
 		if err = p.ready(); err == nil {
 			return nil
 		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		over()
 		err = fmt.Errorf("%w: %s", err, said.String())
 	}
 	conn.Close()
@@ -261,6 +274,28 @@ func (p *process) reap() {
 	p.kill()
 	p.life.Close()
 	_ = p.cmd.Wait()
+	if p.over != nil { // else it was not started here
+		p.over()
+	}
+}
+
+// startHere starts a process that the kernel ends with this one, whatever it does by
+// then (PR_SET_PDEATHSIG): other signals that would tell it of an end do not end the
+// first process of a pid namespace. What counts is the end of the thread that has
+// started it. So that thread is kept, with nothing to do, until over is called.
+func startHere(cmd *exec.Cmd) (over func(), err error) {
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			<-ended
+		}
+	}()
+	return sync.OnceFunc(func() { close(ended) }), <-started
 }
 
 // serve does what the relay asks until it ends.

@@ -190,7 +190,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		for _, r := range records {
 			if addr := addressOf(r); addr.IsValid() {
-				_ = policy.Rules{}.Untold(addr)
+				_ = policy.Rules{}.Untold(addr, nil)
 			}
 		}
 	})

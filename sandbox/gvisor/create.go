@@ -28,6 +28,9 @@ func (d *Driver) Create(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 	if err := validate(spec); err != nil {
 		return nil, err
 	}
+	if len(spec.Late) > 0 && !d.root {
+		return nil, errNoLate
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	b, err := d.register(spec.ID, cancel)
@@ -115,6 +118,7 @@ func (b *box) create(ctx context.Context, spec sandbox.Spec) error {
 	if err != nil {
 		return err
 	}
+	b.group.Settle()
 	b.trace = ans.Trace
 	b.trace.Prepare = prepared
 	b.trace.Launch = ans.Received - launched
@@ -154,7 +158,7 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 		return ans, err
 	}
 	defer ours.Close()
-	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil, Init: spec.TCP || held(spec), Held: held(spec), Link: spec.Link, Late: len(spec.Late) > 0}
+	req := request{ID: spec.ID, Dir: string(b.dir), V1: b.group.V1Paths(), Log: spec.Log != nil, Init: spec.TCP || held(spec), Held: held(spec), Link: spec.Link, Late: len(spec.Late) > 0, Netns: b.driver.root}
 	var said bounded
 	cmd, err := b.launch(theirs, &said, &req)
 	_ = theirs.Close()
@@ -164,7 +168,10 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 	defer stop()
 
-	files := []*os.File{spec.Stdout, spec.Stderr, b.driver.netns}
+	files := []*os.File{spec.Stdout, spec.Stderr}
+	if req.Netns {
+		files = append(files, b.driver.netns)
+	}
 	if spec.Log != nil {
 		files = append(files, spec.Log)
 	}
@@ -217,7 +224,7 @@ func (b *box) launch(socket *os.File, said *bounded, req *request) (*exec.Cmd, e
 		cmd.Env = []string{}
 		cmd.Stderr = said
 		cmd.ExtraFiles = []*os.File{socket}
-		cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+		cmd.SysProcAttr = starterAttr(b.driver.root)
 		return cmd
 	}
 	cmd := command()

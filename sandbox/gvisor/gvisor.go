@@ -52,9 +52,10 @@ type Config struct {
 // Driver makes gVisor sandboxes. It is safe for concurrent use.
 type Driver struct {
 	conf     Config
+	root     bool              // the node is root
 	findings []sandbox.Finding // of Probe
 	lock     *os.File          // flock on the directory, for as long as the driver lives
-	netns    *os.File          // an empty network namespace, for all gofers
+	netns    *os.File          // an empty network namespace, for all gofers; nil if not root
 	door     *os.File          // the program of package door
 
 	noMemoryEvents sync.Once // for saying so
@@ -80,13 +81,13 @@ func New(ctx context.Context, conf Config) (*Driver, error) {
 		return nil, fmt.Errorf("gvisor: %w", err)
 	}
 	conf.Dir = dir
-	if err := usable([]sandbox.Finding{probeBuild(), probeRoot()}); err != nil {
+	if err := usable([]sandbox.Finding{probeBuild()}); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Join(dir, boxesName), 0o700); err != nil {
 		return nil, fmt.Errorf("gvisor: %w", err)
 	}
-	d := &Driver{conf: conf, boxes: map[string]*box{}}
+	d := &Driver{conf: conf, root: os.Geteuid() == 0, boxes: map[string]*box{}}
 	if d.lock, err = lockDir(ctx, dir); err != nil {
 		return nil, err
 	}
@@ -114,11 +115,14 @@ func (d *Driver) open(ctx context.Context) error {
 		return fmt.Errorf("gvisor: becoming a subreaper: %w", err)
 	}
 	var err error
-	if d.netns, err = emptyNetns(); err != nil {
-		return err
+	if d.root {
+		if d.netns, err = emptyNetns(); err != nil {
+			return err
+		}
 	}
 	if d.door, err = os.Open(chosen.door); err != nil {
-		return errors.Join(fmt.Errorf("gvisor: %w", err), d.netns.Close())
+		_ = d.netns.Close() // a nil file says that there is none
+		return fmt.Errorf("gvisor: %w", err)
 	}
 	return nil
 }
@@ -150,7 +154,10 @@ func (d *Driver) Close() error {
 	if d.lock == nil {
 		return nil
 	}
-	errs = append(errs, d.conf.Cgroups.Close(), d.door.Close(), d.netns.Close())
+	errs = append(errs, d.conf.Cgroups.Close(), d.door.Close())
+	if d.netns != nil {
+		errs = append(errs, d.netns.Close())
+	}
 	for _, name := range []string{boxesName, lockName} {
 		errs = append(errs, os.RemoveAll(filepath.Join(d.conf.Dir, name)))
 	}

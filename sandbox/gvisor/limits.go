@@ -10,3 +10,8 @@ const (
 	// function's processes is one of the host's, and at times two.
 	processOverhead = 256
 )
+
+// Descriptors is how many of the node's an idle sandbox keeps open: its link, its
+// sentry and gofer, how it ended, the event of its memory, and, while it has no
+// function, its directory or its program's.
+const Descriptors = 6

@@ -44,9 +44,19 @@ func linkPair() (ours, theirs *os.File, err error) {
 func (b *box) Link() *os.File {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f := b.link
-	b.link = nil
-	return f
+	if b.link == nil {
+		return nil
+	}
+	raw, err := b.link.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	fd := -1
+	_ = raw.Control(func(n uintptr) { fd, err = unix.FcntlInt(n, unix.F_DUPFD_CLOEXEC, 0) })
+	if err != nil || fd < 0 {
+		return nil // there is no descriptor left
+	}
+	return os.NewFile(uintptr(fd), "link")
 }
 
 // startLinked starts a container that has been created without a network, and

@@ -67,9 +67,9 @@ func probeBuild() sandbox.Finding {
 func probeRoot() sandbox.Finding {
 	f := sandbox.Finding{Name: "privileges", State: sandbox.OK, Detail: "runs as root"}
 	if os.Geteuid() != 0 {
-		f.State = sandbox.Missing
-		f.Detail = "runs as an ordinary user, for whom gVisor cannot make sandboxes that are started later"
-		f.Fix = "run as root, or use --isolation namespace"
+		f.State = sandbox.Degraded
+		f.Detail = "runs as an ordinary user: every sandbox's processes on the host are that user's"
+		f.Fix = "run as root"
 	}
 	return f
 }
@@ -138,5 +138,5 @@ func probeDisk(dir string) sandbox.Finding {
 // Findings implements sandbox.Driver.
 func (d *Driver) Findings() []sandbox.Finding {
 	link := sandbox.Finding{Name: sandbox.LinkFinding, State: sandbox.OK, Detail: "gVisor's own network stack, at the other end of whose link the node decides"}
-	return append(append(d.findings, link, probeDisk(d.conf.Dir)), d.conf.Cgroups.Findings()...)
+	return append(append(d.findings, link, d.lateFinding(), probeDisk(d.conf.Dir)), d.conf.Cgroups.Findings()...)
 }

@@ -34,6 +34,9 @@ func validate(s sandbox.Spec) error {
 			return fmt.Errorf("gvisor: sandbox %s: path %q is not absolute", s.ID, p)
 		}
 	}
+	if err := s.CheckUser(); err != nil {
+		return fmt.Errorf("gvisor: sandbox %s: %w", s.ID, err)
+	}
 	for _, m := range s.Mounts {
 		if !filepath.IsAbs(m.Source) || !filepath.IsAbs(m.Target) || filepath.Clean(m.Target) != m.Target || m.Target == "/" {
 			return fmt.Errorf("gvisor: sandbox %s: bad mount %q on %q", s.ID, m.Source, m.Target)
@@ -76,6 +79,7 @@ func mountTargets(s sandbox.Spec) []string {
 // is the bundle.
 func ociSpec(s sandbox.Spec, dir layout) *specs.Spec {
 	readOnly := []string{"bind", "ro", "nosuid", "nodev"}
+	who := s.Who()
 	spec := &specs.Spec{
 		Version:  specs.Version,
 		Root:     &specs.Root{Path: s.Root, Readonly: true},
@@ -84,7 +88,7 @@ func ociSpec(s sandbox.Spec, dir layout) *specs.Spec {
 			Args:            s.Args,
 			Env:             s.Env,
 			Cwd:             s.Dir,
-			User:            specs.User{UID: sandbox.UID, GID: sandbox.GID},
+			User:            specs.User{UID: who.UID, GID: who.GID, AdditionalGids: who.Groups},
 			Capabilities:    &specs.LinuxCapabilities{},
 			NoNewPrivileges: true,
 			Rlimits: []specs.POSIXRlimit{

@@ -41,19 +41,20 @@ type request struct {
 	Dir  string   `json:"dir"`  // the sandbox's layout
 	V1   []string `json:"v1"`   // cgroups to enter, of version 1
 	V2   []string `json:"v2"`   // and of version 2, if the starter was not born there
-	Log  bool     `json:"log"`  // fdLog is there
-	Init bool     `json:"init"` // fdInit is there
-	Held bool     `json:"held"` // fdOrder is there
-	Link bool     `json:"link"` // fdLink is there
 	Late bool     `json:"late"` // what is in its directories may come later
+
+	// Descriptors that are there after the first two, in this order.
+	Netns bool `json:"netns"` // for gofers; without it they live in the starter's own
+	Log   bool `json:"log"`
+	Init  bool `json:"init"`
+	Held  bool `json:"held"`
+	Link  bool `json:"link"`
 }
 
-// Descriptors of a request, by position; fdLog, fdInit, fdOrder and fdLink, in this order,
-// only if it says so.
+// Descriptors of every request, by position.
 const (
 	fdStdout = iota
 	fdStderr
-	fdNetns
 	fdRest
 )
 
@@ -132,17 +133,10 @@ func receive(socket int) (request, []*os.File, error) {
 		}
 	}
 	want := fdRest
-	if req.Log {
-		want++
-	}
-	if req.Init {
-		want++
-	}
-	if req.Held {
-		want++
-	}
-	if req.Link {
-		want++
+	for _, there := range []bool{req.Netns, req.Log, req.Init, req.Held, req.Link} {
+		if there {
+			want++
+		}
 	}
 	if len(files) != want {
 		return req, nil, fmt.Errorf("%d descriptors, want %d", len(files), want)
@@ -172,7 +166,13 @@ func start(req request, files []*os.File) (answer, error) {
 	if err := os.Setenv("GVISOR_SIDECAR_BINARIES_DIR", dir.path(stateName)); err != nil {
 		return ans, err
 	}
-	conf, err := runscConfig(req, files[fdNetns])
+	rest := files[fdRest:]
+	netns := "host" // the starter's own, which is an empty one
+	if req.Netns {
+		netns = fmt.Sprintf("/proc/self/fd/%d", rest[0].Fd())
+		rest = rest[1:]
+	}
+	conf, err := runscConfig(req, netns)
 	if err != nil {
 		return ans, err
 	}
@@ -181,7 +181,6 @@ func start(req request, files []*os.File) (answer, error) {
 		return ans, err
 	}
 	args := container.Args{ID: req.ID, Spec: spec, BundleDir: req.Dir, PassFiles: map[int]*os.File{}}
-	rest := files[fdRest:]
 	if req.Log {
 		args.PassFiles[sandbox.LogFD] = rest[0]
 		rest = rest[1:]
@@ -247,7 +246,7 @@ func forget(dir layout, id string) error {
 }
 
 // runscConfig is the configuration of gVisor for every sandbox.
-func runscConfig(req request, netns *os.File) (*config.Config, error) {
+func runscConfig(req request, netns string) (*config.Config, error) {
 	flags := flag.NewFlagSet("runsc", flag.ContinueOnError)
 	config.RegisterFlags(flags)
 	// The sentry need not look at the host again for what it has seen once, unless
@@ -267,7 +266,7 @@ func runscConfig(req request, netns *os.File) (*config.Config, error) {
 		"overlay2":                "none",
 		"oci-seccomp":             "true",
 		"file-access-mounts":      access,
-		"gofer-network-namespace": fmt.Sprintf("/proc/self/fd/%d", netns.Fd()),
+		"gofer-network-namespace": netns,
 	} {
 		if err := flags.Set(name, value); err != nil {
 			return nil, fmt.Errorf("gVisor flag %s: %w", name, err)

@@ -25,12 +25,19 @@ const platformName = "systrap"
 //go:linkname seccompNotifyIsSupported gvisor.dev/gvisor/pkg/sentry/platform/systrap.seccompNotifyIsSupported
 var seccompNotifyIsSupported bool
 
-// withoutNotify is systrap as it is on a kernel without notifications.
+// withoutNotify is systrap as it is on a kernel without notifications, on a machine
+// of one processor.
 type withoutNotify struct{ platform.Constructor }
 
 // New implements platform.Constructor. systrap finds out what the kernel has
 // while it is made, before the first address space is.
+//
+// It does without systrap's fast path, in which the sentry and the processes that it
+// runs wait for one another without sleep, and a watch that decides every 400 µs
+// whether they do. There are more sandboxes than processors, so who waits so takes
+// from others; and each event that wakes a sandbox woke the watch twice more.
 func (c withoutNotify) New(opts platform.Options) (platform.Platform, error) {
+	opts.DisableFastPath = true
 	p, err := c.Constructor.New(opts)
 	seccompNotifyIsSupported = false
 	return p, err

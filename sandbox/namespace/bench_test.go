@@ -291,9 +291,8 @@ func BenchmarkBare(b *testing.B) {
 	}
 }
 
-// settle waits until the stock has what a Create takes, and for a moment in
-// which the machine does nothing else, if there is one within a few seconds.
-func (s *site) settle(size int64) {
+// stocked waits until the stock of /tmp is full.
+func (s *site) stocked(size int64) {
 	if stock := s.driver.scratch; stock != nil {
 		for filling := true; filling; runtime.Gosched() {
 			stock.mu.Lock()
@@ -301,6 +300,12 @@ func (s *site) settle(size int64) {
 			stock.mu.Unlock()
 		}
 	}
+}
+
+// settle waits until the stock has what a Create takes, and for a moment in
+// which the machine does nothing else, if there is one within a few seconds.
+func (s *site) settle(size int64) {
+	s.stocked(size)
 	for range 100 {
 		before := idleTicks(s)
 		time.Sleep(40 * time.Millisecond)

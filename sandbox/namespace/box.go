@@ -10,8 +10,11 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/cgroup"
+	"github.com/alcove-run/alcove/sandbox/namespace/launch"
 )
 
 // box is one sandbox.
@@ -23,17 +26,17 @@ type box struct {
 	user    uint32 // on the host, or zero
 	group   *cgroup.Group
 	tmp     *scratch
-	conn    *net.UnixConn // to the launcher, then to the reaper
-	proc    *os.Process   // the first process
+	conn    *net.UnixConn // to the launcher, then to the reaper of a program that is its child
+	proc    *child        // the first process
 	tcp     net.Listener
-	link    *os.File // until somebody has taken it
+	link    *os.File // until somebody has taken it; for good where keepLinks says so
 	watched bool
 	trace   Trace
 
 	// Of a sandbox that is forked from a template; main is the program then, and
 	// proc what was to become its first process and only waits.
 	template   *template // while it is needed
-	main       *os.Process
+	main       *child
 	sync       *net.UnixConn
 	unforked   string // why it was not forked although it could be
 	forkFailed error  // until it is told
@@ -74,9 +77,48 @@ func (b *box) TCPListener() net.Listener { return b.tcp }
 func (b *box) Link() *os.File {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f := b.link
-	b.link = nil
+	if b.destroyed || !b.spec.Link {
+		return nil
+	}
+	f, err := b.openLink()
+	if err != nil {
+		b.driver.conf.Log.Error("a sandbox's link cannot be had again", "sandbox", b.spec.ID, "error", err)
+		return nil
+	}
 	return f
+}
+
+// openLink is Link. The first process holds the link, so that it can be had again.
+func (b *box) openLink() (*os.File, error) {
+	if f := b.link; f != nil {
+		if b.driver.keepLinks {
+			return duplicate(f)
+		}
+		b.link = nil
+		return f, nil
+	}
+	fd := -1
+	err := b.proc.withHandle(func(pidfd int) (err error) {
+		fd, err = unix.PidfdGetfd(pidfd, launch.LinkFD, 0)
+		return os.NewSyscallError("pidfd_getfd", err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "link"), nil
+}
+
+func duplicate(f *os.File) (*os.File, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd, derr := -1, error(nil)
+	err = raw.Control(func(n uintptr) { fd, derr = unix.FcntlInt(n, unix.F_DUPFD_CLOEXEC, 0) })
+	if err = errors.Join(err, derr); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // watch waits for the end. The goroutine waits for the socket, and so keeps no
@@ -103,9 +145,9 @@ func (b *box) watch() {
 			break
 		}
 	}
-	state, err := b.proc.Wait()
-	if !told && err == nil {
-		status = state.Sys().(syscall.WaitStatus)
+	own, err := b.proc.Wait()
+	if !told {
+		status = own
 	}
 	b.end(status, err)
 }
@@ -127,6 +169,16 @@ func (b *box) end(status syscall.WaitStatus, err error) {
 		}
 	}
 	close(b.done)
+}
+
+// OutOfMemory tells whether the host has ended a process of the sandbox because it
+// had no memory left.
+func (b *box) OutOfMemory() bool {
+	if b.group == nil {
+		return false
+	}
+	n, err := b.group.OOMKills()
+	return err == nil && n > 0
 }
 
 // Freeze implements sandbox.Sandbox.
@@ -212,10 +264,10 @@ func (b *box) kill() error {
 	// The first process takes the others with it, and its end is the last of
 	// theirs. Only the group ends processes that are frozen; to ask it who is still
 	// there costs more than all the rest.
-	err := b.proc.Kill()
-	if errors.Is(err, os.ErrProcessDone) {
-		err = nil
+	if b.watched && b.tmp != nil {
+		b.tmp.hold(b)
 	}
+	err := b.proc.Kill()
 	if b.group != nil && (b.frozen || !b.watched) {
 		err = errors.Join(err, b.group.Kill())
 	}
@@ -228,11 +280,7 @@ func (b *box) kill() error {
 		if err := b.endMain(); err != nil {
 			return err
 		}
-		state, err := b.proc.Wait()
-		var status syscall.WaitStatus
-		if err == nil {
-			status = state.Sys().(syscall.WaitStatus)
-		}
+		status, err := b.proc.Wait()
 		b.end(status, err)
 		return nil
 	}

@@ -57,6 +57,9 @@ func check(spec *sandbox.Spec) error {
 			return errors.New(c.what)
 		}
 	}
+	if err := spec.CheckUser(); err != nil {
+		return err
+	}
 	for _, m := range spec.Mounts {
 		if !filepath.IsAbs(m.Source) || !filepath.IsAbs(m.Target) {
 			return fmt.Errorf("mount %s at %s: not absolute", m.Source, m.Target)
@@ -157,6 +160,7 @@ func (b *box) start(ctx context.Context) error {
 		return err
 	}
 	b.traced(began, prepared, at)
+	b.group.Settle()
 	b.begin()
 	return nil
 }
@@ -170,17 +174,22 @@ func memoryOf(l sandbox.Limits) int64 { return l.Memory + shmOf(l) + ownMemory }
 // order fills in what a launcher is told.
 func (d *Driver) order(b *box) *launch.Order {
 	spec := &b.spec
+	who := spec.Who()
 	o := &launch.Order{
 		Root: spec.Root, SocketDir: spec.SocketDir, Empty: d.empty,
 		Memory: uint64(spec.Limits.Memory), CPUs: uint64(runtime.NumCPU()),
 		BindDevices: d.bindDevices, MaskFiles: d.masks.files, MaskDirs: d.masks.dirs,
-		UID: sandbox.UID, GID: sandbox.GID,
+		UID: uint64(who.UID), GID: uint64(who.GID),
 		OpenFiles: uint64(spec.Limits.OpenFiles), Processes: uint64(spec.Limits.Processes),
 		Log: spec.Log != nil, Filter: d.filter, Marker: d.marker,
 		Args: spec.Args, Env: spec.Env, Dir: spec.Dir,
 	}
 	if d.root {
 		o.HostUID, o.InitUID = uint64(b.user), uint64(b.user)+1
+		for i, g := range who.Groups { // without root's rights there is one group
+			o.Groups = append(o.Groups, uint64(g))
+			o.HostGroups = append(o.HostGroups, uint64(d.ids.group(i)))
+		}
 	}
 	if b.group != nil {
 		o.V1Groups = b.group.V1Paths()
@@ -191,7 +200,7 @@ func (d *Driver) order(b *box) *launch.Order {
 	if spec.TCP {
 		o.Port = tcpPort
 	}
-	o.Link = spec.Link
+	o.Link, o.Pair = spec.Link, b.driver.pair
 	return o
 }
 
@@ -228,6 +237,9 @@ func (b *box) launch() error {
 	if b.tmp != nil {
 		files = append(files, b.tmp.mount)
 	}
+	if b.template != nil {
+		files = append(files, b.driver.life.r)
+	}
 	var err error
 	b.conn, b.proc, err = b.driver.spawn(b.group, unix.CLONE_NEWPID, files...)
 	if err != nil {
@@ -241,7 +253,7 @@ func (b *box) launch() error {
 
 // spawn starts a launcher in namespaces of its own, to which flags are added. It
 // gets stdout, stderr, and, after its end of the control socket, the other files.
-func (d *Driver) spawn(group *cgroup.Group, flags uintptr, files ...*os.File) (*net.UnixConn, *os.Process, error) {
+func (d *Driver) spawn(group *cgroup.Group, flags uintptr, files ...*os.File) (*net.UnixConn, *child, error) {
 	conn, theirs, err := socketPair("control")
 	if err != nil {
 		return nil, nil, err
@@ -266,10 +278,8 @@ func (d *Driver) spawn(group *cgroup.Group, flags uintptr, files ...*os.File) (*
 	if group != nil && group.FD() >= 0 {
 		attr.UseCgroupFD, attr.CgroupFD = true, group.FD()
 	}
-	proc, err := os.StartProcess(d.launcher.path, []string{launch.Arg0, d.marker}, &os.ProcAttr{
-		// It has one thing to do at a time, and its runtime starts so the sooner.
-		Dir: "/", Env: []string{"GOMAXPROCS=1"}, Files: all, Sys: attr,
-	})
+	// It has one thing to do at a time, and its runtime starts so the sooner.
+	proc, err := startChild(d.launcher.path, []string{launch.Arg0, d.marker}, []string{"GOMAXPROCS=1"}, all, attr)
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}
@@ -314,7 +324,8 @@ const packetSize = 32 << 10
 // it is not nil, takes what the launcher found weaker than it could be.
 func (b *box) await(ctx context.Context, order *launch.Order, note func(string)) (launch.Stamps, error) {
 	var at launch.Stamps
-	stop := context.AfterFunc(ctx, func() { b.conn.SetDeadline(time.Unix(1, 0)) })
+	conn := b.conn
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if err := b.conn.SetDeadline(time.Now().Add(createMax)); err != nil {
 		return at, err
@@ -333,8 +344,14 @@ func (b *box) await(ctx context.Context, order *launch.Order, note func(string))
 }
 
 // begin has the sandbox watched: from here on only the watcher reads, without end.
+// An idle sandbox costs the node one descriptor by which it learns of its end.
 func (b *box) begin() {
-	b.conn.SetDeadline(time.Time{}) // it works, or the watcher sees that it did not
+	if b.main != nil {
+		b.conn.Close() // the launcher is done with it; it watches the driver's life
+		b.conn = nil
+	} else {
+		b.conn.SetDeadline(time.Time{}) // it works, or the watcher sees that it did not
+	}
 	b.watched = true
 	go b.watch()
 }

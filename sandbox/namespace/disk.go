@@ -1,6 +1,8 @@
 package namespace
 
 import (
+	"os"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/alcove-run/alcove/sandbox"
@@ -34,14 +36,19 @@ func (b *box) diskUse() int64 {
 	if b.destroyed || b.tmp == nil {
 		return 0
 	}
-	n, _ := b.tmp.used() // of one that cannot be read nothing is known
+	dir, err := b.tmp.find(b)
+	if err != nil {
+		return 0 // of one that cannot be read nothing is known
+	}
+	defer dir.Close()
+	n, _ := usedBelow(dir)
 	return n
 }
 
-// used is how many bytes the file system holds.
-func (s *scratch) used() (int64, error) {
+// usedBelow is how many bytes the file system of a directory holds.
+func usedBelow(dir *os.File) (int64, error) {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(s.dir.Fd()), &st); err != nil {
+	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil {
 		return 0, err
 	}
 	return int64(st.Blocks-st.Bfree) * st.Bsize, nil

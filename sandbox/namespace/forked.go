@@ -82,17 +82,16 @@ func (b *box) fork() error {
 		}
 		groups = append(groups, f)
 	}
-	var pid int
-	herr := b.proc.WithHandle(func(pidfd uintptr) {
+	return b.proc.withHandle(func(pidfd int) error {
 		packet, fds := b.forkOrder(groups)
-		fds[0], fds[1] = int(theirs.Fd()), int(pidfd)
-		pid, err = b.template.fork(packet, fds...)
+		fds[0], fds[1] = int(theirs.Fd()), pidfd
+		pid, err := b.template.fork(packet, fds...)
+		if err != nil {
+			return err
+		}
+		b.main = &child{Pid: pid} // the template has it born as the node's
+		return nil
 	})
-	if err = errors.Join(herr, err); err != nil {
-		return err
-	}
-	b.main, err = os.FindProcess(pid)
-	return err
 }
 
 // letIn has the forked process enter the sandbox's namespaces and a user namespace
@@ -181,44 +180,13 @@ func (b *box) endMain() error {
 	}
 	p := b.main
 	b.main = nil
-	return endProcess(p)
+	return p.end()
 }
 
 // watchMain waits for the end of a forked program, and takes the rest of the
 // sandbox with it.
 func (b *box) watchMain() {
-	awaitEnd(b.main)
-	state, err := b.main.Wait()
-	var status syscall.WaitStatus
-	if err == nil {
-		status = state.Sys().(syscall.WaitStatus)
-	}
-	b.end(status, errors.Join(err, endProcess(b.proc)))
-}
-
-// awaitEnd waits until a child has ended, without a thread for it. Where the
-// kernel does not let it, it returns at once, and who waits for the child keeps a
-// thread.
-func awaitEnd(p *os.Process) {
-	fd := -1
-	err := p.WithHandle(func(pidfd uintptr) {
-		fd, _ = unix.FcntlInt(pidfd, unix.F_DUPFD_CLOEXEC, 0)
-	})
-	if err != nil || fd < 0 {
-		return
-	}
-	if unix.SetNonblock(fd, true) != nil {
-		unix.Close(fd)
-		return
-	}
-	f := os.NewFile(uintptr(fd), "pidfd")
-	defer f.Close()
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = conn.Read(func(fd uintptr) bool {
-		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-		return ready != 0 || err != nil && !errors.Is(err, unix.EINTR)
-	})
+	b.main.awaitEnd()
+	status, err := b.main.Wait()
+	b.end(status, errors.Join(err, b.proc.end()))
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"sync"
+
+	"github.com/alcove-run/alcove/sandbox"
 )
 
 // Sandboxes run under user ids that nobody else on the host has: those from
@@ -14,6 +16,9 @@ const (
 	idBase     = 0x70000000
 	idStretch  = 1 << 16
 	idStretchs = 1 << 12
+	// idPairs of a stretch are for sandboxes, two ids to each. What is left is for
+	// the further groups of users.
+	idPairs = (idStretch - sandbox.MaxGroups) / 2
 )
 
 // ids hands out pairs of host user ids, the first for a sandbox's programs, the
@@ -36,9 +41,9 @@ func newIDs(hash []byte) *ids {
 func (s *ids) take() (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for range idStretch / 2 {
+	for range idPairs {
 		id := s.base + s.next
-		s.next = (s.next + 2) % idStretch
+		s.next = (s.next + 2) % (2 * idPairs)
 		if !s.used[id] {
 			s.used[id] = true
 			return id, nil
@@ -52,3 +57,8 @@ func (s *ids) give(id uint32) {
 	defer s.mu.Unlock()
 	delete(s.used, id)
 }
+
+// group is the host id of a user's further group, the i-th of them. All sandboxes
+// have the same ones, so that users of many groups use up no ids of others: what a
+// sandbox can give to a group is in its own file systems, where no other comes.
+func (s *ids) group(i int) uint32 { return s.base + 2*idPairs + uint32(i) }

@@ -168,13 +168,19 @@ func TestIDsAreUsedInTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.give(first)
-	seen := map[uint32]bool{}
-	for range idStretch/2 - 1 {
+	seen := map[uint32]bool{first: true, first + 1: true}
+	for i := range sandbox.MaxGroups {
+		seen[s.group(i)] = true
+	}
+	for range idPairs - 1 {
 		id, err := s.take()
-		if err != nil || id == first || seen[id] || id < idBase || id >= 1<<31-1 {
+		if err != nil || seen[id] || seen[id+1] || id < s.base || id+1 >= s.base+idStretch || id+1 >= 1<<31-1 {
 			t.Fatalf("%d, %v", id, err)
 		}
-		seen[id] = true
+		seen[id], seen[id+1] = true, true
+	}
+	if len(seen) != idStretch {
+		t.Errorf("%d ids are used, of %d", len(seen), idStretch)
 	}
 	if id, err := s.take(); err != nil || id != first {
 		t.Errorf("%d, %v, want %d again", id, err, first)
@@ -236,7 +242,7 @@ func TestNothingAccumulates(t *testing.T) {
 		run()
 	}
 	s.settle(512 << 20)
-	err := eventually(t.Context(), endWait, func() (bool, error) {
+	err := eventually(t.Context(), slow.Patience(time.Minute), func() (bool, error) {
 		f, l := count()
 		return f <= fds && l <= loops, nil
 	})
@@ -247,7 +253,7 @@ func TestNothingAccumulates(t *testing.T) {
 	if err := s.driver.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := eventually(t.Context(), endWait, func() (bool, error) { return len(s.ownLoops()) == 0, nil }); err != nil {
+	if err := eventually(t.Context(), slow.Patience(time.Minute), func() (bool, error) { return len(s.ownLoops()) == 0, nil }); err != nil {
 		t.Errorf("loop devices after Close: %v", s.ownLoops())
 	}
 }

@@ -122,11 +122,9 @@ func (b *blank) specialise(mounts []sandbox.Mount, limits sandbox.Limits) error 
 	if err := b.group.Set(change); err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
-	var err error
-	herr := b.proc.WithHandle(func(pidfd uintptr) {
-		err = onThread(func() error { return late.Apply(int(pidfd)) })
+	return b.proc.withHandle(func(pidfd int) error {
+		return onThread(func() error { return late.Apply(pidfd) })
 	})
-	return errors.Join(herr, err)
 }
 
 // onThread runs f on a thread of its own, which ends afterwards: f may leave the

@@ -15,6 +15,11 @@
 // ones) the next New finds by its cgroup, or by its arguments where there are no
 // cgroups.
 //
+// An idle sandbox costs the node one descriptor, by which it learns of the sandbox's
+// end. What else is needed now and then is asked of the first process or found by its
+// number: the link (which that process holds), /tmp, its namespaces. First processes
+// of forked programs learn of the node's end by a pipe that all of them watch (life.go).
+//
 // Sandboxes of a Python program (sandbox.Spec.Template) are forked from a template
 // process instead, once there is one: the launcher builds everything as always,
 // and the template forks a child into it, which confines itself by the same list
@@ -102,9 +107,12 @@ type Driver struct {
 	ids       *ids
 	scratch   *scratchStock // nil: /tmp is memory
 	templates *templates
+	life      *life
+	keepLinks bool // they cannot be had from first processes
 	findings  []sandbox.Finding
 
 	bindDevices bool
+	pair        bool // links are pairs of devices, because there is no /dev/net/tun
 
 	mu     sync.Mutex
 	boxes  map[string]*box // by id; those whose Destroy has not succeeded yet
@@ -159,7 +167,7 @@ func (d *Driver) prepare(ctx context.Context) error {
 	if err := d.sweep(ctx); err != nil {
 		return fmt.Errorf("ending what an earlier node left: %w", err)
 	}
-	if err := os.Mkdir(d.empty, 0o755); err != nil {
+	if err := os.Mkdir(d.empty, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	// Whatever the umask is: an ordinary user in a sandbox has to see it empty.
@@ -174,6 +182,10 @@ func (d *Driver) prepare(ctx context.Context) error {
 		return err
 	}
 	d.templates = newTemplates(d)
+	if d.life, err = newLife(); err != nil {
+		return err
+	}
+	d.keepLinks = noAttach()
 	d.bindDevices = !d.root || !canMakeDevices(d.conf.Dir)
 	return d.probe(ctx)
 }
@@ -234,6 +246,9 @@ func (d *Driver) release() error {
 	var errs []error
 	if d.scratch != nil {
 		errs = append(errs, d.scratch.Close())
+	}
+	if d.life != nil {
+		errs = append(errs, d.life.Close())
 	}
 	if d.launcher != nil {
 		errs = append(errs, d.launcher.Close())

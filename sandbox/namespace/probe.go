@@ -36,12 +36,18 @@ func (d *Driver) probe(ctx context.Context) error {
 	}
 	var notes []string
 	link := sandbox.Finding{Name: sandbox.LinkFinding, State: sandbox.OK, Detail: "a device of each sandbox's own, at whose other end the node decides"}
-	err := d.tryLaunch(ctx, true, func(note string) { notes = append(notes, note) })
+	hear := func(note string) { notes = append(notes, note) }
+	err := d.tryLaunch(ctx, true, hear)
 	if err != nil {
-		link.State, link.Detail = sandbox.Missing, "functions reach no network: "+err.Error()
-		link.Fix = "let the node open /dev/net/tun: modprobe tun, chmod 0666 /dev/net/tun; in a container, --device /dev/net/tun"
-		notes = nil
-		err = d.tryLaunch(ctx, false, func(note string) { notes = append(notes, note) })
+		without := err
+		d.pair, notes = true, nil
+		link.Detail = "a pair of devices for each sandbox, at whose other end the node decides; with /dev/net/tun it would be one, which is quicker"
+		if err = d.tryLaunch(ctx, true, hear); err != nil {
+			link.State, link.Detail = sandbox.Missing, fmt.Sprintf("functions reach no network: %v; %v", without, err)
+			link.Fix = "let the node open /dev/net/tun: modprobe tun, chmod 0666 /dev/net/tun; in a container, --device /dev/net/tun; or modprobe veth"
+			notes = nil
+			err = d.tryLaunch(ctx, false, hear)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("no sandbox can be made here: %w", err)
@@ -115,7 +121,8 @@ func landlockFinding() sandbox.Finding {
 	}
 }
 
-// tryLaunch runs a launcher up to the point where the program would start.
+// tryLaunch runs a launcher up to the point where the program would start. Its root
+// stays, for a start when the disk is full.
 func (d *Driver) tryLaunch(ctx context.Context, link bool, note func(string)) error {
 	root := filepath.Join(d.conf.Dir, probeName)
 	for _, dir := range []string{"proc", "dev", "tmp", "run/alcove"} {
@@ -142,5 +149,5 @@ func (d *Driver) tryLaunch(ctx context.Context, link bool, note func(string)) er
 	if err = b.launch(); err == nil {
 		_, err = b.await(ctx, order, note)
 	}
-	return errors.Join(err, b.Destroy(), os.RemoveAll(root))
+	return errors.Join(err, b.Destroy())
 }

@@ -144,7 +144,8 @@ func (d *Driver) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != lockName {
+		// What has nothing of anybody's in it stays: a full disk has no room to make it again.
+		if name := e.Name(); name != lockName && name != emptyName && name != probeName {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(d.conf.Dir, e.Name())))
 		}
 	}

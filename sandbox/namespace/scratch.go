@@ -17,8 +17,9 @@ import (
 // A scratch is a file system for one sandbox's /tmp. Neither its file nor its
 // mount has a name; both are gone with the last descriptor and the sandbox.
 type scratch struct {
-	mount *os.File // the detached mount, until a launcher has it
-	dir   *os.File // its root directory, open
+	mount  *os.File // the detached mount, until a launcher has it
+	dir    *os.File // its root directory, open until then, and while it ends
+	device uint64   // its number
 }
 
 func newScratch(dir string, size int64) (*scratch, error) {
@@ -120,6 +121,11 @@ func mountScratch(device string) (*scratch, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.dir = os.NewFile(uintptr(root), "tmp")
+	var st unix.Stat_t
+	if err := unix.Fstat(root, &st); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.device = uint64(st.Dev)
 	// Space that the kernel would keep for itself: the sandbox gets what it was
 	// promised.
 	err = os.WriteFile("/sys/fs/ext4/"+device+"/reserved_clusters", []byte("0"), 0)
@@ -144,11 +150,49 @@ func (s *scratch) Close() error {
 	return err
 }
 
-// handOver closes the mount's descriptor, of which a launcher has its own.
+// handOver closes the descriptors, of which a launcher has its own: from then on the
+// file system lives with the sandbox, and is found in it.
 func (s *scratch) handOver() error {
-	err := s.mount.Close()
-	s.mount = nil
+	err := errors.Join(s.mount.Close(), s.dir.Close())
+	s.mount, s.dir = nil, nil
 	return err
+}
+
+// find opens the root directory of a file system that a sandbox has.
+func (s *scratch) find(b *box) (*os.File, error) {
+	first, err := b.proc.open(0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(first)
+	fd, err := unix.Open("/proc/"+strconv.Itoa(b.proc.Pid)+"/root/tmp", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("/tmp of %s: %w", b.spec.ID, err)
+	}
+	dir := os.NewFile(uintptr(fd), "tmp")
+	var st unix.Stat_t
+	// Whatever became of the process, and of its number: nothing else is touched.
+	if err = unix.Fstat(fd, &st); err == nil && uint64(st.Dev) != s.device {
+		err = errors.New("it is another file system")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("/tmp of %s: %w", b.spec.ID, err), dir.Close())
+	}
+	return dir, nil
+}
+
+// hold keeps a file system that holds much from ending with the sandbox, for Close
+// to drop it. One that ends before is written back, and no more.
+func (s *scratch) hold(b *box) {
+	dir, err := s.find(b)
+	if err != nil {
+		return // its processes have ended
+	}
+	if used, err := usedBelow(dir); err == nil && used <= littleUsed {
+		dir.Close()
+		return
+	}
+	s.dir = dir
 }
 
 // littleUsed is how much of a scratch may be written back when it ends, in
@@ -159,7 +203,7 @@ const littleUsed = 1 << 20
 // drop makes the kernel forget what is not on the disk yet, instead of writing
 // it where nobody will read it.
 func (s *scratch) drop() error {
-	used, err := s.used()
+	used, err := usedBelow(s.dir)
 	if err != nil {
 		return fmt.Errorf("shut down /tmp: %w", err)
 	}

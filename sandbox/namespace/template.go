@@ -48,7 +48,7 @@ const (
 type template struct {
 	key   string
 	group *cgroup.Group
-	proc  *os.Process
+	proc  *child
 	conn  *net.UnixConn
 
 	mu sync.Mutex // held while it forks: one answer belongs to one question
@@ -316,6 +316,7 @@ func (d *Driver) startTemplate(key string, spec *sandbox.Spec) (_ *template, err
 		text, _ := io.ReadAll(io.LimitReader(said, 4096))
 		return nil, fmt.Errorf("template: %w: %s", err, strings.TrimSpace(string(text)))
 	}
+	t.group.Settle()
 	return t, nil
 }
 
@@ -375,21 +376,10 @@ func (t *template) close() error {
 		t.conn.Close()
 	}
 	if t.proc != nil {
-		errs = append(errs, endProcess(t.proc))
+		errs = append(errs, t.proc.end())
 	}
 	if t.group != nil {
 		errs = append(errs, t.group.Kill(), t.group.Remove())
 	}
 	return errors.Join(errs...)
-}
-
-// endProcess kills a child and waits for it.
-func endProcess(p *os.Process) error {
-	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	if _, err := p.Wait(); err != nil {
-		return err
-	}
-	return nil
 }

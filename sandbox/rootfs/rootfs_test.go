@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/sandbox"
 )
 
@@ -427,7 +428,7 @@ func write(t *testing.T, name, content string, mode fs.FileMode) {
 
 func await(t *testing.T, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(slow.Patience(time.Minute)); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("waited too long")
 		}

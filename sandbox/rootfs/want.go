@@ -78,7 +78,7 @@ var baseSonames = strings.Fields(`
 // mountPoints are directories that every tree has, empty, for the drivers and
 // for sandbox.Spec.Mounts to mount upon.
 var mountPoints = []string{
-	"/proc", "/sys", "/dev", "/dev/shm", "/tmp", "/run", sandbox.SocketDir,
+	"/proc", "/sys", "/dev", "/dev/shm", "/tmp", "/run", sandbox.SocketDir, sandbox.ExtensionsDir,
 	"/var", "/var/task", "/var/runtime", "/opt", "/mnt",
 }
 
@@ -134,7 +134,7 @@ func baseFiles() map[string][]byte {
 			sandbox.UserName + ":x:993:990::/home/" + sandbox.UserName + ":/sbin/nologin\n" +
 			"nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n"),
 		"/etc/group":         []byte("root:x:0:\n" + sandbox.UserName + ":x:990:\nnogroup:x:65534:\n"),
-		"/etc/hosts":         []byte("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
+		"/etc/hosts":         []byte(sandbox.Hosts),
 		"/etc/nsswitch.conf": []byte("passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"),
 		"/etc/resolv.conf":   []byte("nameserver " + sandbox.GatewayAddr4 + "\n"),
 		"/etc/services":      []byte("ssh 22/tcp\nsmtp 25/tcp\ndomain 53/tcp\ndomain 53/udp\nhttp 80/tcp\nntp 123/udp\nhttps 443/tcp\n"),

@@ -102,6 +102,9 @@ func (s *suite) spec(t *T, opts []option) (sandbox.Spec, *door, []*capture) {
 	for _, o := range opts {
 		o(&spec)
 	}
+	if len(spec.Late) == 0 {
+		spec.User = s.o.User
+	}
 	if s.fork {
 		spec = s.forkable(t, spec)
 	}

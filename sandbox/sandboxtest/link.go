@@ -85,11 +85,26 @@ func linkOf(t *T, b *box) *os.File {
 	if f == nil {
 		t.Fatal("there is no link")
 	}
-	t.Cleanup(func() { f.Close() })
-	if l.Link() != nil {
-		t.Error("the link is given twice")
+	f.Close()
+	// Another descriptor of the same end, as whoever serves it would have it again.
+	if f = l.Link(); f == nil {
+		t.Fatal("the link cannot be had again")
 	}
+	t.Cleanup(func() { f.Close() })
 	return f
+}
+
+// nextPacket reads one, without what stands before it on some links.
+func nextPacket(link *os.File) ([]byte, error) {
+	p := make([]byte, 1<<17)
+	n, err := link.Read(p)
+	if err == nil && n > len(sandbox.LinkFrame) && p[0] == sandbox.LinkFrame[0] {
+		return p[len(sandbox.LinkFrame):n], nil
+	}
+	if err == nil && n < 40 && (n < 20 || p[0]>>4 == 6) {
+		err = fmt.Errorf("%d bytes, which are no packet", n)
+	}
+	return p[:n], err
 }
 
 func (s *suite) linked(t *T) {
@@ -98,15 +113,14 @@ func (s *suite) linked(t *T) {
 	if err := link.SetReadDeadline(time.Now().Add(t.patience)); err != nil {
 		t.Fatal(err)
 	}
-	p := make([]byte, 1<<16)
 	for _, want := range []struct {
 		version  byte
 		src, dst string
 		at       int
 	}{{4, sandbox.LinkAddr4, "198.51.100.7", 12}, {6, sandbox.LinkAddr6, "2001:db8::7", 8}} {
-		n, err := link.Read(p)
-		for err == nil && want.version == 6 && p[6] == 0 { // joins a group by itself
-			n, err = link.Read(p)
+		p, err := nextPacket(link)
+		for err == nil && (p[0]>>4 == 6 && p[6] == 0 || p[0]>>4 == 4 && p[9] == 2) { // joins a group by itself
+			p, err = nextPacket(link)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -114,8 +128,8 @@ func (s *suite) linked(t *T) {
 		size := netip.MustParseAddr(want.src).BitLen() / 8
 		src, _ := netip.AddrFromSlice(p[want.at : want.at+size])
 		dst, _ := netip.AddrFromSlice(p[want.at+size : want.at+2*size])
-		if p[0]>>4 != want.version || src.String() != want.src || dst.String() != want.dst || !bytes.HasSuffix(p[:n], []byte("hello")) {
-			t.Errorf("the first packet of version %d is %x", want.version, p[:n])
+		if p[0]>>4 != want.version || src.String() != want.src || dst.String() != want.dst || !bytes.HasSuffix(p, []byte("hello")) {
+			t.Errorf("the first packet of version %d is %x", want.version, p)
 		}
 	}
 	want := fmt.Sprintf("raw refused\nraw6 refused\npacket refused\n['lo', '%s']\n%s\nEADDRNOTAVAIL\n%s\nEADDRNOTAVAIL\n", sandbox.LinkName, sandbox.LinkAddr4, sandbox.LinkAddr6)

@@ -71,7 +71,8 @@ func (s *suite) postureOf(t *T, b *box, p *peer, blank []string) {
 		{"capabilities", checkCapabilities},
 		{"no_new_privs", func(t *T, f *facts) { expect(t, "NoNewPrivs", f.Status["NoNewPrivs"], "1") }},
 		{"seccomp", func(t *T, f *facts) { expect(t, "Seccomp", f.Status["Seccomp"], "2") }},
-		{"ids", checkIDs},
+		{"ids", func(t *T, f *facts) { checkIDs(t, f, b.spec.Who()) }},
+		{"reads", func(t *T, _ *facts) { s.checkReads(t, p) }},
 		{"mounts", func(t *T, f *facts) { checkMounts(t, f, blank) }},
 		{"mount_flags", s.checkMountFlags},
 		{"read_only", checkReadOnly},
@@ -98,7 +99,7 @@ func (s *suite) postureOf(t *T, b *box, p *peer, blank []string) {
 		}},
 		{"limits", checkLimits},
 		{"host_pids", func(t *T, _ *facts) { checkHostPids(t, p) }},
-		{"own_setuid", func(t *T, _ *facts) { checkOwnSetuid(t, p) }},
+		{"own_setuid", func(t *T, _ *facts) { checkOwnSetuid(t, p, b.spec.Who()) }},
 		{"init", func(t *T, f *facts) { checkInit(t, p, f) }},
 		{"keyring", func(t *T, _ *facts) { checkKeyring(t, p) }},
 	} {
@@ -176,11 +177,30 @@ func checkCapabilities(t *T, f *facts) {
 	}
 }
 
-func checkIDs(t *T, f *facts) {
-	expect(t, "Uid", strings.Join(strings.Fields(f.Status["Uid"]), " "), "993 993 993 993")
-	expect(t, "Gid", strings.Join(strings.Fields(f.Status["Gid"]), " "), "990 990 990 990")
-	if g := f.Status["Groups"]; g != "" && g != "990" {
-		t.Errorf("Groups is %q", g)
+func checkIDs(t *T, f *facts, who sandbox.User) {
+	expect(t, "Uid", strings.Join(strings.Fields(f.Status["Uid"]), " "), fmt.Sprintf("%d %[1]d %[1]d %[1]d", who.UID))
+	expect(t, "Gid", strings.Join(strings.Fields(f.Status["Gid"]), " "), fmt.Sprintf("%d %[1]d %[1]d %[1]d", who.GID))
+	want := map[string]bool{}
+	for _, g := range who.Groups {
+		want[fmt.Sprint(g)] = true
+	}
+	got := map[string]bool{}
+	for _, g := range strings.Fields(f.Status["Groups"]) {
+		got[g] = true
+	}
+	if delete(got, fmt.Sprint(who.GID)); !maps.Equal(got, want) {
+		t.Errorf("Groups is %q, want %v", f.Status["Groups"], who.Groups)
+	}
+}
+
+// checkReads: what the image lets its user read can be read, and no more.
+func (s *suite) checkReads(t *T, p *peer) {
+	for _, path := range slices.Sorted(maps.Keys(s.o.Reads)) {
+		want := "EACCES"
+		if s.o.Reads[path] {
+			want = ""
+		}
+		expect(t, "reading "+path, p.str(t, fmt.Sprintf("r = attempt(lambda: open(%q, 'rb').close())", path)), want)
 	}
 }
 

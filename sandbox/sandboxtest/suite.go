@@ -49,6 +49,10 @@ type Options struct {
 	// Root is a root tree that has /usr/bin/python3 with its standard library
 	// and what rootfs.Base gives. If it is empty, the suite makes one.
 	Root string
+	// User is Spec.User of the sandboxes that are made for somebody, and Reads says
+	// which files of Root it may read: the others are there, and refused.
+	User  *sandbox.User
+	Reads map[string]bool
 	// SharesKernel says that processes in a sandbox are processes of the
 	// host's kernel: they are then looked at from the host, too.
 	SharesKernel bool
@@ -218,11 +222,31 @@ func Run(t *testing.T, o Options) {
 	s.checkAllowed(t)
 }
 
-// RunPosture runs the part of the suite that looks at one sandbox: for other roots
-// than the suite's own.
-func RunPosture(t *testing.T, o Options) {
+// Whole tells that all of the suite is asked for where a part of it is run else
+// (ALCOVE_WHOLE_SUITE=1): on roots that are made of container images, which takes
+// minutes.
+func Whole() bool { return os.Getenv("ALCOVE_WHOLE_SUITE") != "" }
+
+// RunOn runs the suite on another root than its own: the part that looks at one
+// sandbox, or all of it (Whole).
+func RunOn(t *testing.T, o Options) {
+	if Whole() {
+		Run(t, o)
+		return
+	}
+	runPosture(t, o)
+}
+
+func runPosture(t *testing.T, o Options) {
+	runOne(t, o, "posture", (*suite).posture)
+}
+
+// RunLink runs the part of the suite that looks at links.
+func RunLink(t *testing.T, o Options) { runOne(t, o, "link", (*suite).link) }
+
+func runOne(t *testing.T, o Options, name string, part func(s *suite, t *T)) {
 	s, before := begin(t, o)
-	s.run(t, "posture", s.posture)
+	s.run(t, name, func(t *T) { part(s, t) })
 	if err := s.driver.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}

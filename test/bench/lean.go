@@ -273,6 +273,7 @@ func (l *loop) readable(s *stream, now time.Time) error {
 var (
 	emptyLine     = []byte("\r\n\r\n")
 	okay          = []byte("HTTP/1.1 200 ")
+	accepted      = []byte("HTTP/1.1 202 ")
 	lengthHeader  = []byte("\r\nContent-Length: ")
 	failedHeader  = []byte("\r\nX-Amz-Function-Error: ")
 	chunkedHeader = []byte("\r\nTransfer-Encoding: chunked")
@@ -304,7 +305,7 @@ func answer(b []byte) (header []byte, whole bool, err error) {
 	default:
 		return header, false, fmt.Errorf("an answer without a length: %s", header)
 	}
-	if !bytes.HasPrefix(b, okay) || bytes.Contains(header, failedHeader) {
+	if !bytes.HasPrefix(b, okay) && !bytes.HasPrefix(b, accepted) || bytes.Contains(header, failedHeader) {
 		return header, true, fmt.Errorf("%s", b)
 	}
 	return header, true, nil

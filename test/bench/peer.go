@@ -29,5 +29,5 @@ func findPeer(text string) (*peer, error) {
 func (p *peer) address() string { return p.to.Host }
 
 func (p *peer) request(tenant string) ([]byte, error) {
-	return plain(p.to.RequestURI(), p.to.Host, http.Header{"X-Amz-Tenant-Id": {tenant}, "Content-Type": {"application/json"}}), nil
+	return plain(p.to.RequestURI(), p.to.Host, http.Header{"X-Amz-Tenant-Id": {tenant}, "Content-Type": {"application/json"}}, event), nil
 }

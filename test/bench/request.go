@@ -18,21 +18,29 @@ var event = []byte(`{"key":"value"}`)
 // request is an Invoke for tenant in the bytes that go to the node, signed; it
 // may be sent many times within the five minutes that a signature lives.
 func (f *function) request(tenant string) ([]byte, error) {
+	return f.signed(tenant, "RequestResponse", event)
+}
+
+// signed is request of a type of invocation, with another event.
+func (f *function) signed(tenant, kind string, event []byte) ([]byte, error) {
 	path := "/2015-03-31/functions/" + f.name + "/invocations"
 	req, err := http.NewRequest(http.MethodPost, f.node.url+path, bytes.NewReader(event))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("X-Amz-Tenant-Id", tenant)
+	if kind != "RequestResponse" {
+		req.Header.Set("X-Amz-Invocation-Type", kind)
+	}
 	sum := sha256.Sum256(event)
 	if err := v4.NewSigner().SignHTTP(context.Background(), f.node.creds, req, hex.EncodeToString(sum[:]), "lambda", region, time.Now()); err != nil {
 		return nil, err
 	}
-	return plain(path, req.URL.Host, req.Header), nil
+	return plain(path, req.URL.Host, req.Header, event), nil
 }
 
-// plain is a request with the event for its body.
-func plain(path, host string, h http.Header) []byte {
+// plain is a request with an event for its body.
+func plain(path, host string, h http.Header, event []byte) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", path, host, len(event))
 	_ = h.WriteSubset(&b, nil) // to memory

@@ -29,7 +29,9 @@ func rows() []row {
 		{name: "fork", run: (*bench).forkRow},
 		{name: "rate", run: (*bench).rateRow, peer: (*bench).ratePeer},
 		{name: "memory", run: (*bench).memoryRow, once: true},
+		{name: "events", run: (*bench).eventsRow},
 		{name: "flood", run: (*bench).floodRow},
+		{name: "logs", run: (*bench).logsRow},
 		{name: "live", run: (*bench).liveRow, once: true, byName: true},
 	}
 }
@@ -52,7 +54,9 @@ const (
 	aheadOnly    = "first call with only the sandbox made ahead, %s, p50"
 	rateOf       = "new Python tenants, sustained"
 	memoryOf     = "memory of an idle bound Python tenant (MemAvailable)"
+	memoryForked = "memory of an idle bound Python tenant, forked from the template (MemAvailable)"
 	floodOf      = "quiet tenants' p99 while one floods, against without"
+	logsBeside   = "quiet tenants' p50 while others write 20,000 log lines a second, against writing them to nowhere"
 	liveOf       = "tenants live and idle, all answering"
 )
 
@@ -73,8 +77,13 @@ var targets = map[string]map[string]float64{
 	fmt.Sprintf(aheadOnly, "Node"):        {"gvisor": 90},
 	rateOf:                                {"namespace": 250, "gvisor": 10},
 	memoryOf:                              {"namespace": 4, "gvisor": 16},
+	memoryForked:                          {"namespace": 1.5},
 	floodOf:                               {"namespace": 1.5, "gvisor": 1.5},
+	logsBeside:                            {"namespace": 1.1, "gvisor": 1.1},
 	liveOf:                                {"namespace": 3000, "gvisor": 1000},
+	eventsMany:                            {"namespace": 3000, "gvisor": 3000},
+	eventsRatio:                           {"namespace": 5, "gvisor": 5},
+	eventStart:                            {"namespace": 5, "gvisor": 5},
 }
 
 // nodeRow starts a node and looks at it.

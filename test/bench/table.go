@@ -18,6 +18,7 @@ const (
 	count
 	ratio
 	percent
+	times // more is better
 )
 
 // figure is one number of one round.
@@ -48,7 +49,7 @@ func (f figure) text(v float64) string {
 			return fmt.Sprintf("%.1f/s", v)
 		}
 		return fmt.Sprintf("%.0f/s", v)
-	case ratio:
+	case ratio, times:
 		return fmt.Sprintf("%.2f×", v)
 	case percent:
 		return fmt.Sprintf("%.0f %%", v)
@@ -57,7 +58,7 @@ func (f figure) text(v float64) string {
 }
 
 // upwards says that more is better.
-func (u unit) upwards() bool { return u == perSecond || u == count }
+func (u unit) upwards() bool { return u == perSecond || u == count || u == times }
 
 // peerColumn is the column of what ALCOVE_BENCH_PEER names.
 const peerColumn = "peer"

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	cdplog "github.com/chromedp/cdproto/log"
@@ -30,31 +32,47 @@ type Page struct {
 	requests []string
 }
 
-// Open starts a browser with an empty profile. close ends it, and removes what it
-// left.
-func Open(ctx context.Context, width, height int) (page *Page, close func(), err error) {
+// Open starts a browser with an empty profile, and with options of its own. close ends
+// it, and removes what it left; so does the end of ctx end it, but then it has no time
+// to put away anything.
+func Open(ctx context.Context, width, height int, options ...chromedp.ExecAllocatorOption) (page *Page, close func(), err error) {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		return nil, nil, ErrNone
 	}
-	profile, err := os.MkdirTemp("", "alcove-browser-")
+	// All that it writes is in one directory: its profile, and what it takes for
+	// temporary and does not always remove.
+	dir, err := os.MkdirTemp("", "alcove-browser-")
 	if err != nil {
 		return nil, nil, err
 	}
-	allocated, cancel := chromedp.NewExecAllocator(ctx,
-		chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.WindowSize(width, height),
+	temporary := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(temporary, 0o700); err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, nil, err
+	}
+	var program *exec.Cmd
+	allocated, cancel := chromedp.NewExecAllocator(ctx, append(options,
+		chromedp.ExecPath(path), chromedp.UserDataDir(filepath.Join(dir, "profile")), chromedp.Env("TMPDIR="+temporary), chromedp.WindowSize(width, height),
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true),
-		chromedp.WSURLReadTimeout(2*time.Minute))
+		chromedp.WSURLReadTimeout(2*time.Minute),
+		chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+			program = cmd
+		}))...)
 	tab, cancelTab := chromedp.NewContext(allocated)
 	close = func() {
 		// Asks the browser to end and waits for it.
 		_ = chromedp.Cancel(tab)
 		cancelTab()
 		cancel()
-		_ = os.RemoveAll(profile)
+		if program != nil && program.Process != nil {
+			endGroup(program.Process.Pid)
+		}
+		_ = os.RemoveAll(dir)
 	}
 	p := &Page{Context: tab}
 	chromedp.ListenTarget(tab, p.heard)
@@ -63,6 +81,14 @@ func Open(ctx context.Context, width, height int) (page *Page, close func(), err
 		return nil, nil, err
 	}
 	return p, close, nil
+}
+
+// endGroup ends the processes that a browser has left, and waits for their end: they
+// write to its directory as long as they are there.
+func endGroup(group int) {
+	for end := time.Now().Add(10 * time.Second); syscall.Kill(-group, syscall.SIGKILL) == nil && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // heard keeps what a page complains of, and what it asks for.

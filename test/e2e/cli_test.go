@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/alcove-run/alcove/test/testnode"
 )
 
 // TestCommandLine goes through what a newcomer types.
@@ -64,8 +67,9 @@ func TestCommandLine(t *testing.T) {
 		if out, _ = must("tenants", name); !strings.Contains(out, "blue") || !strings.Contains(out, "green") {
 			t.Errorf("tenants printed\n%s", out)
 		}
-		if _, errs, err := n.alcove(t, "deploy", dir, "--name", name); err == nil || !strings.Contains(errs, "cannot change") {
-			t.Errorf("deploying without isolation over an isolated function: %v %q", err, errs)
+		must("deploy", dir, "--name", name) // isolated it stays
+		if out, errs, err := n.alcove(t, "invoke", name); err == nil || !strings.Contains(errs, "Add a valid tenant ID") {
+			t.Errorf("deployed again, without a tenant: %v, %q %q", err, out, errs)
 		}
 		if _, errs, err := n.alcove(t, "logs", "no-such-function"); err == nil || !strings.Contains(errs, "not found") {
 			t.Errorf("logs of no function: %v %q", err, errs)
@@ -151,7 +155,7 @@ func TestDev(t *testing.T) {
 	write("first")
 	cmd := exec.CommandContext(t.Context(), program, "dev", dir, "--name", "edited", "--isolation", "namespace", "--listen", "127.0.0.1:0")
 	cmd.Env = cleanEnv()
-	var all buffer
+	var all testnode.Buffer
 	cmd.Stderr = &all
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -160,8 +164,9 @@ func TestDev(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	url := make(chan string, 1)
+	url, ended := make(chan string, 1), make(chan struct{})
 	go func() {
+		defer close(ended)
 		for s := bufio.NewScanner(out); s.Scan(); {
 			all.Write([]byte(s.Text() + "\n"))
 			for _, word := range strings.Fields(s.Text()) {
@@ -174,8 +179,14 @@ func TestDev(t *testing.T) {
 			}
 		}
 	}()
-	n := &node{url: <-url}
-	n.lambda = n.lambdaAs(n.key)
+	n := &node{Node: &testnode.Node{}}
+	select {
+	case n.URL = <-url:
+	case <-ended:
+		t.Fatalf("dev ended before it was ready: %v\n%s", cmd.Wait(), all.String())
+	case <-time.After(patience):
+		t.Fatalf("dev is not ready:\n%s", all.String())
+	}
 	n.key.AccessKeyID, n.key.SecretAccessKey = "any", "any"
 	n.lambda = n.lambdaAs(n.key)
 	answers := func(want string) {
@@ -191,6 +202,7 @@ func TestDev(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
+	<-ended
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("after an interrupt: %v\n%s", err, all.String())
 	}

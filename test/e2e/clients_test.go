@@ -25,6 +25,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/alcove-run/alcove/test/testnode"
 )
 
 // object is a JSON object.
@@ -210,7 +212,7 @@ func decodeBlob(t *testing.T, v any) string {
 type driver struct {
 	in  io.Writer
 	out *bufio.Reader
-	log *buffer
+	log *testnode.Buffer
 }
 
 // startDriver starts a program that serves the protocol of drivers against n.
@@ -219,7 +221,7 @@ func startDriver(t *testing.T, n *node, dir string, command ...string) *driver {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir
 	cmd.Env = n.clientEnv()
-	d := &driver{log: &buffer{}}
+	d := &driver{log: &testnode.Buffer{}}
 	cmd.Stderr = d.log
 	in, err := cmd.StdinPipe()
 	if err != nil {

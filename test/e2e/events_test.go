@@ -3,7 +3,6 @@ package e2e
 import (
 	"crypto/md5"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,12 +10,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
@@ -26,27 +22,11 @@ import (
 // event sends an event with the official client and gives its request id.
 func (n *node) event(t *testing.T, function, tenant, payload string) string {
 	t.Helper()
-	id, err := n.tryEvent(t, function, tenant, payload)
+	id, err := n.TryEvent(t, function, tenant, payload)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return id
-}
-
-func (n *node) tryEvent(t *testing.T, function, tenant, payload string) (string, error) {
-	in := &lambda.InvokeInput{FunctionName: &function, InvocationType: types.InvocationTypeEvent, Payload: []byte(payload)}
-	if tenant != "" {
-		in.TenantId = &tenant
-	}
-	out, err := n.lambda.Invoke(t.Context(), in)
-	if err != nil {
-		return "", err
-	}
-	if out.StatusCode != 202 || len(out.Payload) > 0 {
-		t.Errorf("an event is answered with %d and %s", out.StatusCode, out.Payload)
-	}
-	id, _ := awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)
-	return id, nil
 }
 
 // telling is a function that writes to its log whom it runs for.
@@ -105,10 +85,10 @@ func TestEvents(t *testing.T) {
 				t.Errorf("ran %+v, sent was %+v", g, want[g.ID])
 			}
 		}
-		if _, err := n.tryEvent(t, f, "", `{}`); err == nil || !strings.Contains(err.Error(), "Add a valid tenant ID") {
+		if _, err := n.TryEvent(t, f, "", `{}`); err == nil || !strings.Contains(err.Error(), "Add a valid tenant ID") {
 			t.Errorf("without a tenant: %v", err)
 		}
-		if _, err := n.tryEvent(t, f, "a", `{"x":"`+strings.Repeat("x", 1<<20)+`"}`); err == nil || !strings.Contains(err.Error(), "Request must be smaller than 1048576 bytes") {
+		if _, err := n.TryEvent(t, f, "a", `{"x":"`+strings.Repeat("x", 1<<20)+`"}`); err == nil || !strings.Contains(err.Error(), "Request must be smaller than 1048576 bytes") {
 			t.Errorf("more than a megabyte: %v", err)
 		}
 	})
@@ -186,94 +166,6 @@ func (n *node) depth(t *testing.T, function string) (q struct {
 	return q
 }
 
-var eventsUnderWay = flag.Int("events", 2000, "how many events are under way when the node is killed")
-
-// TestEventsSurviveKill kills the node with SIGKILL again and again while events are
-// accepted, run and delivered: none that was accepted is lost, none runs for another
-// tenant, and what was run twice is counted.
-func TestEventsSurviveKill(t *testing.T) {
-	queue := startSQS(t)
-	n := start(t, "--isolation", "namespace", "--destinations", "sqs="+queue.url)
-	f := n.deploy(t, python, files{"main.py": `
-def handler(event, context):
-    return {"tenant": context.tenant_id, "n": event["n"], "id": context.aws_request_id}
-`}, isolated)
-	n.onSuccess(t, f, "results")
-	type sent struct {
-		N      int
-		Tenant string
-		ID     string
-	}
-	accepted := map[string]sent{}
-	var mu sync.Mutex
-	var next atomic.Int64
-	for kills := 0; next.Load() < int64(*eventsUnderWay) || kills < 5; kills++ {
-		var senders sync.WaitGroup
-		goal := next.Load() + int64(*eventsUnderWay/5)
-		stop := make(chan struct{})
-		for range 8 {
-			senders.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					i := int(next.Add(1))
-					tenant := fmt.Sprint("t", i%10)
-					if id, err := n.tryEvent(t, f, tenant, fmt.Sprintf(`{"n": %d}`, i)); err == nil {
-						mu.Lock()
-						accepted[id] = sent{i, tenant, id}
-						mu.Unlock()
-					}
-				}
-			})
-		}
-		eventually(t, "events are accepted", func() bool { return next.Load() >= goal })
-		n.kill(t) // while they are sent, run and delivered
-		close(stop)
-		senders.Wait()
-		n = startIn(t, n.data, n.flags...)
-	}
-	total := len(accepted)
-	for deadline := time.Now().Add(5 * patience); n.depth(t, f).Events > 0; time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("of %d events these wait still: %+v", total, n.depth(t, f))
-		}
-	}
-	got := map[string]int{}
-	repeated := 0
-	for _, r := range queue.records() {
-		want, ok := accepted[r.RequestContext.RequestID]
-		if !ok {
-			continue // it was kept, and the node killed before it could say so
-		}
-		var ran struct {
-			N      int
-			Tenant string
-			ID     string
-		}
-		if err := json.Unmarshal(r.ResponsePayload, &ran); err != nil || ran != want {
-			t.Errorf("ran %s, sent was %+v", r.ResponsePayload, want)
-		}
-		got[want.ID]++
-		if r.RequestContext.ApproximateInvokeCount > 1 {
-			repeated++
-		}
-	}
-	twice := 0
-	for id := range accepted {
-		if got[id] == 0 {
-			t.Errorf("event %s was accepted and is lost", id)
-		}
-		twice += max(0, got[id]-1)
-	}
-	if twice > repeated+5*64 { // a delivery that the kill cut off may have arrived
-		t.Errorf("%d results came twice, %d runs are counted as repeated", twice, repeated)
-	}
-	t.Logf("%d events accepted, 5 kills at least, %d runs repeated and counted, %d results delivered twice", total, repeated, twice)
-}
-
 // TestFailedEvents checks retries, destinations and dead letters with a destination
 // that is down for a while, and what `alcove queue` says.
 func TestFailedEvents(t *testing.T) {
@@ -335,7 +227,7 @@ func TestFailedEvents(t *testing.T) {
 	}
 	// A key that is bound to a tenant sees and changes that tenant's alone.
 	key := n.makeKey(t, "blue", `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["alcove:GetQueue", "alcove:PurgeQueue"], "Resource": "*", "Condition": {"StringEquals": {"lambda:TenantId": "red"}}}]}`)
-	red := &node{data: n.data, url: n.url, key: key}
+	red := &node{Node: n.Node, data: n.data, url: n.url, key: key}
 	if q := red.depth(t, g); q.DeadLetters != 0 || len(q.Tenants) != 0 {
 		t.Errorf("another tenant sees %+v", q)
 	}

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"archive/zip"
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -20,62 +18,35 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/alcove-run/alcove/test/testnode"
 )
 
-const role = "arn:aws:iam::000000000000:role/e2e"
+const role = testnode.Role
 
 // Runtime names that functions are deployed with here.
 const (
-	python   = types.Runtime("python3.13")
-	nodejs   = types.Runtime("nodejs22.x")
-	provided = types.RuntimeProvidedal2023
+	python   = testnode.Python
+	nodejs   = testnode.NodeJS
+	provided = testnode.Provided
 )
 
 // option changes a request before it is sent.
-type option func(*lambda.CreateFunctionInput)
+type option = testnode.Option
 
 // isolated gives every tenant environments of its own.
-func isolated(in *lambda.CreateFunctionInput) {
-	in.TenancyConfig = &types.TenancyConfig{TenantIsolationMode: types.TenantIsolationModePerTenant}
-}
+func isolated(in *lambda.CreateFunctionInput) { testnode.Isolated(in) }
 
 func memory(mb int32) option { return func(in *lambda.CreateFunctionInput) { in.MemorySize = &mb } }
 func timeout(s int32) option { return func(in *lambda.CreateFunctionInput) { in.Timeout = &s } }
 func handler(h string) option {
 	return func(in *lambda.CreateFunctionInput) { in.Handler = &h }
 }
-func jsonLog(in *lambda.CreateFunctionInput) {
-	in.LoggingConfig = &types.LoggingConfig{LogFormat: types.LogFormatJson}
-}
+func jsonLog(in *lambda.CreateFunctionInput) { testnode.JSONLog(in) }
 
 // files is the content of a deployment package by name. A name that ends in "*"
 // is an executable's.
-type files map[string]string
-
-func (f files) zip(t *testing.T) []byte {
-	t.Helper()
-	var buf bytes.Buffer
-	z := zip.NewWriter(&buf)
-	for name, text := range f {
-		mode := os.FileMode(0o644)
-		if trimmed, ok := strings.CutSuffix(name, "*"); ok {
-			name, mode = trimmed, 0o755
-		}
-		h := &zip.FileHeader{Name: name, Method: zip.Deflate}
-		h.SetMode(mode)
-		w, err := z.CreateHeader(h)
-		if err == nil {
-			_, err = w.Write([]byte(text))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
+type files = testnode.Files
 
 // directory is the package of a directory of the repository.
 func directory(t *testing.T, dir string) files {
@@ -100,48 +71,17 @@ func directory(t *testing.T, dir string) files {
 }
 
 // name is one that no other test's function has.
-func name(t *testing.T) string {
-	keep := func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '-'
-	}
-	n := strings.Map(keep, t.Name())
-	return fmt.Sprintf("%.50s-%x", n, time.Now().UnixNano()&0xffffffff)
-}
+func name(t *testing.T) string { return testnode.Name(t) }
 
 // deploy creates a function and waits until it is active. It is deleted when the
 // test ends. The handler is main.handler if no option says otherwise.
 func (n *node) deploy(t *testing.T, runtime types.Runtime, code files, opts ...option) string {
 	t.Helper()
-	name := name(t)
-	in := &lambda.CreateFunctionInput{FunctionName: &name, Runtime: runtime, Handler: aws.String("main.handler"),
-		Role: aws.String(role), Code: &types.FunctionCode{ZipFile: code.zip(t)}, Timeout: aws.Int32(20)}
-	for _, o := range opts {
-		o(in)
-	}
-	if _, err := n.lambda.CreateFunction(t.Context(), in); err != nil {
-		t.Fatalf("CreateFunction: %v", err)
-	}
-	t.Cleanup(func() {
-		// The test's context has ended; the node may have, too.
-		n.delete(context.Background(), name)
-	})
-	n.active(t, name)
-	return name
+	return n.Deploy(t, runtime, code, opts...)
 }
 
 // active waits until a function can be invoked.
-func (n *node) active(t *testing.T, name string) {
-	t.Helper()
-	err := lambda.NewFunctionActiveV2Waiter(n.lambda, func(o *lambda.FunctionActiveV2WaiterOptions) {
-		o.MinDelay, o.MaxDelay = 10*time.Millisecond, 100*time.Millisecond
-	}).Wait(t.Context(), &lambda.GetFunctionInput{FunctionName: &name}, patience)
-	if err != nil {
-		t.Fatalf("waiting until %s is active: %v", name, err)
-	}
-}
+func (n *node) active(t *testing.T, name string) { t.Helper(); n.Active(t, name) }
 
 // updated waits until a change of a function is done.
 func (n *node) updated(t *testing.T, name string) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -56,6 +57,8 @@ func TestImages(t *testing.T) {
 					t.Errorf("%+v", got)
 				}
 			})
+			t.Run("user", func(t *testing.T) { testImageUser(t, n, reg, python) })
+			t.Run("program", func(t *testing.T) { testImageProgram(t, n, driver, reg) })
 			t.Run("hostile", func(t *testing.T) { testHostileImages(t, n, reg, python) })
 			t.Run("runtime", func(t *testing.T) { testRuntimeImage(t, n) })
 			t.Run("update", func(t *testing.T) { testImageUpdate(t, n, reg, python) })
@@ -219,7 +222,7 @@ func refused(answer string) bool {
 // runtime.
 func testRuntimeImage(t *testing.T, n *node) {
 	layer, err := n.lambda.PublishLayerVersion(t.Context(), &lambda.PublishLayerVersionInput{LayerName: aws.String("extra"),
-		Content: &types.LayerVersionContentInput{ZipFile: files{"python/extra.py": "WORD = 'layer'\n"}.zip(t)}})
+		Content: &types.LayerVersionContentInput{ZipFile: files{"python/extra.py": "WORD = 'layer'\n"}.Zip(t)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,6 +252,13 @@ func testRuntimeImage(t *testing.T, n *node) {
 	if !strings.Contains(inv.tail, "START") {
 		t.Errorf("log: %s", inv.tail)
 	}
+	// The line says what the ARN does.
+	_, digest, _ := strings.Cut(arn, "::runtime:")
+	want := "INIT_START Runtime Version: python:3.13." + digest[:min(12, len(digest))] + "\tRuntime Version ARN: " + arn + "\n"
+	found := n.filter(t, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/" + f), FilterPattern: aws.String("INIT_START")})
+	if len(found) != 1 || aws.ToString(found[0].Message) != want {
+		t.Errorf("the log has %+v, want %q", found, want)
+	}
 }
 
 // testImageUpdate changes what a tag stands for, and the image of a function.
@@ -277,7 +287,7 @@ func testImageUpdate(t *testing.T, n *node, reg *ociRegistry, python v1.Layer) {
 	if err != nil || !n.images(t)[digest.Hex] {
 		t.Errorf("%s is not among the images, which are %v; %v", digest, n.images(t), err)
 	}
-	_, err = n.lambda.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &f, ZipFile: files{"a": "b"}.zip(t)})
+	_, err = n.lambda.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &f, ZipFile: files{"a": "b"}.Zip(t)})
 	wantError(t, err, 400, "InvalidParameterValueException", "Please provide ImageUri when updating a function with packageType Image.")
 }
 
@@ -374,6 +384,20 @@ func TestImagePullInterrupted(t *testing.T) {
 	n.kill(t)
 	n = startIn(t, data, "--isolation", "namespace", "--registries", reg.host)
 	n.run(t, "f", call{payload: `{}`}, nil)
+	// What nobody refers to any more is gone when the next one starts, not before.
+	if len(n.images(t)) != 1 {
+		t.Errorf("there is %v, want one image", n.images(t))
+	}
+	n.delete(t.Context(), "f")
+	if err := n.stop(); err != nil {
+		t.Error(err)
+	}
+	n = startIn(t, data, "--isolation", "namespace", "--registries", reg.host)
+	for deadline := time.Now().Add(patience); len(n.images(t)) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("there is still %v", n.images(t))
+		}
+	}
 	if err := n.stop(); err != nil {
 		t.Error(err)
 	}

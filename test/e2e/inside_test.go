@@ -181,7 +181,7 @@ func TestRolesArePassed(t *testing.T) {
 	client := n.lambdaAs(may)
 	create := func(name, role string) error {
 		_, err := client.CreateFunction(t.Context(), &lambda.CreateFunctionInput{FunctionName: &name, Runtime: python, Handler: aws.String("main.handler"),
-			Role: &role, Code: &types.FunctionCode{ZipFile: files{"main.py": "def handler(e, c): pass\n"}.zip(t)}})
+			Role: &role, Code: &types.FunctionCode{ZipFile: files{"main.py": "def handler(e, c): pass\n"}.Zip(t)}})
 		return err
 	}
 	wantError(t, create("f", roles+"admin"), 403, "AccessDeniedException", "is not authorized to perform: iam:PassRole on resource: "+roles+"admin because no identity-based policy allows the iam:PassRole action")

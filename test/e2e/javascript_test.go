@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/alcove-run/alcove/test/testnode"
 )
 
 const javaScriptDir = "testdata/js"
@@ -31,7 +33,7 @@ func TestJavaScriptSDK(t *testing.T) {
 		cmd.Dir = javaScriptDir
 		cmd.Env = cleanEnv("ENDPOINT="+n.url, "FUNCTION="+name(t), "AWS_REGION=us-east-1",
 			"AWS_ACCESS_KEY_ID="+n.key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+n.key.SecretAccessKey)
-		var errs buffer
+		var errs testnode.Buffer
 		cmd.Stderr = &errs
 		out, err := cmd.Output()
 		if err != nil {

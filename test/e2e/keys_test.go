@@ -3,8 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,19 +21,7 @@ const (
 // makeKey makes an access key by the command line.
 func (n *node) makeKey(t *testing.T, name, policy string) aws.Credentials {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "policy.json")
-	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, errs, err := n.alcove(t, "keys", "create", name, "--policy", file, "--json")
-	if err != nil {
-		t.Fatalf("keys create: %v %s", err, errs)
-	}
-	var made struct{ AccessKeyID, SecretAccessKey string }
-	if err := json.Unmarshal([]byte(out), &made); err != nil {
-		t.Fatal(err)
-	}
-	return aws.Credentials{AccessKeyID: made.AccessKeyID, SecretAccessKey: made.SecretAccessKey}
+	return n.MakeKey(t, name, policy)
 }
 
 // TestAKeyOfOneTenant gives a tenant a key of its own and tries what it may and
@@ -105,7 +91,7 @@ func TestAKeyOfOneTenant(t *testing.T) {
 			}
 		}
 
-		mine := &node{url: n.url, key: blue}
+		mine := &node{Node: n.Node, key: blue}
 		for _, e := range mine.all(t, f) {
 			if e.Tenant != "blue" {
 				t.Errorf("sees an environment of %q", e.Tenant)
@@ -126,7 +112,7 @@ func TestAKeyOfOneTenant(t *testing.T) {
 	check(n)
 	n.kill(t)
 	n = startIn(t, data, "--isolation", "namespace")
-	if n.key = root; len(n.log.String()) > 0 && strings.Contains(n.log.String()+n.out.String(), blue.SecretAccessKey) {
+	if n.key = root; len(n.Log.String()) > 0 && strings.Contains(n.Log.String()+n.Out.String(), blue.SecretAccessKey) {
 		t.Error("the node shows a secret")
 	}
 	n.lambda = n.lambdaAs(root)

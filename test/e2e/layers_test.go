@@ -11,7 +11,7 @@ import (
 // layer publishes a version of a layer and gives its ARN.
 func (n *node) layer(t *testing.T, layer string, content files) string {
 	t.Helper()
-	out, err := n.lambda.PublishLayerVersion(t.Context(), &lambda.PublishLayerVersionInput{LayerName: &layer, Content: &types.LayerVersionContentInput{ZipFile: content.zip(t)}})
+	out, err := n.lambda.PublishLayerVersion(t.Context(), &lambda.PublishLayerVersionInput{LayerName: &layer, Content: &types.LayerVersionContentInput{ZipFile: content.Zip(t)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestAliases(t *testing.T) {
 		const code = "import os\ndef handler(event, context):\n    return [os.environ['AWS_LAMBDA_FUNCTION_VERSION'], context.invoked_function_arn]\n"
 		f := n.deploy(t, python, files{"main.py": "one"})
 		publish := func(text string) string {
-			_, err := n.lambda.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &f, ZipFile: files{"main.py": text}.zip(t)})
+			_, err := n.lambda.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: &f, ZipFile: files{"main.py": text}.Zip(t)})
 			if err != nil {
 				t.Fatal(err)
 			}

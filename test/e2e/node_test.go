@@ -1,38 +1,27 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"github.com/alcove-run/alcove/internal/slow"
+	"github.com/alcove-run/alcove/test/testnode"
 )
 
 // drivers are the values of --isolation; what runs functions is tested on each.
 var drivers = []string{"gvisor", "namespace"}
 
 // patience bounds every wait for something that another process does.
-var patience = slow.Patience(60 * time.Second)
+var patience = testnode.Patience
 
 // program is the alcove that is tested.
 var program string
@@ -51,21 +40,13 @@ func main(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "e2e: needs root: the sandboxes under test are made of namespaces, mounts and cgroups")
 		return 1
 	}
-	if program = os.Getenv("ALCOVE_BIN"); program == "" {
-		dir, err := os.MkdirTemp("", "alcove-e2e-bin-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "e2e:", err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		program = filepath.Join(dir, "alcove")
-		build := exec.Command("make", "--no-print-directory", "-C", "../..", "build", "BIN="+program)
-		build.Stdout, build.Stderr = os.Stderr, os.Stderr
-		if err := build.Run(); err != nil {
-			fmt.Fprintln(os.Stderr, "e2e: make build:", err)
-			return 1
-		}
+	path, remove, err := testnode.Program("../..")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
 	}
+	defer remove()
+	program = path
 	code := m.Run()
 	for _, n := range shared.nodes {
 		if err := n.stop(); err != nil {
@@ -79,36 +60,13 @@ func main(m *testing.M) int {
 
 // node is a running `alcove serve`.
 type node struct {
+	*testnode.Node
 	data   string // its data directory
 	url    string
 	key    aws.Credentials
 	lambda *lambda.Client
 	logs   *cloudwatchlogs.Client
-
-	cmd   *exec.Cmd
-	flags []string
-	out   buffer // standard output
-	log   buffer // standard error
-	ended chan struct{}
-	end   error // of cmd.Wait, after ended
-}
-
-// buffer can be read while it is written.
-type buffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer // guarded by mu
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	flags  []string
 }
 
 // launch starts a node on a data directory and waits until it is ready.
@@ -122,97 +80,30 @@ func launchLimited(openFiles int, data string, flags ...string) (*node, error) {
 }
 
 func launchAs(command []string, data string, flags ...string) (*node, error) {
-	n := &node{data: data, flags: flags, ended: make(chan struct{})}
-	args := append(append(command[1:], "serve", "--listen", "127.0.0.1:0", "--data", data), flags...)
-	n.cmd = exec.Command(command[0], args...)
-	n.cmd.Stderr = &n.log
-	n.cmd.Env = cleanEnv()
-	// Should the tests be ended from outside, the node ends by itself.
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	out, err := n.cmd.StdoutPipe()
+	n, err := testnode.Launch(command, data, flags...)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.cmd.Start(); err != nil {
-		return nil, err
-	}
-	ready := make(chan string, 1)
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			fmt.Fprintln(&n.out, lines.Text())
-			if url, ok := strings.CutPrefix(lines.Text(), "alcove ready on "); ok {
-				ready <- url
-			}
-		}
-	}()
-	go func() {
-		<-read
-		n.end = n.cmd.Wait()
-		close(n.ended)
-	}()
-	select {
-	case n.url = <-ready:
-	case <-n.ended:
-		return nil, fmt.Errorf("the node ended: %w\n%s", n.end, &n.log)
-	case <-time.After(patience):
-		n.cmd.Process.Kill()
-		return nil, fmt.Errorf("the node did not get ready\n%s", &n.log)
-	}
-	text, err := os.ReadFile(filepath.Join(data, "root-key.json"))
-	if err == nil {
-		var key struct{ AccessKeyID, SecretAccessKey string }
-		err = json.Unmarshal(text, &key)
-		n.key = aws.Credentials{AccessKeyID: key.AccessKeyID, SecretAccessKey: key.SecretAccessKey}
-	}
-	if err != nil {
-		return nil, errors.Join(err, n.stop())
-	}
-	n.lambda = n.lambdaAs(n.key)
-	n.logs = cloudwatchlogs.New(cloudwatchlogs.Options{Region: "us-east-1", BaseEndpoint: &n.url,
-		Credentials: credentials.StaticCredentialsProvider{Value: n.key}})
-	return n, nil
+	return &node{n, data, n.URL, n.Key, n.Lambda, n.Logs, flags}, nil
 }
 
 // lambdaAs is the official client with other credentials. It does not try again:
 // what a test sees is the first answer.
-func (n *node) lambdaAs(key aws.Credentials) *lambda.Client {
-	return lambda.New(lambda.Options{Region: "us-east-1", BaseEndpoint: &n.url, RetryMaxAttempts: 1,
-		Credentials: credentials.StaticCredentialsProvider{Value: key}})
-}
+func (n *node) lambdaAs(key aws.Credentials) *lambda.Client { return n.LambdaAs(key) }
 
 // cleanEnv is the environment without what would change how a program behaves
 // that is configured by variables.
-func cleanEnv(add ...string) []string {
-	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
-		return strings.HasPrefix(e, "AWS_") || strings.HasPrefix(e, "ALCOVE_")
-	})
-	return append(append(env, "AWS_EC2_METADATA_DISABLED=true"), add...)
-}
+func cleanEnv(add ...string) []string { return testnode.CleanEnv(add...) }
 
 // stop ends the node as an operator does. The error says if it did not end well,
 // or left something behind.
 func (n *node) stop() error {
-	select {
-	case <-n.ended: // it has been killed, or stopped before
+	if !n.Running() {
 		return nil
-	default:
 	}
 	before := n.traces()
-	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := n.Stop(); err != nil {
 		return err
-	}
-	select {
-	case <-n.ended:
-	case <-time.After(patience):
-		n.cmd.Process.Kill()
-		<-n.ended
-		return fmt.Errorf("the node did not end on SIGTERM\n%s", &n.log)
-	}
-	if n.end != nil {
-		return fmt.Errorf("after SIGTERM the node ended with %w\n%s", n.end, &n.log)
 	}
 	if left := n.left(before); len(left) > 0 {
 		return fmt.Errorf("the node ended and left behind:\n%s", strings.Join(left, "\n"))
@@ -221,17 +112,7 @@ func (n *node) stop() error {
 }
 
 // kill ends the node with SIGKILL: it can do nothing more.
-func (n *node) kill(t *testing.T) {
-	t.Helper()
-	if err := n.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-n.ended:
-	case <-time.After(patience):
-		t.Fatal("the node is still there after SIGKILL")
-	}
-}
+func (n *node) kill(t *testing.T) { t.Helper(); n.Kill(t) }
 
 // start starts a node that belongs to one test.
 func start(t *testing.T, flags ...string) *node {
@@ -250,13 +131,13 @@ func startIn(t *testing.T, data string, flags ...string) *node {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("log of the node on %s:\n%s", data, tail(n.log.String(), 4000))
+			t.Logf("log of the node on %s:\n%s", data, tail(n.Log.String(), 4000))
 		}
 	})
 	return n
 }
 
-func tail(s string, n int) string { return s[max(0, len(s)-n):] }
+func tail(s string, n int) string { return testnode.Tail(s, n) }
 
 // on gives the shared node of a driver.
 func on(t *testing.T, driver string) *node {
@@ -279,9 +160,9 @@ func on(t *testing.T, driver string) *node {
 		}
 		shared.nodes[driver] = n
 	}
-	mark := len(n.log.String())
+	mark := len(n.Log.String())
 	t.Cleanup(func() {
-		if log := n.log.String(); t.Failed() {
+		if log := n.Log.String(); t.Failed() {
 			t.Logf("the node's log meanwhile:\n%s", tail(log[mark:], 4000))
 		}
 	})
@@ -312,35 +193,10 @@ func (n *node) status(t *testing.T, path string) int {
 	return status
 }
 
-func (n *node) ask(t *testing.T, path string) (int, []byte) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-	if err := v4.NewSigner().SignHTTP(t.Context(), n.key, req, emptyHash, "lambda", "us-east-1", time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatalf("GET %s: %v", path, err)
-	}
-	return resp.StatusCode, body
-}
+func (n *node) ask(t *testing.T, path string) (int, []byte) { t.Helper(); return n.Ask(t, n.key, path) }
 
 // environment is what the node tells of an execution environment.
-type environment struct {
-	ID, Function, Version, Shape, Tenant, State, Isolation, LogStream string
-	Bound, Frozen                                                     bool
-	Invocations                                                       int
-	MemoryBytes                                                       int64
-}
+type environment = testnode.Environment
 
 // environments lists a function's, but for those that wait for a tenant.
 func (n *node) environments(t *testing.T, function string) []environment {
@@ -361,22 +217,11 @@ func (n *node) all(t *testing.T, function string) []environment {
 // alcove runs the program's command line against the node.
 func (n *node) alcove(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = cleanEnv("ALCOVE_ENDPOINT="+n.url, "ALCOVE_DATA="+n.data)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err = cmd.Run()
-	return out.String(), errs.String(), err
+	return n.Alcove(t, args...)
 }
 
 // eventually waits for a condition that another process brings about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so: %s", what)
-		}
-	}
+	testnode.Eventually(t, what, ok)
 }

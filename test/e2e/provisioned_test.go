@@ -2,8 +2,12 @@ package e2e
 
 import (
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 )
@@ -35,6 +39,18 @@ func TestProvisionedConcurrency(t *testing.T) {
 		inv := n.run(t, f, call{qualifier: *v.Version}, &kind)
 		if inv.start == "cold" || kind != "provisioned-concurrency" {
 			t.Errorf("the first call's start was %s, of an environment that is %q", inv.start, kind)
+		}
+		cw := cloudwatch.New(cloudwatch.Options{Region: "us-east-1", BaseEndpoint: &n.url, RetryMaxAttempts: 1, Credentials: credentials.StaticCredentialsProvider{Value: n.key}})
+		for name, want := range map[string]float64{"ProvisionedConcurrencyInvocations": 1, "ProvisionedConcurrencySpilloverInvocations": 0, "ProvisionedConcurrentExecutions": 1, "ProvisionedConcurrencyUtilization": 0.5} {
+			eventually(t, name+" is measured", func() bool {
+				out, err := cw.GetMetricStatistics(t.Context(), &cloudwatch.GetMetricStatisticsInput{Namespace: aws.String("AWS/Lambda"), MetricName: &name, Period: aws.Int32(86400),
+					Dimensions: []cwtypes.Dimension{{Name: aws.String("FunctionName"), Value: &f}, {Name: aws.String("Resource"), Value: aws.String(f + ":" + *v.Version)}},
+					Statistics: []cwtypes.Statistic{cwtypes.StatisticMaximum}, StartTime: aws.Time(time.Now().AddDate(0, 0, -1)), EndTime: aws.Time(time.Now().Add(time.Hour))})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(out.Datapoints) == 1 && *out.Datapoints[0].Maximum == want
+			})
 		}
 		if _, err := n.lambda.DeleteProvisionedConcurrencyConfig(t.Context(), &lambda.DeleteProvisionedConcurrencyConfigInput{FunctionName: &f, Qualifier: v.Version}); err != nil {
 			t.Fatal(err)

@@ -9,20 +9,31 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 const remembers = `
-import os, time
+import json, os, time
 count = 0
 def handler(event, context):
     global count
+    if event.get("fail"): raise ValueError(event["text"])
     count += 1
     before = os.path.exists("/tmp/kept")
     with open("/tmp/kept", "a") as f: f.write(event["text"] * 50)
     os.sync()
     print("handled", event["text"], flush=True)
+    print(json.dumps({"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [{"Namespace": "shop", "Dimensions": [["who"]],
+        "Metrics": [{"Name": "orders"}]}]}, "who": event["text"], "orders": 1}), flush=True)
     time.sleep(event.get("sleep", 0))
-    return {"count": count, "before": before}
+    return {"count": count, "before": before, "text": event["text"]}
 `
 
 // filesWith are the files below a directory that have these bytes, and the parts of
@@ -65,8 +76,41 @@ func TestPurge(t *testing.T) {
 				n.run(t, f, call{tenant: who, payload: `{"text":"` + what + `"}`}, &a)
 				return a
 			}
+			// keyed is a call whose result is kept, and tells whether it is an earlier one.
+			keyed := func() bool {
+				t.Helper()
+				client := lambda.New(n.lambda.Options(), func(o *lambda.Options) {
+					o.APIOptions = append(o.APIOptions, smithyhttp.AddHeaderValue("X-Alcove-Idempotency-Key", "key-"+text))
+				})
+				out, err := client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &f, TenantId: aws.String(tenant), Payload: []byte(`{"text":"` + text + `"}`)})
+				if err != nil || !strings.Contains(string(out.Payload), text) {
+					t.Fatalf("%v: %+v", err, out)
+				}
+				return awsmiddleware.GetRawResponse(out.ResultMetadata).(*smithyhttp.Response).Header.Get("X-Alcove-Idempotent-Replay") != ""
+			}
+			// metric is what of the tenant's is in CloudWatch.
+			metric := func() int {
+				t.Helper()
+				client := cloudwatch.New(cloudwatch.Options{Region: "us-east-1", BaseEndpoint: &n.url, RetryMaxAttempts: 1, Credentials: credentials.StaticCredentialsProvider{Value: n.key}})
+				own, err := client.ListMetrics(t.Context(), &cloudwatch.ListMetricsInput{Dimensions: []cwtypes.DimensionFilter{{Name: aws.String("who"), Value: aws.String(text)}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ours, err := client.ListMetrics(t.Context(), &cloudwatch.ListMetricsInput{Dimensions: []cwtypes.DimensionFilter{{Name: aws.String("TenantId"), Value: aws.String(tenant)}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return len(own.Metrics) + len(ours.Metrics)
+			}
 			fill := func() {
 				t.Helper()
+				if keyed() || !keyed() {
+					t.Error("a result is not kept, or one from before")
+				}
+				// An event that has failed once, and waits to run again.
+				n.event(t, f, tenant, `{"text":"`+text+`","fail":true}`)
+				n.wrote(t, f, "[ERROR] ValueError: "+text)
+				eventually(t, "the tenant has metrics", func() bool { return metric() > 1 })
 				say(tenant, text)
 				if a := say(tenant, text); a.Count < 2 || !a.Before {
 					t.Fatalf("the tenant is not kept: %+v", a)
@@ -74,9 +118,11 @@ func TestPurge(t *testing.T) {
 				say("other", "others-bytes")
 				n.wrote(t, f, "handled "+text)
 				// What is in /tmp has no name on the host: it goes with the last process.
-				if _, parts := filesWith(t, n.data, text); !slices.Contains(parts, "logs") {
-					t.Fatalf("the tenant's bytes are in %q: the test looks at the wrong place", parts)
-				}
+				// The queue keeps the event, its result and the key's, metrics their names.
+				eventually(t, "the tenant's bytes are wherever they may be", func() bool {
+					_, parts := filesWith(t, n.data, text)
+					return slices.Equal(parts, []string{"events", "logs", "metrics"})
+				})
 				if _, parts := filesWith(t, n.data, tenant); !slices.Contains(parts, "journal") {
 					t.Fatalf("the tenant's id is in %q: the test looks at the wrong place", parts)
 				}
@@ -85,6 +131,9 @@ func TestPurge(t *testing.T) {
 				t.Helper()
 				if list, _ := filesWith(t, n.data, text); len(list) > 0 {
 					t.Errorf("the tenant's bytes are in %q", list)
+				}
+				if k := metric(); k > 0 {
+					t.Errorf("the tenant has %d metrics", k)
 				}
 				// The bill stays, and who asked for what.
 				if list, parts := filesWith(t, n.data, tenant); !slices.Equal(parts, []string{"audit", "usage"}) {
@@ -128,8 +177,9 @@ func TestPurge(t *testing.T) {
 			if entries := string(n.get(t, "/alcove/v1/usage/entries")); strings.Contains(entries, tenant) || !strings.Contains(entries, `"other"`) {
 				t.Errorf("entries %s", entries)
 			}
-			audit := string(n.get(t, "/alcove/v1/audit"))
-			if !strings.Contains(audit, `"action":"alcove:PurgeTenant"`) || !strings.Contains(audit, `"tenant":"`+tenant+`","allowed":true`) {
+			audit := string(n.get(t, "/alcove/v1/audit?action=alcove:PurgeTenant"))
+			if !strings.Contains(audit, `"tenant":"`+tenant+`","allowed":true`) || !strings.Contains(audit, `"accessKeyId":"`+n.key.AccessKeyID+`"`) ||
+				!strings.Contains(audit, `"caller":"arn:aws:iam::000000000000:root"`) {
 				t.Errorf("audit %s", audit)
 			}
 

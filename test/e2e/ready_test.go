@@ -66,7 +66,7 @@ def handler(event, context):
 		return len(busy) > 0
 	})
 
-	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := n.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	expect("/readyz", 503)
@@ -84,9 +84,9 @@ def handler(event, context):
 	if inv := <-answered; inv == nil || !strings.Contains(string(inv.Payload), "Runtime.ExitError") {
 		t.Errorf("the invocation under way: %+v", inv)
 	}
-	<-n.ended
-	if n.end != nil {
-		t.Errorf("ended with %v\n%s", n.end, &n.log)
+	<-n.Ended
+	if n.End != nil {
+		t.Errorf("ended with %v\n%s", n.End, &n.Log)
 	}
 	if left := n.left(before); len(left) > 0 {
 		t.Errorf("left behind:\n%s", strings.Join(left, "\n"))

@@ -35,7 +35,7 @@ func TestOldRootTreesGo(t *testing.T) {
 		t.Errorf("%s: %v", old, err)
 	}
 	again.run(t, f, call{tenant: "a"}, nil)
-	if built := strings.Count(again.log.String(), "built a root tree"); built > 0 {
+	if built := strings.Count(again.Log.String(), "built a root tree"); built > 0 {
 		t.Errorf("%d trees were built again", built)
 	}
 }

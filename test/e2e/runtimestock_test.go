@@ -313,7 +313,7 @@ func TestInitErrorOfAFirstCall(t *testing.T) {
 		if failed.ErrorType != "Runtime.ImportModuleError" || !strings.Contains(failed.ErrorMessage, "nonesuch") {
 			t.Errorf("%+v", failed)
 		}
-		if strings.Count(inv.tail, "REPORT ") != 1 {
+		if strings.Count(inv.tail, "\nREPORT ") != 1 {
 			t.Errorf("tail %s", inv.tail)
 		}
 	})

@@ -21,7 +21,7 @@ func TestCodeFromS3(t *testing.T) {
 	}
 	put := func(key string, code files) {
 		t.Helper()
-		zip := code.zip(t)
+		zip := code.Zip(t)
 		if _, err := backend.PutObject("code", key, map[string]string{}, strings.NewReader(string(zip)), int64(len(zip)), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func TestCodeFromS3(t *testing.T) {
 		if err := n.stop(); err != nil {
 			t.Error(err)
 		}
-		if strings.Contains(n.log.String(), "s3secret") {
+		if strings.Contains(n.Log.String(), "s3secret") {
 			t.Error("the log has the secret")
 		}
 	})

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+
+	"github.com/alcove-run/alcove/test/testnode"
 )
 
 // streamer streams as its event says.
@@ -167,7 +169,7 @@ func TestResponseStreamInJavaScript(t *testing.T) {
 		cmd.Dir = javaScriptDir
 		cmd.Env = cleanEnv("ENDPOINT="+n.url, "FUNCTION="+f, "TENANT=a", "AWS_REGION=us-east-1",
 			"AWS_ACCESS_KEY_ID="+n.key.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+n.key.SecretAccessKey)
-		var errs buffer
+		var errs testnode.Buffer
 		cmd.Stderr = &errs
 		out, err := cmd.Output()
 		if err != nil {

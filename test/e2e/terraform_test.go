@@ -16,10 +16,14 @@ import (
 // TestAsTerraformDoes makes the calls that Terraform's AWS provider makes, in its
 // order and with its members, for a plan of a function, an alias, a permission, a
 // layer, a URL, an event invoke config and provisioned concurrency: apply, refresh,
-// change, destroy. What the provider needs of the answers is what it reads into
-// its state, and the errors that it tells apart (provider v6, internal/service/lambda:
-// function.go, alias.go, permission.go, layer_version.go, function_url.go,
-// provisioned_concurrency_config.go, function_event_invoke_config.go).
+// change, import, destroy. What the provider needs of the answers is what it reads
+// into its state, and the errors that it tells apart.
+//
+// Source: github.com/hashicorp/terraform-provider-aws, internal/service/lambda:
+// function.go (0156d84), alias.go (029aff9), permission.go (04592f0),
+// function_event_invoke_config.go (0160692) of version 6; layer_version.go,
+// function_url.go and provisioned_concurrency_config.go of version 4, which were not
+// compared with version 6.
 func TestAsTerraformDoes(t *testing.T) {
 	n := on(t, "namespace")
 	f, l := name(t), name(t)
@@ -37,7 +41,7 @@ func TestAsTerraformDoes(t *testing.T) {
 
 	// aws_lambda_layer_version
 	made, err := c.PublishLayerVersion(ctx, &lambda.PublishLayerVersionInput{LayerName: &l, Description: aws.String(""), LicenseInfo: aws.String(""),
-		Content: &types.LayerVersionContentInput{ZipFile: files{"python/x.py": "x = 1"}.zip(t)}})
+		Content: &types.LayerVersionContentInput{ZipFile: files{"python/x.py": "x = 1"}.Zip(t)}})
 	fatal(err)
 	layer, err := c.GetLayerVersion(ctx, &lambda.GetLayerVersionInput{LayerName: &l, VersionNumber: aws.Int64(made.Version)})
 	fatal(err)
@@ -45,13 +49,17 @@ func TestAsTerraformDoes(t *testing.T) {
 		t.Errorf("the layer: %+v", layer)
 	}
 
-	// aws_lambda_function: create, then wait for State, then the limit.
+	// aws_lambda_function: create, read until it is found, wait for State, the limit.
+	// What a plan does not have, and the provider computes, is not sent.
 	_, err = c.CreateFunction(ctx, &lambda.CreateFunctionInput{FunctionName: &f, Description: aws.String(""), MemorySize: aws.Int32(128), PackageType: types.PackageTypeZip, Publish: true,
 		Role: aws.String("arn:aws:iam::000000000000:role/literal"), Tags: map[string]string{"a": "b"}, Timeout: aws.Int32(3), Handler: aws.String("main.handler"), Runtime: python,
-		Layers: []string{*made.LayerVersionArn}, EphemeralStorage: &types.EphemeralStorage{Size: aws.Int32(512)}, Code: &types.FunctionCode{ZipFile: files{"main.py": answers1}.zip(t)},
-		LoggingConfig: &types.LoggingConfig{LogFormat: types.LogFormatText}, TracingConfig: &types.TracingConfig{Mode: types.TracingModePassThrough}})
+		Layers: []string{*made.LayerVersionArn}, Code: &types.FunctionCode{ZipFile: files{"main.py": answers1}.Zip(t)}})
 	fatal(err)
 	t.Cleanup(func() { n.delete(context.Background(), f) })
+	created, err := c.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &f})
+	if err != nil || created.Code == nil || created.Configuration == nil { // else it is not there yet
+		t.Errorf("after it was created: %+v, %v", created, err)
+	}
 	n.active(t, f)
 	_, err = c.PutFunctionConcurrency(ctx, &lambda.PutFunctionConcurrencyInput{FunctionName: &f, ReservedConcurrentExecutions: aws.Int32(2)})
 	fatal(err)
@@ -82,6 +90,7 @@ func TestAsTerraformDoes(t *testing.T) {
 	}
 	first := read("1")
 	if v := first.Configuration; v.DeadLetterConfig != nil || v.VpcConfig != nil || v.KMSKeyArn != nil || v.ImageConfigResponse != nil || len(v.FileSystemConfigs) != 0 || v.SnapStart == nil ||
+		v.Environment != nil || v.DurableConfig != nil || v.CapacityProviderConfig != nil || v.LoggingConfig.LogFormat != types.LogFormatText || aws.ToString(v.LoggingConfig.LogGroup) != "/aws/lambda/"+f ||
 		aws.ToString(v.Layers[0].Arn) != *made.LayerVersionArn || v.TracingConfig.Mode != types.TracingModePassThrough || v.TenancyConfig != nil || aws.ToInt32(v.EphemeralStorage.Size) != 512 {
 		t.Errorf("what would show as a difference: %+v", v)
 	}
@@ -99,7 +108,7 @@ func TestAsTerraformDoes(t *testing.T) {
 		RoutingConfig: &types.AliasRoutingConfiguration{}})
 	fatal(err)
 	alias, err := c.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &arn, Name: aws.String("live")})
-	if err != nil || aws.ToString(alias.AliasArn) != arn+":live" || alias.RoutingConfig != nil && len(alias.RoutingConfig.AdditionalVersionWeights) > 0 {
+	if err != nil || aws.ToString(alias.AliasArn) != arn+":live" || alias.RoutingConfig != nil { // an empty one would show as a difference
 		t.Errorf("the alias: %+v, %v", alias, err)
 	}
 
@@ -108,6 +117,7 @@ func TestAsTerraformDoes(t *testing.T) {
 		{FunctionName: &f, StatementId: aws.String("sns"), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("sns.amazonaws.com"), SourceArn: aws.String("arn:aws:sns:us-east-1:000000000000:t"),
 			SourceAccount: aws.String("000000000000")},
 		{FunctionName: &f, StatementId: aws.String("FunctionURLAllowPublicAccess"), Action: aws.String("lambda:InvokeFunctionUrl"), Principal: aws.String("*"), FunctionUrlAuthType: types.FunctionUrlAuthTypeNone},
+		{FunctionName: &f, StatementId: aws.String("url"), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("*"), InvokedViaFunctionUrl: aws.Bool(true)},
 		{FunctionName: &f, StatementId: aws.String("role"), Action: aws.String("lambda:InvokeFunction"), Principal: aws.String("arn:aws:iam::000000000000:role/other"), Qualifier: aws.String("live")},
 	} {
 		_, err := c.AddPermission(ctx, add)
@@ -125,7 +135,8 @@ func TestAsTerraformDoes(t *testing.T) {
 			}
 		}
 		if s.Resource != want || s.Action != *add.Action || s.Principal != principal || s.Condition["ArnLike"]["AWS:SourceArn"] != aws.ToString(add.SourceArn) ||
-			s.Condition["StringEquals"]["AWS:SourceAccount"] != aws.ToString(add.SourceAccount) || s.Condition["StringEquals"]["lambda:FunctionUrlAuthType"] != string(add.FunctionUrlAuthType) {
+			s.Condition["StringEquals"]["AWS:SourceAccount"] != aws.ToString(add.SourceAccount) || s.Condition["StringEquals"]["lambda:FunctionUrlAuthType"] != string(add.FunctionUrlAuthType) ||
+			strings.EqualFold(s.Condition["Bool"]["lambda:InvokedViaFunctionUrl"], "true") != aws.ToBool(add.InvokedViaFunctionUrl) {
 			t.Errorf("the statement of %s: %+v", *add.StatementId, s)
 		}
 	}
@@ -134,6 +145,10 @@ func TestAsTerraformDoes(t *testing.T) {
 	_, err = c.CreateFunctionUrlConfig(ctx, &lambda.CreateFunctionUrlConfigInput{FunctionName: &f, AuthType: types.FunctionUrlAuthTypeNone, InvokeMode: types.InvokeModeBuffered,
 		Cors: &types.Cors{AllowCredentials: aws.Bool(true), AllowOrigins: []string{"https://a.example"}}})
 	fatal(err)
+	// It adds the permission itself, and does not mind one that is there: by this text.
+	_, err = c.AddPermission(ctx, &lambda.AddPermissionInput{FunctionName: &f, StatementId: aws.String("FunctionURLAllowPublicAccess"), Action: aws.String("lambda:InvokeFunctionUrl"), Principal: aws.String("*"),
+		FunctionUrlAuthType: types.FunctionUrlAuthTypeNone})
+	wantError(t, err, 409, "ResourceConflictException", "The statement id (FunctionURLAllowPublicAccess) provided already exists")
 	url, err := c.GetFunctionUrlConfig(ctx, &lambda.GetFunctionUrlConfigInput{FunctionName: &f})
 	fatal(err)
 	// The provider takes the URL's id out of its host.
@@ -145,10 +160,11 @@ func TestAsTerraformDoes(t *testing.T) {
 
 	// aws_lambda_function_event_invoke_config, which is put to be changed, too.
 	for _, retries := range []int32{1, 0} {
-		_, err = c.PutFunctionEventInvokeConfig(ctx, &lambda.PutFunctionEventInvokeConfigInput{FunctionName: &f, MaximumRetryAttempts: &retries, DestinationConfig: &types.DestinationConfig{}})
+		_, err = c.PutFunctionEventInvokeConfig(ctx, &lambda.PutFunctionEventInvokeConfigInput{FunctionName: &f, MaximumRetryAttempts: &retries})
 		fatal(err)
 		got, err := c.GetFunctionEventInvokeConfig(ctx, &lambda.GetFunctionEventInvokeConfigInput{FunctionName: &f})
-		if err != nil || aws.ToInt32(got.MaximumRetryAttempts) != retries || got.FunctionArn == nil {
+		if err != nil || aws.ToInt32(got.MaximumRetryAttempts) != retries || got.FunctionArn == nil || got.MaximumEventAgeInSeconds != nil ||
+			got.DestinationConfig != nil && (got.DestinationConfig.OnFailure != nil && got.DestinationConfig.OnFailure.Destination != nil || got.DestinationConfig.OnSuccess != nil && got.DestinationConfig.OnSuccess.Destination != nil) {
 			t.Errorf("event invoke config: %+v, %v", got, err)
 		}
 	}
@@ -165,14 +181,20 @@ func TestAsTerraformDoes(t *testing.T) {
 		return got.Status == types.ProvisionedConcurrencyStatusEnumReady && aws.ToInt32(got.AllocatedProvisionedConcurrentExecutions) == 1
 	})
 
+	// Tags change before anything else does.
+	_, err = c.UntagResource(ctx, &lambda.UntagResourceInput{Resource: &arn, TagKeys: []string{"b"}})
+	fatal(err)
+	_, err = c.TagResource(ctx, &lambda.TagResourceInput{Resource: &arn, Tags: map[string]string{"a": "b", "c": "d"}})
+	fatal(err)
 	// A change of configuration and code, which is published: the order is the
-	// provider's, so is the waiter that names the version twice.
+	// provider's, so is the waiter that names the version twice. All that was taken
+	// out of a plan is sent as it is here.
 	_, err = c.UpdateFunctionConfiguration(ctx, &lambda.UpdateFunctionConfigurationInput{FunctionName: &f, MemorySize: aws.Int32(256), Layers: []string{}, Environment: &types.Environment{Variables: map[string]string{}},
 		DeadLetterConfig: &types.DeadLetterConfig{TargetArn: aws.String("")}, FileSystemConfigs: []types.FileSystemConfig{}, ImageConfig: &types.ImageConfig{}, KMSKeyArn: aws.String(""),
 		VpcConfig: &types.VpcConfig{Ipv6AllowedForDualStack: aws.Bool(false), SecurityGroupIds: []string{}, SubnetIds: []string{}}, SnapStart: &types.SnapStart{ApplyOn: types.SnapStartApplyOnNone}})
 	fatal(err)
 	n.updated(t, f)
-	_, err = c.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &f, ZipFile: files{"main.py": answers2}.zip(t), Architectures: first.Configuration.Architectures})
+	_, err = c.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &f, ZipFile: files{"main.py": answers2}.Zip(t)})
 	fatal(err)
 	n.updated(t, f)
 	published, err := c.PublishVersion(ctx, &lambda.PublishVersionInput{FunctionName: &f})
@@ -187,13 +209,45 @@ func TestAsTerraformDoes(t *testing.T) {
 	}
 	_, err = c.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: &arn, Name: aws.String("live"), FunctionVersion: aws.String("2"), Description: aws.String(""), RoutingConfig: &types.AliasRoutingConfiguration{}})
 	fatal(err)
-	_, err = c.TagResource(ctx, &lambda.TagResourceInput{Resource: &arn, Tags: map[string]string{"c": "d"}})
-	fatal(err)
-	_, err = c.UntagResource(ctx, &lambda.UntagResourceInput{Resource: &arn, TagKeys: []string{"a"}})
-	fatal(err)
 	tags, err := c.ListTags(ctx, &lambda.ListTagsInput{Resource: &arn})
-	if err != nil || fmt.Sprint(tags.Tags) != "map[c:d]" {
+	if err != nil || fmt.Sprint(tags.Tags) != "map[a:b c:d]" {
 		t.Errorf("tags: %v, %v", tags, err)
+	}
+
+	// Weights that are taken out of a plan are waited for until they are gone.
+	for _, weights := range []map[string]float64{{"1": 0.25}, nil} {
+		_, err = c.UpdateAlias(ctx, &lambda.UpdateAliasInput{FunctionName: &f, Name: aws.String("live"), FunctionVersion: aws.String("2"), Description: aws.String(""),
+			RoutingConfig: &types.AliasRoutingConfiguration{AdditionalVersionWeights: weights}})
+		fatal(err)
+		got, err := c.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &f, Name: aws.String("live")})
+		fatal(err)
+		if weights == nil && got.RoutingConfig != nil || weights != nil && got.RoutingConfig.AdditionalVersionWeights["1"] != 0.25 {
+			t.Errorf("weights %v: %+v", weights, got.RoutingConfig)
+		}
+	}
+
+	// Import: what there is is read by its id alone. A permission's has the qualifier
+	// twice, in the function's name and beside it.
+	both := f + ":live"
+	if s, err := statementOf(n, t, both, "role", aws.String("live")); err != nil || s.Resource != arn+":live" {
+		t.Errorf("the permission by its id: %+v, %v", s, err)
+	}
+	if got, err := c.GetAlias(ctx, &lambda.GetAliasInput{FunctionName: &f, Name: aws.String("live")}); err != nil || aws.ToString(got.FunctionVersion) != "2" {
+		t.Errorf("the alias by its id: %+v, %v", got, err)
+	}
+	if got, err := c.GetFunctionEventInvokeConfig(ctx, &lambda.GetFunctionEventInvokeConfigInput{FunctionName: &arn}); err != nil || aws.ToInt32(got.MaximumRetryAttempts) != 0 {
+		t.Errorf("the event invoke config by its id: %+v, %v", got, err)
+	}
+	if !reflect.DeepEqual(read("2").Configuration, after.Configuration) {
+		t.Error("what is imported differs from what is known")
+	}
+
+	// The data source: the last version, and the limit apart, as it is the function's.
+	version, err := c.GetFunction(ctx, &lambda.GetFunctionInput{FunctionName: &f, Qualifier: aws.String("2")})
+	fatal(err)
+	limit, err := c.GetFunctionConcurrency(ctx, &lambda.GetFunctionConcurrencyInput{FunctionName: &f})
+	if err != nil || version.Concurrency != nil || aws.ToInt32(limit.ReservedConcurrentExecutions) != 2 || aws.ToString(version.Configuration.FunctionArn) != arn+":2" {
+		t.Errorf("the data source: %+v, %+v, %v", version, limit, err)
 	}
 
 	// Destroy, in the order of dependence. Each is then looked for, and has to be
@@ -208,7 +262,7 @@ func TestAsTerraformDoes(t *testing.T) {
 	fatal(err)
 	_, err = c.GetFunctionUrlConfig(ctx, &lambda.GetFunctionUrlConfigInput{FunctionName: &f})
 	wantError(t, err, 404, notFound, "")
-	for sid, qualifier := range map[string]*string{"sns": nil, "FunctionURLAllowPublicAccess": nil, "role": aws.String("live")} {
+	for sid, qualifier := range map[string]*string{"sns": nil, "FunctionURLAllowPublicAccess": nil, "url": nil, "role": aws.String("live")} {
 		_, err = c.RemovePermission(ctx, &lambda.RemovePermissionInput{FunctionName: &f, StatementId: &sid, Qualifier: qualifier})
 		fatal(err)
 		if _, err := statementOf(n, t, f, sid, qualifier); err == nil {

@@ -41,7 +41,7 @@ func (n *node) traces() traces {
 	}
 	for pid := range parents {
 		for up := parents[pid]; up > 1; up = parents[up] {
-			if up == n.cmd.Process.Pid {
+			if up == n.Cmd.Process.Pid {
 				args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // gone, perhaps
 				tr.processes[fmt.Sprintf("%d %s", pid, start[pid])] = strings.ReplaceAll(string(args), "\x00", " ")
 				break
@@ -128,9 +128,9 @@ func (n *node) mounts() []string {
 
 // left tells what is still there of a node that has ended: of the processes that
 // it had, anything that names its directory, and every cgroup and mount. What a
-// dying process holds goes with it, so this waits for a moment.
+// dying process holds goes with it, which this waits for.
 func (n *node) left(before traces) []string {
-	for deadline := time.Now().Add(slow.Patience(5 * time.Second)); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(slow.Patience(time.Minute)); ; time.Sleep(10 * time.Millisecond) {
 		left := n.leftNow(before)
 		if len(left) == 0 || time.Now().After(deadline) {
 			return left

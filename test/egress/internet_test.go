@@ -28,7 +28,7 @@ const (
 var worlds = []string{
 	"8.8.8.8", "8.8.4.4", "1.1.1.1", resolver4, "169.254.169.254", "169.254.1.1", "100.100.100.200", "168.63.129.16", "10.1.2.3", "172.16.5.5", "192.168.7.7",
 	"100.64.1.1", "198.18.0.5", "192.0.2.53", "192.0.0.192",
-	"2606:4700::1111", "fd00:ec2::254", "fd12::5", "64:ff9b::a9fe:a9fe", "64:ff9b::808:808", "2002:a01:203::1", "2001:0:a01:203::1", "64:ff9b:1::1",
+	"2606:4700::1111", "fd00:ec2::254", "fd12::5", "64:ff9b::a9fe:a9fe", "64:ff9b::808:808", "2002:a01:203::1", "2001:0:a01:203::1", "64:ff9b:1::1", "2001:470:64::a01:203", "2001:470:64::808:808",
 }
 
 // internet is the world: everything that is not the node's machine.
@@ -42,7 +42,8 @@ type internet struct {
 
 // newInternet makes the world, and a line from here to there.
 func newInternet() (*internet, error) {
-	e := &internet{names: map[string][]string{}}
+	// The network has a translator from IPv6 to IPv4 with a prefix of its own.
+	e := &internet{names: map[string][]string{"ipv4only.arpa.": {"2001:470:64::c000:aa", "2001:470:64::c000:ab"}}}
 	made := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked, which ends the thread
@@ -94,18 +95,24 @@ func ip(lines ...string) error {
 	return nil
 }
 
-// in runs f in the world.
+// in runs f in the world. The thread comes back, because nodes that it has started
+// would end with it (Pdeathsig).
 func (e *internet) in(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if err := unix.Setns(int(e.ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- err
-			return
+	runtime.LockOSThread()
+	here, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer here.Close()
+	if err = unix.Setns(int(e.ns.Fd()), unix.CLONE_NEWNET); err == nil {
+		err = f()
+		if back := unix.Setns(int(here.Fd()), unix.CLONE_NEWNET); back != nil {
+			panic(back) // what follows would be in the wrong place
 		}
-		done <- f()
-	}()
-	return <-done
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 // listen listens in the world. The socket stays there.
@@ -220,7 +227,9 @@ func (e *internet) answer(p net.PacketConn) {
 		m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
 		name := strings.ToLower(q.Name.String())
 		e.mu.Lock()
-		e.asked = append(e.asked, name)
+		if name != "ipv4only.arpa." { // which the node asks for itself
+			e.asked = append(e.asked, name)
+		}
 		addrs, ok := e.names[name]
 		e.mu.Unlock()
 		if !ok {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -95,17 +96,36 @@ func TestTenThousandConnections(t *testing.T) {
 			n := start(t, d)
 			n.function("crowd", crowd, true)
 			var got report
+			n.invoke("crowd", "bob", map[string]any{"do": "many", "count": 1, "atOnce": 1, "bytes": 200}, &got)
+			relay := relaysOf(t, n.cmd.Process.Pid)[0]
+			held := descriptors(t, relay)
 			n.invoke("crowd", "ann", map[string]any{"do": "many", "count": 10_000, "atOnce": 100, "bytes": 200}, &got)
 			if got.OK != 10_000 {
 				t.Errorf("of 10000 connections %d were good: %v", got.OK, got.Bad)
 			}
 			eventually(t, "connections to be gone", func() bool { return n.established() == 0 })
+			// A few are links of environments that have come since.
+			eventually(t, "the relay's descriptors to be gone", func() bool { return descriptors(t, relay) < held+20 })
 			status, usage := n.api("GET", "usage?by=tenant", "")
-			if status != 200 || !strings.Contains(usage, `"networkIn":`) {
-				t.Errorf("usage: %d %s", status, usage)
+			want := fmt.Sprintf(`"networkIn":%d,"networkOut":%d,"connections":10000,`, 10_000*(200+len("8.8.8.8:80\n")), 10_000*200)
+			if status != 200 || !strings.Contains(usage, want) {
+				t.Errorf("usage: %d %s, want %s", status, usage, want)
+			}
+			if _, table := n.api("GET", "usage?by=tenant&format=csv", ""); !strings.Contains(table, ",connections,") || !strings.Contains(table, ",10000,") {
+				t.Errorf("usage as CSV: %s", table)
 			}
 		})
 	}
+}
+
+// descriptors counts those of a process.
+func descriptors(t *testing.T, pid int) int {
+	t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
 }
 
 // established counts the connections that the node's machine has to the world.
@@ -124,38 +144,6 @@ func (n *node) established() int {
 		}
 	}
 	return total
-}
-
-// TestLimitsOfConnections: an environment has so many and no more, and another
-// tenant has its own.
-func TestLimitsOfConnections(t *testing.T) {
-	l, err := earth.listen("8.8.4.4:4000")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go accept(l, func(c *net.TCPConn) { c.Write([]byte("hello\n")); io.Copy(io.Discard, c) })
-	n := start(t, "namespace")
-	n.function("greedy", `
-import socket, resource
-held = []
-def handler(event, context):
-    try:
-        while len(held) < event['want']:
-            s = socket.create_connection(('8.8.4.4', 4000), timeout=20)
-            held.append(s.detach()) # nothing closes it
-    except OSError as e: return [len(held), type(e).__name__]
-    return [len(held), '']
-`, true)
-	var got [2]any
-	// A process may have 1024 files, so it takes two of them to have more connections.
-	n.invoke("greedy", "ann", map[string]any{"want": 900}, &got)
-	if got[0] != 900.0 {
-		t.Fatalf("of 900 connections: %v", got)
-	}
-	if err := n.try("greedy", "bob", map[string]any{"want": 10}, &got); err != nil || got[0] != 10.0 {
-		t.Errorf("another tenant: %v, %v", got, err)
-	}
 }
 
 // TestPolicyChangesUnderLoad: connections that carry bytes end within a second when
@@ -275,17 +263,28 @@ func TestSlowReadersAndHalfClosedPeers(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeftOfAKilledNode: no process, no connection, no device.
+// TestNothingIsLeftOfAKilledNode, which was carrying bytes: no process, no network
+// namespace, no connection, no device, no rule.
 func TestNothingIsLeftOfAKilledNode(t *testing.T) {
 	for _, d := range drivers {
 		t.Run(d, func(t *testing.T) {
+			links := netLinks(t)
 			n := start(t, d)
 			n.function("crowd", crowd, true)
 			var held int
-			n.invoke("crowd", "ann", map[string]any{"do": "hold"}, &held)
+			n.invoke("crowd", "ann", map[string]any{"do": "hold"}, &held) // and is frozen then
+			for range 3 {
+				go n.try("crowd", "bob", map[string]any{"do": "busy"}, new(report))
+			}
+			eventually(t, "four connections", func() bool { return n.established() == 4 })
 			relays := relaysOf(t, n.cmd.Process.Pid)
 			if len(relays) != 1 {
 				t.Fatalf("the node has the relays %v", relays)
+			}
+			left := descent(t, n.cmd.Process.Pid)
+			// A relay that does not run cannot notice: the kernel ends it all the same.
+			if err := syscall.Kill(relays[0], syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
 			}
 			if err := n.cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
@@ -293,10 +292,83 @@ func TestNothingIsLeftOfAKilledNode(t *testing.T) {
 			<-n.ended
 			eventually(t, "the relay to end", func() bool { return syscall.Kill(relays[0], 0) == syscall.ESRCH })
 			eventually(t, "connections to end", func() bool { return n.established() == 0 })
+			if now := netLinks(t); now != links {
+				t.Errorf("the machine's links are %s, and were %s", now, links)
+			}
 			again := startIn(t, n.data, d)
 			var got any
 			again.invoke("crowd", "ann", map[string]any{"do": "hold"}, &got)
+			// A process that is killed is there until the kernel has taken it apart.
+			eventually(t, "nothing to be left of the killed node", func() bool { return len(left()) == 0 })
+			if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || strings.Contains(string(mounts), " nsfs ") {
+				t.Errorf("a namespace is kept by a mount (%v):\n%s", err, mounts)
+			}
+			if out, err := exec.Command("nft", "list", "ruleset").Output(); err == nil && len(out) > 0 {
+				t.Errorf("the machine has rules: %s", out)
+			}
 		})
+	}
+}
+
+// netLinks are the devices of the node's machine.
+func netLinks(t *testing.T) string {
+	t.Helper()
+	list, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, i := range list {
+		names = append(names, i.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// descent are the processes that descend from one, and where they are in network
+// namespaces of their own; and it says which of them are alive.
+func descent(t *testing.T, root int) (alive func() []string) {
+	t.Helper()
+	type process struct{ parent, begin, ns string }
+	look := func() map[string]process {
+		all := map[string]process{}
+		files, _ := filepath.Glob("/proc/[0-9]*/stat")
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				continue // it has ended
+			}
+			fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+			ns, err := os.Readlink(filepath.Join(filepath.Dir(f), "ns/net"))
+			if err == nil && len(fields) > 19 && fields[0] != "Z" {
+				all[filepath.Base(filepath.Dir(f))] = process{fields[1], fields[19], ns}
+			}
+		}
+		return all
+	}
+	own, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, spaces := map[string]process{}, map[string]bool{}
+	all := look()
+	for pid, p := range all {
+		for up := pid; up != "0" && up != ""; up = all[up].parent {
+			if up == strconv.Itoa(root) {
+				ours[pid] = p
+				spaces[p.ns] = p.ns != own
+			}
+		}
+	}
+	if len(ours) < 3 || len(spaces) < 3 {
+		t.Fatalf("a node with sandboxes has the processes %v", ours)
+	}
+	return func() (left []string) {
+		for pid, p := range look() {
+			if o, ok := ours[pid]; ok && o.begin == p.begin { // numbers are used again
+				left = append(left, pid+" in "+p.ns)
+			}
+		}
+		return left
 	}
 }
 
@@ -358,7 +430,7 @@ func relaysOf(t *testing.T, node int) (pids []int) {
 	}
 	for _, f := range lines {
 		b, err := os.ReadFile(f)
-		if err != nil || string(b) != "alcove-egress\x00" {
+		if err != nil || !strings.HasPrefix(string(b), "alcove-egress\x00") {
 			continue
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))

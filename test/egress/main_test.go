@@ -76,6 +76,10 @@ func inside() int {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		if err := os.Chmod(dir, 0o755); err != nil { // an ordinary user runs it too
+			fmt.Fprintln(os.Stderr, "egress:", err)
+			return 1
+		}
 		program = filepath.Join(dir, "alcove")
 		build := exec.Command("make", "--no-print-directory", "-C", "../..", "build", "BIN="+program)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -110,7 +114,8 @@ func useResolver() (func(), error) {
 		return nil, err
 	}
 	defer f.Close()
-	if _, err := fmt.Fprintf(f, "nameserver %s\n", resolver4); err != nil {
+	_, err = fmt.Fprintf(f, "nameserver %s\n", resolver4)
+	if err = errors.Join(err, f.Chmod(0o644)); err != nil { // nodes of ordinary users read it, too
 		return nil, err
 	}
 	return func() { os.Remove(f.Name()) }, unix.Mount(f.Name(), "/etc/resolv.conf", "", unix.MS_BIND, "")

@@ -68,10 +68,10 @@ type reach struct {
 // open are addresses of the world that everybody may reach, closed are those that
 // nobody may: in this list, each with a server that would answer.
 var (
-	openAddrs   = []string{"8.8.8.8", "1.1.1.1", "2606:4700::1111", "64:ff9b::808:808"}
+	openAddrs   = []string{"8.8.8.8", "1.1.1.1", "2606:4700::1111", "64:ff9b::808:808", "2001:470:64::808:808"}
 	closedAddrs = []string{
 		"169.254.169.254", "169.254.1.1", "100.100.100.200", "168.63.129.16", "10.1.2.3", "172.16.5.5", "192.168.7.7", "100.64.1.1", "198.18.0.5", "192.0.2.53",
-		"192.0.0.192", "fd00:ec2::254", "fd12::5", "64:ff9b::a9fe:a9fe", "2002:a01:203::1", "2001:0:a01:203::1", "64:ff9b:1::1",
+		"192.0.0.192", "fd00:ec2::254", "fd12::5", "64:ff9b::a9fe:a9fe", "2002:a01:203::1", "2001:0:a01:203::1", "64:ff9b:1::1", "2001:470:64::a01:203",
 		"::ffff:10.1.2.3", "::ffff:169.254.169.254",
 		node4, world4, node6, nodePublic, "::ffff:" + nodePublic,
 		"192.0.0.1", "fd00:a1c0:7e::1", // the gateway, and behind it the node's loopback
@@ -98,7 +98,7 @@ func TestNobodyReachesWhatIsClosed(t *testing.T) {
 			n.function("explorer", explorer, true)
 			var got map[string]any
 			n.invoke("explorer", "ann", reach{
-				TCP: append(at(80, openAddrs...), at(80, closedAddrs...)...), UDP: append(at(7, "8.8.8.8", "2606:4700::1111"), at(7, closedAddrs[:17]...)...),
+				TCP: append(at(80, openAddrs...), at(80, closedAddrs...)...), UDP: append(at(7, "8.8.8.8", "2606:4700::1111"), at(7, closedAddrs[:18]...)...),
 				Names: []string{"good.example", "rebind.example", "mixed.example", "nowhere.example"},
 			}, &got)
 			for _, a := range openAddrs {
@@ -116,7 +116,7 @@ func TestNobodyReachesWhatIsClosed(t *testing.T) {
 					t.Errorf("%s is %v, not refused", a, how)
 				}
 			}
-			for _, a := range closedAddrs[:17] {
+			for _, a := range closedAddrs[:18] {
 				if how := got["udp "+a+" 7"]; how != "ECONNREFUSED" {
 					t.Errorf("by UDP, %s is %v, not refused", a, how)
 				}

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
+	"github.com/alcove-run/alcove/internal/slow"
 	"github.com/alcove-run/alcove/test/leaktest"
 )
 
@@ -98,7 +99,7 @@ func (c *careless) leftNothing(t *testing.T) {
 	}
 	// The killed may take a moment to be gone.
 	left := c.running(t)
-	for deadline := time.Now().Add(20 * time.Second); len(left) > 0 && time.Now().Before(deadline); left = c.running(t) {
+	for deadline := time.Now().Add(slow.Patience(time.Minute)); len(left) > 0 && time.Now().Before(deadline); left = c.running(t) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if len(left) > 0 {

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ var (
 	out     = flag.String("out", "bin/console-shots", "directory for the pictures")
 	tenants = flag.Int("tenants", 12, "how many tenants call")
 	floor   = flag.Int("floor", 0, "only look at a floor of so many environments that change all the time")
+	only    = flag.String("only", "", "of these pages alone, their names with commas between them")
 	driver  = flag.String("isolation", "namespace", "the node's driver")
 )
 
@@ -117,6 +119,18 @@ func fill(ctx context.Context, url string) error {
 	if err := alcove("deploy", "examples/counter-node", "--name", "greeter", "--tenant-isolation"); err != nil {
 		return err
 	}
+	policy := filepath.Join(*out, "blue.json")
+	defer os.Remove(policy)
+	const blue = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"lambda:InvokeFunction","Resource":"*","Condition":{"StringEquals":{"lambda:TenantId":"blue"}}}]}`
+	if err := os.WriteFile(policy, []byte(blue), 0o600); err != nil {
+		return err
+	}
+	if err := alcove("keys", "create", "blue", "--policy", policy); err != nil {
+		return err
+	}
+	if err := alcove("egress", "--tenant", "blue", "--allow", "tcp://api.example.com:443", "--allow", "*.blue.example"); err != nil {
+		return err
+	}
 	for i := range *tenants {
 		name := fmt.Sprintf("customer-%04d", i)
 		if i < len(names) {
@@ -141,7 +155,8 @@ var pages = []struct{ name, path string }{
 	{"floor", "floor"}, {"functions", "functions"}, {"create", "functions/new"}, {"function-test", "functions/counter?tenant=blue"},
 	{"function-code", "functions/counter/code"}, {"function-configuration", "functions/counter/configuration"},
 	{"function-versions", "functions/counter/versions"}, {"tenants", "tenants"}, {"tenant", "tenant?tenant=blue"}, {"logs", "logs?function=counter"},
-	{"usage", "usage?by=tenant"}, {"metrics", "metrics?function=counter"},
+	{"usage", "usage?by=tenant"}, {"metrics", "metrics?function=counter"}, {"egress", "egress?function=counter&tenant=blue&to=example.com:443"},
+	{"access", "access/keys?name=blue"}, {"audit", "access/audit"},
 }
 
 func shoot(ctx context.Context, url, size string, width, height int) error {
@@ -152,6 +167,9 @@ func shoot(ctx context.Context, url, size string, width, height int) error {
 	defer end()
 	for _, theme := range []string{"light", "dark"} {
 		for _, p := range pages {
+			if *only != "" && !slices.Contains(strings.Split(*only, ","), p.name) {
+				continue
+			}
 			var png []byte
 			actions := []chromedp.Action{
 				emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}),

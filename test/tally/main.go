@@ -1,6 +1,7 @@
 // Command tally reads the JSON of `go test -json` and tells what a person wants
 // to know of it: a line for each package, the output of what failed, and at the
-// end how many tests passed, failed and were skipped.
+// end what failed once more, in a few lines each, for whoever has only the end of
+// a log, and how many tests passed, failed and were skipped.
 //
 //	go test -json ./... | go run ./test/tally
 //
@@ -11,6 +12,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -25,6 +27,7 @@ import (
 
 func main() {
 	maySkip := flag.String("may-skip", "^$", "regular expression of tests, as package.Test, that may be skipped")
+	most := flag.Int("again", 0, "run up to so many failed tests once more, each alone; one that passes then is named and counted as passed")
 	flag.Parse()
 	allowed, err := regexp.Compile(*maySkip)
 	if err != nil {
@@ -36,6 +39,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "tally:", err)
 		os.Exit(2)
 	}
+	t.again(context.Background(), *most, goTest)
 	if !t.close() {
 		os.Exit(1)
 	}
@@ -64,6 +68,11 @@ type tally struct {
 	maySkip *regexp.Regexp
 	packs   map[string]*pack
 	builds  map[string][]string // output of the compiler, by import path
+
+	failures []failure
+	suspects []suspect // what failed, test by test
+	fatal    bool      // a package ended early, or outside its tests
+	unsteady []string  // failed at first, and passed alone
 
 	passed, failed, skipped, barred int
 }
@@ -132,13 +141,19 @@ func (t *tally) ended(e event, p *pack) {
 		case end == "fail" || end == "": // no end: the process died under it
 			if !failedBelow {
 				failed++
+				t.suspect(e.Package, name, p.output[name])
 			}
+			t.fatal = t.fatal || end == ""
 			t.show(p, name, "FAILED")
+			if why := excerpt(p.output[name]); !failedBelow || len(why) > 0 {
+				t.failures = append(t.failures, failure{"FAILED " + e.Package + "." + name, why})
+			}
 		case end == "skip":
 			skipped++
 			t.show(p, name, "skipped")
 			if !t.maySkip.MatchString(e.Package + "." + name) {
 				t.barred++
+				t.failures = append(t.failures, failure{"SKIPPED " + e.Package + "." + name, excerpt(p.output[name])})
 			}
 		case !parent:
 			passed++
@@ -146,8 +161,10 @@ func (t *tally) ended(e event, p *pack) {
 	}
 	if e.Action == "fail" && failed == 0 {
 		failed++ // it did not build, or died outside its tests
+		t.fatal = true
 		t.show(p, "", e.Package)
 		fmt.Fprint(t.out, strings.Join(t.builds[e.FailedBuild], ""))
+		t.failures = append(t.failures, failure{"FAILED " + e.Package, excerpt(append(p.output[""], t.builds[e.FailedBuild]...))})
 	} else if failed > 0 {
 		t.show(p, "", e.Package)
 	}
@@ -181,6 +198,11 @@ func (t *tally) close() bool {
 		t.failed++
 		t.show(p, "", name)
 		fmt.Fprintf(t.out, "fail %s did not end\n", name)
+		t.failures = append(t.failures, failure{"FAILED " + name + " did not end", excerpt(p.output[""])})
+	}
+	t.recall()
+	for _, name := range t.unsteady {
+		fmt.Fprintln(t.out, "FAILED AT FIRST, passed alone: "+name)
 	}
 	if t.barred > 0 {
 		fmt.Fprintf(t.out, "%d skipped tests may not be skipped\n", t.barred)

@@ -1,9 +1,11 @@
-package spool
+package spool_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"runtime"
 	"slices"
 	"strings"
@@ -11,17 +13,20 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/alcove-run/alcove/invoke/async/spool"
+	"github.com/alcove-run/alcove/invoke/async/spool/spooltest"
 )
 
 type read struct {
 	meta string
 	body int
-	at   Place
+	at   spool.Place
 }
 
-func openAll(t interface{ Fatal(...any) }, fs FS, segment int64) (*Spool, []read) {
+func openAll(t interface{ Fatal(...any) }, fs spool.FS, segment int64) (*spool.Spool, []read) {
 	var all []read
-	s, err := Open(Config{FS: fs, SegmentBytes: segment}, func(meta []byte, body int, at Place) error {
+	s, err := spool.Open(spool.Config{FS: fs, SegmentBytes: segment}, func(meta []byte, body int, at spool.Place) error {
 		all = append(all, read{string(meta), body, at})
 		return nil
 	})
@@ -38,7 +43,7 @@ func openAll(t interface{ Fatal(...any) }, fs FS, segment int64) (*Spool, []read
 // there, in order, and nothing that was never written is.
 func TestWhatWasSyncedSurvivesPowerLoss(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		fs := newMemoryFS()
+		fs := spooltest.New()
 		chance := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "chance") }
 		bodies := map[string]string{} // of every record that was ever appended
 		var promised []string         // metas that were synced and not released, in order
@@ -47,7 +52,7 @@ func TestWhatWasSyncedSurvivesPowerLoss(t *testing.T) {
 		for range rapid.IntRange(1, 4).Draw(t, "lives") {
 			s, all := openAll(t, fs, int64(rapid.IntRange(50, 400).Draw(t, "segment")))
 			var there []string
-			places := map[string]Place{}
+			places := map[string]spool.Place{}
 			for _, r := range all {
 				if _, ok := bodies[r.meta]; !ok {
 					t.Fatalf("%q was never written", r.meta)
@@ -64,22 +69,22 @@ func TestWhatWasSyncedSurvivesPowerLoss(t *testing.T) {
 			if i < len(promised) {
 				t.Fatalf("%q was synced and is lost; there are %q", promised[i], there)
 			}
-			marks := map[string]Mark{}
+			marks := map[string]spool.Mark{}
 			written := append([]string(nil), there...)
 			for range rapid.IntRange(0, 25).Draw(t, "steps") {
 				switch rapid.IntRange(0, 5).Draw(t, "step") {
 				case 0, 1, 2:
 					n := rapid.IntRange(1, 3).Draw(t, "records")
-					var rs []Record
+					var rs []spool.Record
 					for range n {
 						next++
 						meta, body := fmt.Sprintf("m%05d", next), strings.Repeat("b", rapid.IntRange(0, 60).Draw(t, "body"))
 						bodies[meta] = body
-						rs = append(rs, Record{Meta: []byte(meta), Body: []byte(body)})
+						rs = append(rs, spool.Record{Meta: []byte(meta), Body: []byte(body)})
 					}
-					fs.room = -1
+					fs.Room(-1)
 					if chance(8) == 0 {
-						fs.room = int64(chance(60))
+						fs.Room(int64(chance(60)))
 					}
 					ps, m, err := s.Append(rs...)
 					if err != nil {
@@ -91,7 +96,8 @@ func TestWhatWasSyncedSurvivesPowerLoss(t *testing.T) {
 						marks[string(r.Meta)] = m
 					}
 				case 3:
-					fs.broken = chance(6) == 0
+					fs.Room(-1)
+					fs.Break(chance(6) == 0)
 					var kept []string
 					for _, m := range written {
 						if err := s.Sync(marks[m]); err == nil && !released[m] {
@@ -100,7 +106,7 @@ func TestWhatWasSyncedSurvivesPowerLoss(t *testing.T) {
 							t.Fatalf("%q was synced, and now it is not: %v", m, err)
 						}
 					}
-					fs.broken = false
+					fs.Break(false)
 					promised = kept
 				case 4:
 					if len(written) > 0 {
@@ -117,7 +123,7 @@ func TestWhatWasSyncedSurvivesPowerLoss(t *testing.T) {
 						}
 					}
 				case 5:
-					fs.room = -1
+					fs.Room(-1)
 					if err := s.Trim(); err != nil {
 						t.Fatal(err)
 					}
@@ -132,8 +138,11 @@ func TestWhatWasSyncedSurvivesPowerLoss(t *testing.T) {
 					t.Fatalf("%q at %v: %q %q %v", meta, at, r.Meta, r.Body, err)
 				}
 			}
-			fs.room = -1
-			fs = fs.crash(chance)
+			if chance(3) == 0 {
+				fs = fs.Kill()
+			} else {
+				fs = fs.Crash(chance)
+			}
 			clear(released)
 		}
 	})
@@ -141,40 +150,40 @@ func TestWhatWasSyncedSurvivesPowerLoss(t *testing.T) {
 
 // A sync that fails promises nothing, and what is written after it is safe.
 func TestAfterAFailedSyncWritingGoesOnElsewhere(t *testing.T) {
-	fs := newMemoryFS()
+	fs := spooltest.New()
 	s, _ := openAll(t, fs, 1<<20)
-	_, first, err := s.Append(Record{Meta: []byte("first")})
+	_, first, err := s.Append(spool.Record{Meta: []byte("first")})
 	if err != nil || s.Sync(first) != nil {
 		t.Fatal(err)
 	}
-	fs.broken = true
-	_, lost, err := s.Append(Record{Meta: []byte("lost")})
+	fs.Break(true)
+	_, lost, err := s.Append(spool.Record{Meta: []byte("lost")})
 	if err != nil || s.Sync(lost) == nil {
 		t.Fatalf("a sync that failed is taken for one: %v", err)
 	}
-	fs.broken = false
+	fs.Break(false)
 	if s.Sync(lost) == nil {
 		t.Fatal("the kernel says once that a sync failed; it was asked again and believed")
 	}
-	_, second, err := s.Append(Record{Meta: []byte("second")})
+	_, second, err := s.Append(spool.Record{Meta: []byte("second")})
 	if err != nil || s.Sync(second) != nil {
 		t.Fatal("nothing can be written any more")
 	}
-	_, all := openAll(t, fs.crash(func(int) int { return 0 }), 1<<20)
+	_, all := openAll(t, fs.Crash(func(int) int { return 0 }), 1<<20)
 	if len(all) != 2 || all[0].meta != "first" || all[1].meta != "second" {
 		t.Errorf("after the crash: %v", all)
 	}
 }
 
 func TestManyShareASync(t *testing.T) {
-	fs := &slowFS{memoryFS: newMemoryFS(), entered: make(chan struct{}, 1), proceed: make(chan struct{})}
-	s, err := Open(Config{FS: fs}, nil)
+	fs := &slowFS{FS: spooltest.New(), entered: make(chan struct{}, 1), proceed: make(chan struct{})}
+	s, err := spool.Open(spool.Config{FS: fs}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var calls sync.WaitGroup
 	one := func() {
-		_, m, err := s.Append(Record{Meta: []byte("x")})
+		_, m, err := s.Append(spool.Record{Meta: []byte("x")})
 		if err == nil {
 			err = s.Sync(m)
 		}
@@ -199,17 +208,17 @@ func TestManyShareASync(t *testing.T) {
 
 // slowFS is one whose first sync waits.
 type slowFS struct {
-	*memoryFS
+	*spooltest.FS
 	entered, proceed chan struct{}
 }
 
 type slowFile struct {
-	File
+	spool.File
 	fs *slowFS
 }
 
-func (f *slowFS) Create(name string) (File, error) {
-	file, err := f.memoryFS.Create(name)
+func (f *slowFS) Create(name string) (spool.File, error) {
+	file, err := f.FS.Create(name)
 	return slowFile{file, f}, err
 }
 
@@ -223,11 +232,11 @@ func (f slowFile) Sync() error {
 }
 
 func TestSegmentsGoOldestFirst(t *testing.T) {
-	fs := newMemoryFS()
+	fs := spooltest.New()
 	s, _ := openAll(t, fs, 50)
-	var places []Place
+	var places []spool.Place
 	for i := range 5 {
-		p, _, err := s.Append(Record{Meta: fmt.Appendf(nil, "m%d", i), Body: bytes.Repeat([]byte("b"), 50)})
+		p, _, err := s.Append(spool.Record{Meta: fmt.Appendf(nil, "m%d", i), Body: bytes.Repeat([]byte("b"), 50)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,15 +257,15 @@ func TestSegmentsGoOldestFirst(t *testing.T) {
 }
 
 func TestDamageCostsOneSegmentAndIsKept(t *testing.T) {
-	fs := newMemoryFS()
+	fs := spooltest.New()
 	s, _ := openAll(t, fs, 50)
 	for i := range 3 {
-		if _, _, err := s.Append(Record{Meta: fmt.Appendf(nil, "m%d", i), Body: bytes.Repeat([]byte("b"), 50)}); err != nil {
+		if _, _, err := s.Append(spool.Record{Meta: fmt.Appendf(nil, "m%d", i), Body: bytes.Repeat([]byte("b"), 50)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.Close()
-	fs.files[nameOf(1)].now[24] ^= 1
+	fs.Files()["00000001.spool"][24] ^= 1
 	s, all := openAll(t, fs, 50)
 	if len(all) != 2 || s.Stats().Damaged != 1 {
 		t.Fatalf("%v, %+v", all, s.Stats())
@@ -264,40 +273,50 @@ func TestDamageCostsOneSegmentAndIsKept(t *testing.T) {
 	if err := s.Trim(); err != nil {
 		t.Fatal(err)
 	}
-	if fs.files[nameOf(1)+".damaged"] == nil || fs.files[nameOf(1)] != nil {
-		t.Errorf("the damaged segment is not kept: %v", fs.files)
+	if f := fs.Files(); f["00000001.spool.damaged"] == nil || f["00000001.spool"] != nil {
+		t.Errorf("the damaged segment is not kept: %v", f)
 	}
 }
 
 func TestLimitsOfARecord(t *testing.T) {
-	s, _ := openAll(t, newMemoryFS(), 0)
-	for _, r := range []Record{{}, {Meta: make([]byte, MaxMeta+1)}, {Meta: []byte("m"), Body: make([]byte, MaxBody+1)}} {
-		if _, _, err := s.Append(r); !errors.Is(err, ErrTooLarge) {
+	s, _ := openAll(t, spooltest.New(), 0)
+	for _, r := range []spool.Record{{}, {Meta: make([]byte, spool.MaxMeta+1)}, {Meta: []byte("m"), Body: make([]byte, spool.MaxBody+1)}} {
+		if _, _, err := s.Append(r); !errors.Is(err, spool.ErrTooLarge) {
 			t.Errorf("%d and %d bytes: %v", len(r.Meta), len(r.Body), err)
 		}
 	}
-	p, m, err := s.Append(Record{Meta: make([]byte, MaxMeta), Body: make([]byte, MaxBody)})
+	p, m, err := s.Append(spool.Record{Meta: make([]byte, spool.MaxMeta), Body: make([]byte, spool.MaxBody)})
 	if err != nil || s.Sync(m) != nil {
 		t.Fatal(err)
 	}
-	if r, err := s.Read(p[0]); err != nil || len(r.Body) != MaxBody {
+	if r, err := s.Read(p[0]); err != nil || len(r.Body) != spool.MaxBody {
 		t.Error(err)
 	}
+}
+
+// emptySegment is one behind one of which so much is on the disk.
+func emptySegment(t interface{ Fatal(...any) }, before uint64) []byte {
+	fs := spooltest.New()
+	openAll(t, fs, 1<<20)
+	b := fs.Files()["00000001.spool"]
+	binary.LittleEndian.PutUint64(b[8:], before)
+	binary.LittleEndian.PutUint32(b[16:], crc32.Checksum(b[:16], crc32.MakeTable(crc32.Castagnoli)))
+	return b
 }
 
 // Whatever is on the disk, opening ends, gives nothing that has a wrong sum, and
 // what is written afterwards is there the next time.
 func FuzzOpen(f *testing.F) {
-	fs := newMemoryFS()
+	fs := spooltest.New()
 	s, _ := openAll(f, fs, 1<<20)
-	s.Append(Record{Meta: []byte("meta"), Body: []byte("body")}, Record{Meta: []byte("more")})
-	f.Add(fs.files[nameOf(1)].now, true)
-	f.Add(appendHeader(nil, 0), false)
+	s.Append(spool.Record{Meta: []byte("meta"), Body: []byte("body")}, spool.Record{Meta: []byte("more")})
+	f.Add(fs.Files()["00000001.spool"], true)
+	f.Add(emptySegment(f, 0), false)
 	f.Fuzz(func(t *testing.T, b []byte, last bool) {
-		fs := newMemoryFS()
-		fs.files[nameOf(1)] = &inode{fs: fs, now: b}
+		fs := spooltest.New()
+		fs.Put("00000001.spool", bytes.Clone(b))
 		if !last {
-			fs.files[nameOf(2)] = &inode{fs: fs, now: appendHeader(nil, int64(len(b)))}
+			fs.Put("00000002.spool", emptySegment(t, uint64(len(b))))
 		}
 		s, all := openAll(t, fs, 1<<20)
 		for _, r := range all {
@@ -305,7 +324,7 @@ func FuzzOpen(f *testing.F) {
 				t.Fatalf("listed as %v, read as %q and %d bytes", r, got.Meta, len(got.Body))
 			}
 		}
-		if _, _, err := s.Append(Record{Meta: []byte("after")}); err != nil {
+		if _, _, err := s.Append(spool.Record{Meta: []byte("after")}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Close(); err != nil {

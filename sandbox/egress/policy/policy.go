@@ -130,6 +130,8 @@ type Dial struct {
 	Names []string
 	// Own says that the address is one of the node's own.
 	Own bool
+	// Via are the prefixes by which the node's network translates IPv6 to IPv4.
+	Via []netip.Prefix
 }
 
 // A Verdict is what came of an attempt.
@@ -142,14 +144,34 @@ type Verdict struct {
 
 func refused(scope Scope, why string) Verdict { return Verdict{Rule: string(scope) + ": " + why} }
 
-// judges are the policies that have to agree. The most specific one decides; but
-// a tenant's does not go beyond the function's, or the node's where the function
-// has none, unless the node's says that it may.
-func (r Rules) judges(each func(scope Scope, p *Policy) Verdict) Verdict {
-	base, scope := r.Function, Function
-	if base == nil {
-		base, scope = r.Node, Node
+// Deciding are the scopes whose policies have to agree, in the order in which they
+// are asked. The most specific one decides; but a tenant's does not go beyond the
+// function's, or the node's where the function has none, unless the node's says
+// that it may. None of them is a node without a policy, which is open.
+func (r Rules) Deciding() []Scope {
+	base, scope := r.base()
+	switch {
+	case r.Tenant != nil && (base == nil || r.Node != nil && r.Node.Widen):
+		return []Scope{Tenant}
+	case r.Tenant != nil:
+		return []Scope{scope, Tenant}
+	case base != nil:
+		return []Scope{scope}
 	}
+	return nil
+}
+
+// base is the policy that a tenant's takes away from.
+func (r Rules) base() (*Policy, Scope) {
+	if r.Function != nil {
+		return r.Function, Function
+	}
+	return r.Node, Node
+}
+
+// judges asks those that have to agree.
+func (r Rules) judges(each func(scope Scope, p *Policy) Verdict) Verdict {
+	base, scope := r.base()
 	if base != nil && (r.Tenant == nil || r.Node == nil || !r.Node.Widen) {
 		if v := each(scope, base); !v.OK || r.Tenant == nil {
 			return v
@@ -159,6 +181,16 @@ func (r Rules) judges(each func(scope Scope, p *Policy) Verdict) Verdict {
 		return each(Tenant, r.Tenant)
 	}
 	return Verdict{OK: true} // nobody says anything: a node without a policy is open
+}
+
+// DialName decides about a name as whoever explains policies has it: whether it may
+// be asked for, and the address that it leads to, some public one, be reached.
+func (r Rules) DialName(proto Proto, name string, port uint16) Verdict {
+	if v := r.Resolve(name); !v.OK {
+		return v
+	}
+	d := Dial{Proto: proto, Port: port, Names: []string{CanonicalName(name)}}
+	return r.judges(func(scope Scope, p *Policy) Verdict { return p.dial(scope, d) })
 }
 
 // Dial decides about an address. It is the only thing that lets a connection be
@@ -176,7 +208,7 @@ func (r Rules) Dial(d Dial) Verdict {
 
 // special is why nobody may reach an address, or empty.
 func (r Rules) special(d Dial) string {
-	for _, a := range forms(d.Addr) {
+	for _, a := range forms(d.Addr, d.Via) {
 		why := class(a)
 		if why == "" && !d.Own {
 			continue
@@ -239,9 +271,9 @@ func (r Rules) Resolve(name string) Verdict {
 }
 
 // Untold is why an address is not told to whoever asks for a name: nobody reaches
-// it, at any port. It is empty if somebody might.
-func (r Rules) Untold(a netip.Addr) string {
-	for _, form := range forms(a.Unmap()) {
+// it, at any port. It is empty if somebody might. via is as in Dial.
+func (r Rules) Untold(a netip.Addr, via []netip.Prefix) string {
+	for _, form := range forms(a.Unmap(), via) {
 		why := class(form)
 		if why == "" {
 			continue

@@ -27,6 +27,7 @@ const (
 var special4 = blocks(
 	[2]string{"169.254.169.254/32", metadata},
 	[2]string{"169.254.170.2/32", metadata},
+	[2]string{"169.254.170.23/32", metadata},  // of pods on EKS
 	[2]string{"100.100.100.200/32", metadata}, // Alibaba
 	[2]string{"168.63.129.16/32", metadata},   // Azure's WireServer, on a public address
 	[2]string{"192.0.0.192/32", metadata},     // Oracle
@@ -51,6 +52,7 @@ var special4 = blocks(
 var special6 = blocks(
 	[2]string{"fd00:ec2::/32", metadata}, // Amazon's services on instances
 	[2]string{"fd20:ce::254/128", metadata},
+	[2]string{"fd00:c1::a9fe:a9fe/128", metadata}, // Oracle
 	[2]string{"::1/128", loopback},
 	[2]string{"::/128", "this network"},
 	[2]string{"fe80::/10", "link-local"},
@@ -95,7 +97,7 @@ func class(a netip.Addr) string {
 // Special is why nobody may reach an address in any of its forms unless the
 // operator has named it, or empty. It is what an answer of DNS is held to.
 func Special(a netip.Addr) string {
-	for _, form := range forms(a.Unmap()) {
+	for _, form := range forms(a.Unmap(), nil) {
 		if why := class(form); why != "" {
 			return why
 		}
@@ -104,13 +106,19 @@ func Special(a netip.Addr) string {
 }
 
 // forms are an address and those of IPv4 that are written in it: whoever
-// translates it on the way, or at the end of a tunnel, reaches those.
-func forms(a netip.Addr) []netip.Addr {
+// translates it on the way, or at the end of a tunnel, reaches those. via are prefixes
+// of translators beyond the one that everybody knows.
+func forms(a netip.Addr, via []netip.Prefix) []netip.Addr {
 	out := []netip.Addr{a}
 	if !a.Is6() {
 		return out
 	}
 	b := a.As16()
+	for _, p := range via {
+		if at, ok := embedded[p.Bits()]; ok && p.Contains(a) {
+			out = append(out, netip.AddrFrom4([4]byte{b[at[0]], b[at[1]], b[at[2]], b[at[3]]}))
+		}
+	}
 	inner := func(x []byte) { out = append(out, netip.AddrFrom4([4]byte(x))) }
 	switch {
 	case nat64.Contains(a), local64.Contains(a), compat4.Contains(a) && b[12] != 0:
@@ -129,4 +137,20 @@ func forms(a netip.Addr) []netip.Addr {
 }
 
 // Forms are the forms of an address that the node's own are looked for among.
-func Forms(a netip.Addr) []netip.Addr { return forms(a.Unmap().WithZone("")) }
+func Forms(a netip.Addr, via []netip.Prefix) []netip.Addr { return forms(a.Unmap().WithZone(""), via) }
+
+// embedded says where a translator with a prefix of so many bits has the bytes of
+// an address of IPv4 (RFC 6052).
+var embedded = map[int][4]int{96: {12, 13, 14, 15}, 64: {9, 10, 11, 12}, 56: {7, 9, 10, 11}, 48: {6, 7, 9, 10}, 40: {5, 6, 7, 9}, 32: {4, 5, 6, 7}}
+
+// Translator are the prefixes by which a translator may have made this address out
+// of one of those that ipv4only.arpa has (RFC 7050).
+func Translator(a netip.Addr) (out []netip.Prefix) {
+	b := a.As16()
+	for bits, at := range embedded {
+		if inner := [4]byte{b[at[0]], b[at[1]], b[at[2]], b[at[3]]}; inner == [4]byte{192, 0, 0, 170} || inner == [4]byte{192, 0, 0, 171} {
+			out = append(out, netip.PrefixFrom(a, bits).Masked())
+		}
+	}
+	return out
+}

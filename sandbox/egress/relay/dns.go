@@ -29,25 +29,34 @@ func (f *udpFlow) serveDNS() {
 	f.queue.EventRegister(&entry)
 	defer f.queue.EventUnregister(&entry)
 	defer f.abort()
-	idle := time.NewTimer(dnsIdle)
+	f.busy.Store(true) // until its first question has had its answer
+	f.keep()
+	idle := time.NewTicker(dnsIdle)
 	defer idle.Stop()
 	for {
-		// last is never set, so the first tick is the end.
 		b, n, ok := f.datagram(ready, idle.C)
 		if !ok {
 			return
 		}
+		f.busy.Store(true)
 		reply := f.network.link.resolve(b[:n], false)
 		buffers.Put(b)
 		if reply != nil {
 			_, _ = f.ep.Write(bytes.NewReader(reply), tcpip.WriteOptions{})
 		}
+		f.moved()
+		f.busy.Store(false)
 		idle.Reset(dnsIdle)
 	}
 }
 
 // acceptDNS answers what is asked by TCP.
 func (n *network) acceptDNS(req *tcp.ForwarderRequest) {
+	defer n.askers.Add(-1)
+	if n.askers.Add(1) > maxAskers {
+		req.Complete(true)
+		return
+	}
 	var queue waiter.Queue
 	ep, err := req.CreateEndpoint(&queue)
 	req.Complete(err != nil)

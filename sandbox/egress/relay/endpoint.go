@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/binary"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,15 @@ import (
 // queueMax bounds what waits for a sandbox to read, in bytes. What does not fit is
 // lost, as on any wire; a frozen sandbox finds this much when it thaws.
 const queueMax = 2 << 20
+
+// queuedAll bounds what waits for all sandboxes together: once there is as much, each
+// has no more than queueMin.
+const queuedAll, queueMin = 48 << 20, 64 << 10
+
+// barePacket is the longest without a payload, and queuePackets how many packets
+// wait at most where those are among them: as many as there are connections, some
+// times over.
+const barePacket, queuePackets = 128, 8192
 
 // endpoint is a link as the network stack sees it.
 type endpoint struct {
@@ -40,8 +50,9 @@ func (e *endpoint) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) 
 		if len(e.queue) == 0 && e.write(p) {
 			continue
 		}
-		if n := p.Size(); e.queued+n <= queueMax {
-			e.queue, e.queued = append(e.queue, p.IncRef()), e.queued+n
+		if n := p.Size(); e.room(n) {
+			e.queue = append(e.queue, p.IncRef())
+			e.count(n)
 		}
 		if !e.writing && len(e.queue) > 0 {
 			e.writing = true
@@ -51,21 +62,49 @@ func (e *endpoint) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) 
 	return list.Len(), nil
 }
 
+// room tells whether a packet of so many bytes may wait. What has no payload almost
+// always may: nobody sends the end of a connection again.
+func (e *endpoint) room(n int) bool {
+	switch all := e.queued + n; {
+	case all <= queueMin:
+		return true
+	case n <= barePacket:
+		return len(e.queue) < queuePackets
+	default:
+		return all <= queueMax && e.link.relay.queued.Load() < queuedAll
+	}
+}
+
 // write writes a packet now, and tells whether that is done with, be it by an
 // error. Callers hold e.mu.
 func (e *endpoint) write(p *stack.PacketBuffer) (done bool) {
 	done = true
-	_ = e.link.raw.Control(func(fd uintptr) { done = writePacket(int(fd), p) })
+	_ = e.link.raw.Control(func(fd uintptr) { done = e.writePacket(int(fd), p) })
 	return done
 }
 
-func writePacket(fd int, p *stack.PacketBuffer) bool {
+func (e *endpoint) writePacket(fd int, p *stack.PacketBuffer) bool {
+	parts := p.AsSlices()
+	if e.link.framed {
+		parts = append([][]byte{frames[p.NetworkProtocolNumber == header.IPv6ProtocolNumber]}, parts...)
+	}
 	for {
-		_, err := unix.Writev(fd, p.AsSlices())
-		if err != unix.EINTR {
+		_, err := unix.Writev(fd, parts)
+		switch {
+		case err == unix.EINTR:
+		case e.link.framed: // which says ENOBUFS of what is lost, and never that there is room
+			return err != unix.EAGAIN
+		default:
 			return err != unix.EAGAIN && err != unix.ENOBUFS
 		}
 	}
+}
+
+// frames stand before packets, of IPv4 and (true) IPv6, on a link that has that.
+var frames = map[bool][]byte{false: frame(header.IPv4ProtocolNumber), true: frame(header.IPv6ProtocolNumber)}
+
+func frame(proto tcpip.NetworkProtocolNumber) []byte {
+	return binary.BigEndian.AppendUint16([]byte(sandbox.LinkFrame[:len(sandbox.LinkFrame)-2]), uint16(proto))
 }
 
 // flush waits for room and writes what is queued.
@@ -75,10 +114,11 @@ func (e *endpoint) flush() {
 		defer e.mu.Unlock()
 		for len(e.queue) > 0 && !e.closed {
 			p := e.queue[0]
-			if !writePacket(int(fd), p) {
+			if !e.writePacket(int(fd), p) {
 				return false
 			}
-			e.queue, e.queued = e.queue[1:], e.queued-p.Size()
+			e.queue = e.queue[1:]
+			e.count(-p.Size())
 			p.DecRef()
 		}
 		e.drop()
@@ -92,7 +132,14 @@ func (e *endpoint) drop() {
 	for _, p := range e.queue {
 		p.DecRef()
 	}
-	e.queue, e.queued = nil, 0
+	e.queue = nil
+	e.count(-e.queued)
+}
+
+// count counts bytes that wait, or do not any more. Callers hold e.mu.
+func (e *endpoint) count(n int) {
+	e.queued += n
+	e.link.relay.queued.Add(int64(n))
 }
 
 // Close implements stack.LinkEndpoint.

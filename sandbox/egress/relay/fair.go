@@ -13,6 +13,7 @@ type group struct {
 	number uint64
 	links  int // guarded by Relay.mu
 	rate   atomic.Pointer[rate.Limiter]
+	larger [len(sizes)]atomic.Int64 // connections with buffers of each of the sizes
 
 	waiting []chan struct{} // guarded by gate.mu
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"io"
 	"maps"
 	"net/netip"
 	"os"
@@ -38,6 +39,7 @@ type link struct {
 	number  uint32
 	file    *os.File
 	raw     syscall.RawConn
+	framed  bool // a header of Ethernet's stands before each packet
 	counter *wire.Counter
 	group   atomic.Pointer[group]
 	rate    atomic.Pointer[rate.Limiter]
@@ -58,6 +60,10 @@ func newLink(r *Relay, number uint32, f *os.File) (*link, error) {
 		return nil, err
 	}
 	l := &link{relay: r, number: number, file: f, raw: raw, counter: r.counters.Of(number)}
+	_ = raw.Control(func(fd uintptr) {
+		domain, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)
+		l.framed = err == nil && domain == unix.AF_PACKET
+	})
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.gone = l.ctx.Done()
 	return l, nil
@@ -71,8 +77,9 @@ func (l *link) setRate(own, group uint64) {
 	l.group.Load().rate.Store(limiter(group))
 }
 
-func (l *link) pay(n int) error {
-	return pay(l.ctx, n, l.rate.Load(), l.group.Load().rate.Load())
+// pay waits until n bytes may pass, or for the end of what wants to pass them.
+func (l *link) pay(ctx context.Context, n int) error {
+	return pay(ctx, n, l.rate.Load(), l.group.Load().rate.Load())
 }
 
 // close ends the link and what goes over it.
@@ -117,34 +124,62 @@ func (l *link) finished(f flow) {
 // read takes packets until the link is closed, from either end.
 func (l *link) read() {
 	for {
-		b, n, err := readInto(l.raw)
-		if err != nil || n == 0 {
+		b, n, err := l.readPacket()
+		if err != nil {
 			l.relay.detach(l.number)
 			return
 		}
-		if wanted(b[:n]) && l.pay(max(n, smallPacket)) == nil {
+		if wanted(b[:n]) && l.pay(l.ctx, max(n, smallPacket)) == nil {
 			if net := l.network(); net != nil {
-				g := l.group.Load()
-				l.relay.gate.enter(g)
-				net.deliver(b[:n])
-				l.relay.gate.leave()
+				l.turn(func() { net.deliver(b[:n]) })
 			}
 		}
 		buffers.Put(b)
 	}
 }
 
-// readInto waits for something to read and only then takes a buffer, which is the
+// turn does something in a turn of the link's group. All work that takes the
+// processor for bytes is done in one, so that there is nothing else that the
+// goroutines of many connections could keep others from.
+func (l *link) turn(work func()) {
+	l.relay.gate.enter(l.group.Load())
+	defer l.relay.gate.leave()
+	work()
+}
+
+// readPacket waits for a packet. The buffer is the caller's to give back if there is
+// no error.
+func (l *link) readPacket() (b *[maxPacket]byte, n int, err error) {
+	if !l.framed {
+		if b, n, err = l.readWith(l.raw, unix.Read); err == nil && n == 0 {
+			buffers.Put(b)
+			err = io.EOF
+		}
+		return b, n, err
+	}
+	var head [len(sandbox.LinkFrame)]byte
+	b, n, err = l.readWith(l.raw, func(fd int, b []byte) (int, error) { return unix.Readv(fd, [][]byte{head[:], b}) })
+	return b, max(n-len(head), 0), err
+}
+
+// readInto is readWith of bytes.
+func (l *link) readInto(raw syscall.RawConn) (b *[maxPacket]byte, n int, err error) {
+	return l.readWith(raw, unix.Read)
+}
+
+// readWith waits for something to read and only then takes a buffer, which is the
 // caller's to give back if there is no error.
-func readInto(raw syscall.RawConn) (b *[maxPacket]byte, n int, err error) {
+func (l *link) readWith(raw syscall.RawConn, read func(fd int, b []byte) (int, error)) (b *[maxPacket]byte, n int, err error) {
 	var rerr error
 	err = raw.Read(func(fd uintptr) bool {
-		b = buffers.Get().(*[maxPacket]byte)
-		for {
-			if n, rerr = unix.Read(int(fd), b[:]); rerr != unix.EINTR {
-				break
+		l.turn(func() {
+			b = buffers.Get().(*[maxPacket]byte)
+			for {
+				if n, rerr = read(int(fd), b[:]); rerr != unix.EINTR {
+					break
+				}
 			}
-		}
+		})
 		if rerr == nil {
 			return true
 		}
@@ -159,6 +194,31 @@ func readInto(raw syscall.RawConn) (b *[maxPacket]byte, n int, err error) {
 		buffers.Put(b)
 	}
 	return b, max(n, 0), err
+}
+
+// writeAll writes to a connection of the host's, which may make it wait.
+func (l *link) writeAll(raw syscall.RawConn, b []byte) error {
+	var werr error
+	err := raw.Write(func(fd uintptr) bool {
+		for len(b) > 0 {
+			n := 0
+			l.turn(func() { n, werr = unix.Write(int(fd), b) })
+			switch {
+			case werr == nil:
+				b = b[n:]
+			case werr == unix.EAGAIN:
+				return false
+			case werr != unix.EINTR:
+				return true
+			}
+		}
+		werr = nil
+		return true
+	})
+	if err == nil {
+		err = werr
+	}
+	return err
 }
 
 // network is the link's network stack, which is made if there is none.

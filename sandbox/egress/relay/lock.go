@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -28,8 +29,13 @@ const (
 	LifeFD = 5
 )
 
-// memoryMax is what the relay's own memory is collected towards, in bytes.
-const memoryMax = 512 << 20
+// Memory, in bytes. DefaultMemory is what a relay may take if it is not told
+// another number; ofGo is what the Go runtime maps beyond what is in use. A relay
+// that takes more all the same ends, and the node starts another one.
+const (
+	DefaultMemory = 1 << 30
+	ofGo          = 192 << 20
+)
 
 // Main is to be called at the beginning of main, and returns false in a process
 // that is not meant to be a relay. In one that is, it does not return.
@@ -45,8 +51,29 @@ func Main() bool {
 	return true
 }
 
+// boundMemory has memory collected before there is as much as is allowed, and the
+// kernel refuse more. What connections buffer is bounded so that it is less
+// (Limits of package egress): this is for what nobody has thought of.
+func boundMemory(most int64) error {
+	debug.SetMemoryLimit(most - most/4)
+	limit := unix.Rlimit{Cur: uint64(most + ofGo), Max: uint64(most + ofGo)}
+	if err := unix.Setrlimit(unix.RLIMIT_DATA, &limit); err != nil {
+		return fmt.Errorf("bound memory: %w", err)
+	}
+	return nil
+}
+
 func run() error {
-	debug.SetMemoryLimit(memoryMax)
+	most := int64(DefaultMemory)
+	if len(os.Args) > 1 {
+		var err error
+		if most, err = strconv.ParseInt(os.Args[1], 10, 64); err != nil || most <= 0 {
+			return fmt.Errorf("%q is no number of bytes", os.Args[1])
+		}
+	}
+	if err := boundMemory(most); err != nil {
+		return err
+	}
 	var r unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err == nil {
 		r.Cur = r.Max

@@ -23,13 +23,37 @@ const nic tcpip.NICID = 1
 const (
 	// maxDials is how many connections of TCP can be in the making.
 	maxDials = 128
-	// maxSessions is how many peers of UDP there are at a time.
-	maxSessions = 256
-	// Buffers of a connection of TCP, each way, in bytes. The peer is the next
-	// process, so little is under way; what is buffered is for the host's side.
-	// The first connections of a link have large ones, all others small ones.
-	largeBuffer, smallBuffer = 256 << 10, 16 << 10
-	largeFlows               = 48
+	// maxSessions is how many sessions of UDP there are at a time, and again as many
+	// to the resolver, and maxAskers how many connections of TCP to it: the node
+	// counts none of these.
+	maxSessions, maxAskers = 256, 32
+	// smallBuffer is what a connection of TCP has for a buffer each way, in bytes, if
+	// it is none of the first ones of its link (sizes). The peer is the next process,
+	// so little is under way.
+	smallBuffer = 16 << 10
+)
+
+// A size is one of buffers that is larger, and for how many connections: the first
+// ones of a link, of one group, of all. A larger one is for fewer wakes, of the
+// relay and of the sandbox, for the same bytes: packets have up to 64 KB, so that a
+// buffer of 256 KB is full after four.
+type size struct {
+	bytes             int64
+	first, group, all int64
+}
+
+// sizes are tried in this order. All together are 128 MB, both ways.
+var sizes = [...]size{
+	{1 << 20, 4, 4, 16},
+	{256 << 10, 48, 64, 192},
+}
+
+const (
+	// largest is the size of the first.
+	largest = 1 << 20
+	// firstWindow is what a sandbox may send before it has heard anything, of every
+	// connection. It also says in what units windows are told: of up to 512 KB.
+	firstWindow = 256 << 10
 )
 
 // network is the network stack at the end of a link: every address in the world
@@ -40,7 +64,10 @@ type network struct {
 	endpoint *endpoint
 	used     atomic.Bool  // since rest has looked
 	flows    atomic.Int64 // under way, those that are being asked for included
-	sessions atomic.Int64 // of UDP among them
+	askers   atomic.Int64 // of the resolver by TCP among them
+
+	sessions  sessions // of UDP among them
+	questions sessions // of the resolver by UDP among them
 
 	mu sync.Mutex
 	// refused are peers of UDP that the node refused of late: the sandbox is
@@ -56,8 +83,8 @@ func newNetwork(l *link) (*network, error) {
 	})
 	n.stack = s
 	sack, recovery := tcpip.TCPSACKEnabled(true), tcpip.TCPRACKLossDetection
-	send := tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: smallBuffer, Max: largeBuffer}
-	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: smallBuffer, Max: largeBuffer}
+	send := tcpip.TCPSendBufferSizeRangeOption{Min: 4 << 10, Default: smallBuffer, Max: largest}
+	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: 4 << 10, Default: smallBuffer, Max: largest}
 	moderate := tcpip.TCPModerateReceiveBufferOption(false)
 	// There is one host on the link, which begins every connection and takes care
 	// of what it has ended.
@@ -78,7 +105,7 @@ func newNetwork(l *link) (*network, error) {
 		return nil, n.fail(err)
 	}
 	s.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, NIC: nic}, {Destination: header.IPv6EmptySubnet, NIC: nic}})
-	s.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s, largeBuffer, maxDials, n.acceptTCP).HandlePacket)
+	s.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s, firstWindow, maxDials, n.acceptTCP).HandlePacket)
 	s.SetTransportProtocolHandler(udp.ProtocolNumber, udp.NewForwarder(s, n.acceptUDP).HandlePacket)
 	return n, nil
 }

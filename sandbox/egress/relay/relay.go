@@ -21,6 +21,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -32,6 +33,8 @@ type Relay struct {
 	conn     *wire.Conn
 	counters *wire.Counters
 	gate     *gate
+	queued   atomic.Int64             // bytes that wait for sandboxes to read, of all links
+	larger   [len(sizes)]atomic.Int64 // connections with buffers of each of the sizes
 
 	mu     sync.Mutex
 	closed bool
@@ -102,7 +105,8 @@ func (r *Relay) heard(m *wire.Message, fd int) bool {
 		if f == nil {
 			r.tell(&wire.Message{Kind: wire.Gone, ID: m.ID}) // it was already, or never began
 		} else {
-			f.abort()
+			// It waits for whoever uses it at the moment, and others are to end, too.
+			go f.abort()
 		}
 	}
 	return false

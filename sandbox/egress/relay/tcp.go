@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -19,6 +20,9 @@ import (
 // halfClosedMax is how long a connection of which one side has ended may stay
 // without a byte on the other.
 const halfClosedMax = 5 * time.Minute
+
+// lingerMin and lingerMax are between looks at whether an end has arrived.
+const lingerMin, lingerMax = time.Millisecond, time.Second
 
 // acceptTCP is called, on a goroutine of its own, for each connection that a
 // sandbox wants.
@@ -43,6 +47,8 @@ func (n *network) acceptTCP(req *tcp.ForwarderRequest) {
 		return
 	}
 	f := &tcpFlow{link: n.link, host: conn, inEnded: make(chan struct{})}
+	f.ctx, f.over = context.WithCancel(n.link.ctx)
+	defer f.over()
 	ep, err := req.CreateEndpoint(&f.queue)
 	if err != nil { // the sandbox has gone away from it
 		req.Complete(true)
@@ -52,10 +58,8 @@ func (n *network) acceptTCP(req *tcp.ForwarderRequest) {
 	}
 	req.Complete(false)
 	f.ep = ep
-	size := int64(smallBuffer)
-	if n.flows.Load() <= largeFlows {
-		size = largeBuffer
-	}
+	size, done := n.size()
+	defer done()
 	o := ep.SocketOptions()
 	o.SetSendBufferSize(size, true)
 	o.SetReceiveBufferSize(size, true)
@@ -68,6 +72,26 @@ func (n *network) acceptTCP(req *tcp.ForwarderRequest) {
 	n.link.finished(f)
 }
 
+// size is how much a connection may buffer, each way, and what counts it out.
+func (n *network) size() (bytes int64, done func()) {
+	flows := n.flows.Load()
+	for i, s := range sizes {
+		if flows > s.first {
+			continue
+		}
+		all, group := &n.link.relay.larger[i], &n.link.group.Load().larger[i]
+		done = func() {
+			all.Add(-1)
+			group.Add(-1)
+		}
+		if a, g := all.Add(1), group.Add(1); a <= s.all && g <= s.group {
+			return s.bytes, done
+		}
+		done()
+	}
+	return smallBuffer, func() {}
+}
+
 // tcpFlow is a connection: the sandbox's end and the host's.
 type tcpFlow struct {
 	link    *link
@@ -76,13 +100,16 @@ type tcpFlow struct {
 	queue   waiter.Queue
 	inEnded chan struct{}
 
-	moved atomic.Bool // since watch has looked
-	once  sync.Once   // its end
+	moved atomic.Bool     // since watch has looked
+	once  sync.Once       // its end
+	ctx   context.Context // until that, or the link's
+	over  context.CancelFunc
 }
 
 // abort ends it at once; both sides are reset.
 func (f *tcpFlow) abort() {
 	f.once.Do(func() {
+		f.over()
 		_ = f.host.SetLinger(0)
 		f.host.Close()
 		f.ep.Abort()
@@ -101,27 +128,58 @@ func (f *tcpFlow) run() {
 		f.abort()
 	}
 	<-f.inEnded
+	f.linger()
 	f.once.Do(func() {
 		f.host.Close()
 		f.ep.Close()
 	})
 }
 
+// linger waits until the sandbox has what was sent to it last: an endpoint that is
+// closed before keeps that for as long as the sandbox likes, and nobody counts it.
+// The stack tells nobody when it has arrived, which takes no time where the sandbox
+// runs and reads.
+func (f *tcpFlow) linger() {
+	deadline := time.Now().Add(halfClosedMax)
+	for pause := lingerMin; ; pause = min(2*pause, lingerMax) {
+		switch tcp.EndpointState(f.ep.State()) {
+		case tcp.StateFinWait1, tcp.StateClosing, tcp.StateLastAck:
+		default:
+			return
+		}
+		select {
+		case <-f.ctx.Done(): // the node, or the link, has ended it
+			return
+		case <-time.After(pause):
+		}
+		if time.Now().After(deadline) {
+			f.abort()
+			return
+		}
+	}
+}
+
 var errReset = errors.New("the sandbox has reset it")
 
 // out carries what the sandbox sends, and waits for its end.
 func (f *tcpFlow) out() error {
+	raw, err := f.host.SyscallConn()
+	if err != nil {
+		return err
+	}
 	entry, ready := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventHUp | waiter.EventErr)
 	f.queue.EventRegister(&entry)
 	defer f.queue.EventUnregister(&entry)
 	for {
 		b := buffers.Get().(*[maxPacket]byte)
 		w := tcpip.SliceWriter(b[:])
-		res, err := f.ep.Read(&w, tcpip.ReadOptions{})
+		var res tcpip.ReadResult
+		var err tcpip.Error
+		f.link.turn(func() { res, err = f.ep.Read(&w, tcpip.ReadOptions{}) })
 		if res.Count > 0 {
 			f.moved.Store(true)
 			f.link.counter.Out.Add(uint64(res.Count))
-			if _, err := f.host.Write(b[:res.Count]); err != nil {
+			if err := f.link.writeAll(raw, b[:res.Count]); err != nil {
 				buffers.Put(b)
 				return err
 			}
@@ -172,7 +230,7 @@ func (f *tcpFlow) in() error {
 	f.queue.EventRegister(&entry)
 	defer f.queue.EventUnregister(&entry)
 	for {
-		b, n, err := readInto(raw)
+		b, n, err := f.link.readInto(raw)
 		if err != nil {
 			return err
 		}
@@ -210,7 +268,7 @@ func (f *tcpFlow) endIn() error {
 
 // write gives bytes to the sandbox, as far as it takes them.
 func (f *tcpFlow) write(b []byte, ready <-chan struct{}) error {
-	if err := f.link.pay(len(b)); err != nil {
+	if err := f.link.pay(f.ctx, len(b)); err != nil {
 		return err
 	}
 	f.moved.Store(true)
@@ -218,10 +276,9 @@ func (f *tcpFlow) write(b []byte, ready <-chan struct{}) error {
 	var r bytes.Reader
 	for len(b) > 0 {
 		r.Reset(b)
-		g := f.link.group.Load()
-		f.link.relay.gate.enter(g)
-		n, err := f.ep.Write(&r, tcpip.WriteOptions{})
-		f.link.relay.gate.leave()
+		var n int64
+		var err tcpip.Error
+		f.link.turn(func() { n, err = f.ep.Write(&r, tcpip.WriteOptions{}) })
 		b = b[n:]
 		switch err.(type) {
 		case nil:

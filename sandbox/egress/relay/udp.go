@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"net/netip"
 	"sync"
@@ -32,21 +33,26 @@ func (n *network) acceptUDP(req *udp.ForwarderRequest) bool {
 	if n.wasRefused(to) {
 		return false
 	}
-	if n.sessions.Add(1) > maxSessions {
-		n.sessions.Add(-1)
+	kind, idle := &n.sessions, sessionIdle
+	if resolver(to) {
+		kind, idle = &n.questions, dnsIdle
+	}
+	if !kind.enter() {
 		return true
 	}
-	f := &udpFlow{network: n, to: to, stop: make(chan struct{})}
+	f := &udpFlow{network: n, to: to, kind: kind, idle: idle}
+	f.ctx, f.stop = context.WithCancel(n.link.ctx)
 	ep, err := req.CreateEndpoint(&f.queue) // which takes the datagrams meanwhile
 	if err != nil {
-		n.sessions.Add(-1)
+		f.stop()
+		kind.leave(f, false)
 		return true
 	}
 	f.ep = ep
 	n.flows.Add(1)
 	go func() {
 		defer n.flows.Add(-1)
-		defer n.sessions.Add(-1)
+		defer func() { kind.leave(f, f.kept) }()
 		if resolver(to) {
 			f.serveDNS()
 		} else {
@@ -84,19 +90,39 @@ type udpFlow struct {
 	queue   waiter.Queue
 	host    net.Conn
 
-	last atomic.Int64 // when something moved, in nanoseconds
+	kind *sessions
+	idle time.Duration // after which it is forgotten
+	kept bool          // it can be ended for another; of its own goroutine
+	busy atomic.Bool   // it is not to be ended for another now
+	lost atomic.Bool   // it is ended for another
+	last atomic.Int64  // when something moved, in nanoseconds
 	once sync.Once
-	stop chan struct{}
+	ctx  context.Context // until its end, or the link's
+	stop context.CancelFunc
 }
 
 func (f *udpFlow) abort() {
 	f.once.Do(func() {
-		close(f.stop)
+		f.stop()
 		if f.host != nil {
 			f.host.Close()
 		}
 		f.ep.Close()
 	})
+}
+
+// keep makes it one that can be ended for another.
+func (f *udpFlow) keep() {
+	f.kept = true
+	f.kind.keep(f)
+}
+
+// failed is called when its connection cannot be used any more. The sandbox is told
+// when it tries again, unless that would work.
+func (f *udpFlow) failed() {
+	if !f.lost.Load() {
+		f.network.refuse(f.to)
+	}
 }
 
 func (f *udpFlow) run() {
@@ -116,7 +142,7 @@ func (f *udpFlow) run() {
 		return
 	}
 	defer l.finished(f)
-	f.last.Store(time.Now().UnixNano())
+	f.keep()
 	go func() {
 		defer f.abort()
 		f.in()
@@ -140,12 +166,10 @@ func (f *udpFlow) datagram(ready <-chan struct{}, idle <-chan time.Time) (b *[ma
 		}
 		select {
 		case <-ready:
-		case <-f.stop:
-			return nil, 0, false
-		case <-f.network.link.gone:
+		case <-f.ctx.Done():
 			return nil, 0, false
 		case <-idle:
-			if time.Since(time.Unix(0, f.last.Load())) >= sessionIdle {
+			if time.Since(time.Unix(0, f.last.Load())) >= f.idle {
 				return nil, 0, false
 			}
 		}
@@ -163,14 +187,14 @@ func (f *udpFlow) out() {
 		if !ok {
 			return
 		}
-		f.last.Store(time.Now().UnixNano())
+		f.moved()
 		f.network.link.counter.Out.Add(uint64(n))
 		// That nobody is there, which the host is told by ICMP, is an error of a
 		// later write: it is passed on by a later datagram finding no session.
 		_, err := f.host.Write(b[:n])
 		buffers.Put(b)
 		if err != nil {
-			f.network.refuse(f.to)
+			f.failed()
 			return
 		}
 	}
@@ -183,18 +207,16 @@ func (f *udpFlow) in() {
 		return
 	}
 	for {
-		b, n, err := readInto(raw)
+		b, n, err := l.readInto(raw)
 		if err != nil {
-			f.network.refuse(f.to)
+			f.failed()
 			return
 		}
-		if l.pay(max(n, smallPacket)) == nil {
-			f.last.Store(time.Now().UnixNano())
+		if l.pay(f.ctx, max(n, smallPacket)) == nil {
+			f.moved()
 			l.counter.In.Add(uint64(n))
-			g := l.group.Load()
-			l.relay.gate.enter(g)
-			_, _ = f.ep.Write(bytes.NewReader(b[:n]), tcpip.WriteOptions{}) // what does not fit is lost, as ever
-			l.relay.gate.leave()
+			// What does not fit is lost, as ever.
+			l.turn(func() { _, _ = f.ep.Write(bytes.NewReader(b[:n]), tcpip.WriteOptions{}) })
 		}
 		buffers.Put(b)
 	}

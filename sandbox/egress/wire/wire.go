@@ -63,8 +63,9 @@ const (
 	Silent  // the network: the sandbox is told nothing, and waits as long as it likes
 )
 
-// Version changes with anything in this package that the other side has to know.
-const Version = 1
+// Version changes with anything in this package that the other side has to know, and
+// with the kinds of links.
+const Version = 2
 
 // MaxData bounds Data, in bytes.
 const MaxData = 8 << 10

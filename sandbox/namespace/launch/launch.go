@@ -32,11 +32,15 @@ import (
 )
 
 // Descriptors of the launcher. After them come, in this order and where the
-// Order says so, the one for sandbox.LogFD and the file system for /tmp.
+// Order says so, the one for sandbox.LogFD, the file system for /tmp, and, for a
+// forked program, a pipe that ends with the node.
 const (
 	ControlFD = 3
 	ReaperFD  = 4
 	nextFD    = 5
+	// LinkFD is where the first process holds the other end of its link, for whoever
+	// serves it to have it again. Nothing but the node may take it.
+	LinkFD = 16
 )
 
 // Messages from the launcher to the node, each a packet that begins with its
@@ -118,7 +122,9 @@ func run() error {
 	}
 	if o.Tmp == 0 {
 		tmpFD = fd
+		fd++
 	}
+	lifeFD := fd
 	if err := enter(o); err != nil {
 		return err
 	}
@@ -148,15 +154,20 @@ func run() error {
 	}
 	child := 0 // whom the reaper waits for: nobody, if the program is not its child
 	if forked {
-		err = endWithNode()
+		lifeFD, err = endWithNode(lifeFD)
 	} else if child, err = start(o, logFD); err == nil {
-		err = watchNode(child, unix.SIGKILL)
+		err = watchNode(ControlFD, child, unix.SIGKILL)
 	}
 	if err != nil {
 		return err
 	}
 	at.Started = Now()
 	send(string(MsgStarted) + at.encode())
+	if forked { // the node has closed its end of the control socket, or will
+		if err := unix.Dup3(lifeFD, ControlFD, unix.O_CLOEXEC); err != nil {
+			return fail("watch the node", err)
+		}
+	}
 	return reap(o, child)
 }
 
@@ -282,16 +293,16 @@ func probe(o *Order) error {
 	return nil
 }
 
-// watchNode has the kernel send a process a signal when the node's end of the
-// control socket is closed: when the node has ended, in whatever way. The
-// program's end is the sandbox's.
-func watchNode(pid int, signal unix.Signal) error {
+// watchNode has the kernel send a process a signal when the node's end of a
+// descriptor is closed: when the node has ended, in whatever way. The program's end
+// is the sandbox's.
+func watchNode(fd, pid int, signal unix.Signal) error {
 	for _, c := range [][2]int{
 		{unix.F_SETOWN, pid},
 		{unix.F_SETSIG, int(signal)},
 		{unix.F_SETFL, unix.O_ASYNC},
 	} {
-		if _, err := unix.FcntlInt(ControlFD, c[0], c[1]); err != nil {
+		if _, err := unix.FcntlInt(uintptr(fd), c[0], c[1]); err != nil {
 			return fail("watch the node", err)
 		}
 	}
@@ -302,6 +313,11 @@ func watchNode(pid int, signal unix.Signal) error {
 func reap(o *Order, pid int) error {
 	if _, err := unix.FcntlInt(ControlFD, unix.F_SETFD, 0); err != nil {
 		return fail("keep the control socket", err)
+	}
+	if o.Link {
+		if _, err := unix.FcntlInt(LinkFD, unix.F_SETFD, 0); err != nil {
+			return fail("keep the link", err)
+		}
 	}
 	// The node's pipes end with the program, not with the reaper.
 	if err := unix.CloseRange(0, 2, 0); err != nil {

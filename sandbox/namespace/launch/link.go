@@ -2,6 +2,8 @@ package launch
 
 import (
 	"encoding/binary"
+	"errors"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -67,11 +69,19 @@ func link() error {
 	if err := ioctl(tun, unix.TUNSETIFF, unsafe.Pointer(newIfreq(sandbox.LinkName).flags(unix.IFF_TUN|unix.IFF_NO_PI))); err != nil {
 		return fail("make the link", err)
 	}
+	return finishLink(tun)
+}
+
+// finishLink gives this end of the link what it needs, and the other to the node.
+func finishLink(other int) error {
 	if err := configure4(); err != nil {
 		return fail("configure the link", err)
 	}
 	configure6() // the kernel may have no IPv6
-	return fail("hand over the link", unix.Sendmsg(ControlFD, []byte{MsgLink}, unix.UnixRights(tun), nil, 0))
+	if fd, err := unix.FcntlInt(uintptr(other), unix.F_DUPFD_CLOEXEC, LinkFD); err != nil || fd != LinkFD {
+		return fail("keep the link", errors.Join(err, errors.New("as descriptor "+strconv.Itoa(fd))))
+	}
+	return fail("hand over the link", unix.Sendmsg(ControlFD, []byte{MsgLink}, unix.UnixRights(other), nil, 0))
 }
 
 // configure4 gives the link its address, brings it up and sends everything over it.
@@ -81,11 +91,9 @@ func configure4() error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := boundQueue(fd); err != nil {
+	if err := quiet(fd); err != nil {
 		return err
 	}
-	// No address of the link's own making, which would be announced.
-	_ = writeFile("/proc/sys/net/ipv6/conf/"+sandbox.LinkName+"/addr_gen_mode", "1")
 	name := sandbox.LinkName
 	for _, c := range []struct {
 		call uintptr
@@ -93,6 +101,9 @@ func configure4() error {
 	}{
 		{unix.SIOCSIFMTU, newIfreq(name).number(sandbox.LinkMTU)},
 		{unix.SIOCSIFADDR, newIfreq(name).address(address4(sandbox.LinkAddr4))},
+		// A device of Ethernet's takes the address for one of a network's.
+		{unix.SIOCSIFBRDADDR, newIfreq(name).address([4]byte{})},
+		{unix.SIOCSIFNETMASK, newIfreq(name).address([4]byte{255, 255, 255, 255})},
 		{unix.SIOCSIFDSTADDR, newIfreq(name).address(address4(sandbox.GatewayAddr4))},
 		{unix.SIOCSIFFLAGS, newIfreq(name).flags(unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_POINTOPOINT | unix.IFF_NOARP)},
 	} {
@@ -108,9 +119,19 @@ func configure4() error {
 	return ioctl(fd, unix.SIOCADDRT, unsafe.Pointer(&r))
 }
 
-// boundQueue sets how many packets may wait. The ioctl for it is for root of the
-// whole machine, netlink's message for root of the namespace.
-func boundQueue(fd int) error {
+// inet6AddrGenMode and addrGenModeNone are IFLA_INET6_ADDR_GEN_MODE and
+// IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
+const (
+	inet6AddrGenMode = 8
+	addrGenModeNone  = 1
+)
+
+// quiet sets how many packets may wait, and that the link makes no address of its
+// own, which would be announced. The ioctl for the first is for root of the whole
+// machine, netlink's message for root of the namespace; the file in /proc/sys for the
+// second has the same name in every network namespace of the machine, and to find it
+// the kernel looks through all of them.
+func quiet(fd int) error {
 	index := newIfreq(sandbox.LinkName)
 	if err := ioctl(fd, unix.SIOCGIFINDEX, unsafe.Pointer(index)); err != nil {
 		return err
@@ -120,30 +141,20 @@ func boundQueue(fd int) error {
 		return err
 	}
 	defer unix.Close(nl)
-	m := struct {
-		unix.NlMsghdr
-		unix.IfInfomsg
-		unix.RtAttr
-		length uint32
-	}{
-		unix.NlMsghdr{Type: unix.RTM_NEWLINK, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK},
-		unix.IfInfomsg{Index: int32(binary.NativeEndian.Uint32(index.data[:]))},
-		unix.RtAttr{Len: 8, Type: unix.IFLA_TXQLEN}, linkQueue,
+	info := unix.IfInfomsg{Index: int32(binary.NativeEndian.Uint32(index.data[:]))}
+	queue := attribute(unix.IFLA_TXQLEN, binary.NativeEndian.AppendUint32(nil, linkQueue))
+	none := attribute(unix.IFLA_AF_SPEC, attribute(unix.AF_INET6, attribute(inet6AddrGenMode, []byte{addrGenModeNone})))
+	// The kernel takes all of a message or nothing, and it may have no IPv6.
+	if err = setLink(nl, info, queue, none); err != nil {
+		err = setLink(nl, info, queue)
 	}
-	const size = int(unsafe.Sizeof(m))
-	m.NlMsghdr.Len = uint32(size)
-	if err := unix.Sendto(nl, (*[size]byte)(unsafe.Pointer(&m))[:], 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	var answer [256]byte
-	n, err := unix.Read(nl, answer[:])
-	if err != nil || n < unix.SizeofNlMsghdr+4 {
-		return orBad(err)
-	}
-	if code := int32(binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])); code != 0 {
-		return unix.Errno(-code)
-	}
-	return nil
+	return err
+}
+
+func setLink(nl int, info unix.IfInfomsg, attributes ...[]byte) error {
+	body := append((*[unix.SizeofIfInfomsg]byte)(unsafe.Pointer(&info))[:], join(attributes...)...)
+	head := unix.NlMsghdr{Len: uint32(unix.SizeofNlMsghdr + len(body)), Type: unix.RTM_NEWLINK, Flags: unix.NLM_F_REQUEST | unix.NLM_F_ACK}
+	return tellKernel(nl, join((*[unix.SizeofNlMsghdr]byte)(unsafe.Pointer(&head))[:], body))
 }
 
 // rtentry is struct rtentry of 64-bit Linux.

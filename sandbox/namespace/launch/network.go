@@ -29,7 +29,10 @@ func network(o *Order) error {
 			return fail("listener", err)
 		}
 	}
-	if o.Link {
+	switch {
+	case o.Link && o.Pair:
+		return pairLink()
+	case o.Link:
 		return link()
 	}
 	return nil

@@ -34,6 +34,8 @@ type Order struct {
 	// UID and GID are the program's ids inside; HostUID, mapped to both of
 	// them, is its id outside. Zero: there is no other id than the launcher's.
 	UID, GID, HostUID uint64
+	// Groups are the program's further ones, inside and, in the same order, outside.
+	Groups, HostGroups []uint64
 	// InitUID is the id of the first process outside, or zero if it keeps the
 	// launcher's.
 	InitUID uint64
@@ -41,6 +43,7 @@ type Order struct {
 	OpenFiles, Processes uint64
 	Port                 uint64 // of the TCP listener on 127.0.0.1, or zero
 	Link                 bool   // a link to the outside, too
+	Pair                 bool   // which is a pair of devices, without /dev/net/tun
 	Log                  bool   // a descriptor for sandbox.LogFD comes along
 	Filter               []byte // seccomp program, sock_filter by sock_filter
 
@@ -103,9 +106,11 @@ func (c *codec) order(o *Order) {
 	} {
 		c.number(n)
 	}
-	for _, b := range []*bool{&o.BindDevices, &o.Link, &o.Log, &o.Forked, &o.Template, &o.Probe} {
+	for _, b := range []*bool{&o.BindDevices, &o.Link, &o.Pair, &o.Log, &o.Forked, &o.Template, &o.Probe} {
 		c.bool(b)
 	}
+	c.numbers(&o.Groups)
+	c.numbers(&o.HostGroups)
 	filter := string(o.Filter)
 	c.string(&filter)
 	o.Filter = []byte(filter)
@@ -162,6 +167,16 @@ func (c *codec) length(have int) int {
 		return 0
 	}
 	return int(n)
+}
+
+func (c *codec) numbers(l *[]uint64) {
+	n := c.length(len(*l))
+	if c.reading {
+		*l = make([]uint64, n)
+	}
+	for i := range *l {
+		c.number(&(*l)[i])
+	}
 }
 
 func (c *codec) strings(l *[]string) {

@@ -26,6 +26,8 @@ func TestOrderCrosses(t *testing.T) {
 				f.SetBool(rapid.Bool().Draw(t, name))
 			case []string:
 				f.Set(reflect.ValueOf(rapid.SliceOfN(rapid.String(), 1, 5).Draw(t, name)))
+			case []uint64:
+				f.Set(reflect.ValueOf(rapid.SliceOfN(rapid.Uint64(), 1, 5).Draw(t, name)))
 			case []byte:
 				f.SetBytes(rapid.SliceOfN(rapid.Byte(), 1, 100).Draw(t, name))
 			case []Mount:

@@ -80,13 +80,17 @@ func start(o *Order, logFD int) (pid int, err error) {
 	return 0, fail(steps[report[0]]+" ("+o.Args[0]+" in "+o.Dir+")", syscall.Errno(report[1]))
 }
 
-// mapIDs gives the child's user namespace its one user and one group.
+// mapIDs gives the child's user namespace its one user and its groups.
 func mapIDs(o *Order, pid int) error {
 	dir := "/proc/" + strconv.Itoa(pid)
-	one := func(inside uint64) string {
-		return strconv.FormatUint(inside, 10) + " " + strconv.FormatUint(o.HostUID, 10) + " 1"
+	one := func(inside, outside uint64) string {
+		return strconv.FormatUint(inside, 10) + " " + strconv.FormatUint(outside, 10) + " 1\n"
 	}
-	files := [][2]string{{"/uid_map", one(o.UID)}, {"/gid_map", one(o.GID)}}
+	groups := one(o.GID, o.HostUID)
+	for i, g := range o.Groups {
+		groups += one(g, o.HostGroups[i])
+	}
+	files := [][2]string{{"/uid_map", one(o.UID, o.HostUID)}, {"/gid_map", groups}}
 	if o.HostUID == 0 { // an ordinary user may map a group only so
 		files = append([][2]string{{"/setgroups", "deny"}}, files...)
 	}

@@ -96,9 +96,17 @@ func (t *Tape) bounding(keep uint64) {
 	}
 }
 
-// ids makes it one user and group, and no other group.
-func (t *Tape) ids(uid, gid uint64, groups bool) {
-	if groups {
+// ids makes it one user and group, with these further groups and no others where
+// those can be set.
+func (t *Tape) ids(uid, gid uint64, set bool, groups ...uint64) {
+	switch {
+	case set && len(groups) > 0:
+		var list []byte // of gid_t
+		for _, g := range groups {
+			list = binary.NativeEndian.AppendUint32(list, uint32(g))
+		}
+		t.add(stepIDs, unix.SYS_SETGROUPS, uintptr(len(groups)), t.put(list)).pointer = 0b10
+	case set:
 		t.add(stepIDs, unix.SYS_SETGROUPS, 0, 0)
 	}
 	t.add(stepIDs, unix.SYS_SETRESGID, uintptr(gid), uintptr(gid), uintptr(gid))
@@ -142,7 +150,7 @@ func (t *Tape) refuse(landlockFD int, filter []byte) {
 // namespace whose ids are mapped.
 func (t *Tape) program(o *Order, landlockFD int) {
 	t.bounding(0)
-	t.ids(o.UID, o.GID, o.HostUID != 0)
+	t.ids(o.UID, o.GID, o.HostUID != 0, o.Groups...)
 	t.add(stepIDs, unix.SYS_UMASK, 0o022).mayFail = true
 	// A change of ids takes /proc/self from the user until the next execve, which
 	// a forked program does not make.

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -81,12 +82,18 @@ func adopt() (forked bool, err error) {
 }
 
 // endWithNode has the reaper, which the calling thread is going to be, learn of
-// the node's end by a signal that it waits for, as for those of orphans.
-func endWithNode() error {
+// the node's end by a signal that it waits for, as for those of orphans. It watches
+// a pipe that all have, through an opening of its own, since each opening has one
+// process to signal.
+func endWithNode(pipe int) (int, error) {
+	life, err := unix.Open("/proc/self/fd/"+strconv.Itoa(pipe), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fail("watch the node", err)
+	}
 	set := uint64(1)<<(uint(unix.SIGCHLD)-1) | uint64(1)<<(uint(unix.SIGIO)-1)
 	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, uintptr(unsafe.Pointer(&set)), 0, 8, 0, 0)
 	if errno != 0 {
-		return fail("block signals", errno)
+		return -1, fail("block signals", errno)
 	}
-	return watchNode(unix.Getpid(), unix.SIGIO)
+	return life, watchNode(life, unix.Getpid(), unix.SIGIO)
 }

@@ -4,7 +4,6 @@ package spooltest
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -14,16 +13,27 @@ import (
 	"github.com/alcove-run/alcove/invoke/async/spool"
 )
 
-// FS is a file system that knows what of it was synced. After a crash it
-// has that, and of the rest what chance leaves: any of the writes since, whole,
-// torn or not at all, in any order, as a disk without power does it.
+// FS is a file system that knows what of it was synced. After a crash it has that,
+// and of the rest what chance leaves, as a disk without power does it: any of the
+// writes since, whole, torn or not at all, in any order; any of the names that were
+// made, removed or changed since, each for itself. What a sync failed for is on the
+// disk by chance for good: later syncs say nothing about it, as those of Linux.
 type FS struct {
 	mu     sync.Mutex
 	files  map[string]*inode // as running programs see it
 	disk   map[string]*inode // names that are on the disk
+	names  []naming          // since the last SyncNames
 	room   int64             // bytes that may still be written; negative is no bound
 	broken bool              // syncs fail
 	syncs  int
+	steps  int
+	most   int // steps that are taken; negative is no bound
+}
+
+// naming is a change of the names: from becomes to, or is made, or is removed.
+type naming struct {
+	from, to string
+	file     *inode // that is made
 }
 
 type inode struct {
@@ -31,6 +41,7 @@ type inode struct {
 	now     []byte
 	durable []byte
 	writes  []write // since the last sync
+	doubt   []write // that a sync failed for
 }
 
 type write struct {
@@ -41,7 +52,20 @@ type write struct {
 
 // New makes an empty file system.
 func New() *FS {
-	return &FS{files: map[string]*inode{}, disk: map[string]*inode{}, room: -1}
+	return &FS{files: map[string]*inode{}, disk: map[string]*inode{}, room: -1, most: -1}
+}
+
+// ErrStopped is what everything answers after [FS.StopAfter].
+var ErrStopped = errors.New("the process has ended")
+
+// step counts one thing that changes the disk; false says that the process has
+// ended before it.
+func (m *FS) step() bool {
+	if m.most >= 0 && m.steps >= m.most {
+		return false
+	}
+	m.steps++
+	return true
 }
 
 // Create implements [spool.FS].
@@ -54,8 +78,13 @@ func (m *FS) Create(name string) (spool.File, error) {
 	if m.room == 0 {
 		return nil, errFull
 	}
-	m.files[name] = &inode{fs: m}
-	return m.files[name], nil
+	if !m.step() {
+		return nil, ErrStopped
+	}
+	f := &inode{fs: m}
+	m.files[name] = f
+	m.names = append(m.names, naming{to: name, file: f})
+	return f, nil
 }
 
 // Open implements [spool.FS].
@@ -83,7 +112,14 @@ func (m *FS) List() ([]string, error) {
 func (m *FS) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.files[name] == nil {
+		return os.ErrNotExist
+	}
+	if !m.step() {
+		return ErrStopped
+	}
 	delete(m.files, name)
+	m.names = append(m.names, naming{from: name})
 	return nil
 }
 
@@ -91,8 +127,15 @@ func (m *FS) Remove(name string) error {
 func (m *FS) Rename(from, to string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.files[from] == nil {
+		return os.ErrNotExist
+	}
+	if !m.step() {
+		return ErrStopped
+	}
 	m.files[to] = m.files[from]
 	delete(m.files, from)
+	m.names = append(m.names, naming{from: from, to: to})
 	return nil
 }
 
@@ -100,17 +143,23 @@ func (m *FS) Rename(from, to string) error {
 func (m *FS) SyncNames() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.disk = map[string]*inode{}
-	for name, f := range m.files {
-		m.disk[name] = f
+	if !m.step() {
+		return ErrStopped
 	}
+	if m.broken {
+		return errIO
+	}
+	m.disk, m.names = maps.Clone(m.files), nil
 	return nil
 }
 
 // Close implements [spool.FS].
 func (m *FS) Close() error { return nil }
 
-var errFull = errors.New("no space left on device")
+var (
+	errFull = errors.New("no space left on device")
+	errIO   = errors.New("input/output error")
+)
 
 // ReadAt implements [spool.File].
 func (f *inode) ReadAt(p []byte, off int64) (int, error) {
@@ -131,6 +180,9 @@ func (f *inode) WriteAt(p []byte, off int64) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	n, err := len(p), error(nil)
+	if !f.fs.step() {
+		return 0, ErrStopped
+	}
 	if f.fs.room >= 0 && int64(n) > f.fs.room {
 		n, err = int(f.fs.room), errFull
 	}
@@ -159,10 +211,25 @@ func (w write) apply(b []byte) []byte {
 	return b
 }
 
+// covers says that nothing of o is left behind w, which was synced. Lengths are
+// metadata: an older one does not come back.
+func (w write) covers(o write) bool {
+	switch {
+	case o.size >= 0:
+		return true
+	case w.size >= 0:
+		return o.at >= w.size
+	}
+	return w.at <= o.at && w.at+int64(len(w.data)) >= o.at+int64(len(o.data))
+}
+
 // Truncate implements [spool.File].
 func (f *inode) Truncate(size int64) error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if !f.fs.step() {
+		return ErrStopped
+	}
 	w := write{size: size}
 	f.writes = append(f.writes, w)
 	f.now = w.apply(f.now)
@@ -180,11 +247,19 @@ func (f *inode) Size() (int64, error) {
 func (f *inode) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if !f.fs.step() {
+		return ErrStopped
+	}
 	f.fs.syncs++
 	if f.fs.broken {
-		return fmt.Errorf("input/output error")
+		f.doubt, f.writes = append(f.doubt, f.writes...), nil
+		return errIO
 	}
-	f.durable, f.writes = append([]byte(nil), f.now...), nil
+	for _, w := range f.writes {
+		f.durable = w.apply(f.durable)
+		f.doubt = slices.DeleteFunc(f.doubt, w.covers)
+	}
+	f.writes = nil
 	return nil
 }
 
@@ -196,15 +271,24 @@ func (f *inode) Close() error { return nil }
 func (m *FS) Crash(chance func(n int) int) *FS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	after := New()
-	names := m.disk
-	if chance(2) == 0 { // the names were written nevertheless
-		names = m.files
+	names := maps.Clone(m.disk)
+	for _, n := range m.names {
+		switch file := names[n.from]; {
+		case chance(2) == 0: // lost
+		case n.file != nil:
+			names[n.to] = n.file
+		case n.to == "":
+			delete(names, n.from)
+		case file != nil: // of one whose making is lost, nothing is renamed
+			names[n.to] = file
+			delete(names, n.from)
+		}
 	}
+	after := New()
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		f := names[name]
 		b := append([]byte(nil), f.durable...)
-		for _, w := range f.writes {
+		for _, w := range slices.Concat(f.doubt, f.writes) {
 			switch chance(3) {
 			case 0: // lost
 			case 1:
@@ -216,10 +300,61 @@ func (m *FS) Crash(chance func(n int) int) *FS {
 				b = w.apply(b)
 			}
 		}
-		after.files[name] = &inode{fs: after, now: b, durable: append([]byte(nil), b...)}
-		after.disk[name] = after.files[name]
+		after.put(name, b)
 	}
 	return after
+}
+
+// Kill is what is there after the process was killed: everything that was written,
+// on the disk or not.
+func (m *FS) Kill() *FS {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	after := New()
+	moved := map[*inode]*inode{nil: nil}
+	move := func(f *inode) *inode {
+		if moved[f] == nil && f != nil {
+			moved[f] = &inode{after, f.now, f.durable, slices.Clone(f.writes), slices.Clone(f.doubt)}
+		}
+		return moved[f]
+	}
+	for name, f := range m.files {
+		after.files[name] = move(f)
+	}
+	for name, f := range m.disk {
+		after.disk[name] = move(f)
+	}
+	for _, n := range m.names {
+		after.names = append(after.names, naming{n.from, n.to, move(n.file)})
+	}
+	return after
+}
+
+// Put makes a file that is on the disk.
+func (m *FS) Put(name string, content []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.put(name, content)
+}
+
+func (m *FS) put(name string, content []byte) {
+	f := &inode{fs: m, now: content, durable: slices.Clone(content)}
+	m.files[name], m.disk[name] = f, f
+}
+
+// StopAfter lets so many more changes of the disk happen; after them the process
+// has ended: nothing happens any more, and [FS.Kill] or [FS.Crash] is what it left.
+func (m *FS) StopAfter(steps int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.most = m.steps + steps
+}
+
+// Steps is how many changes of the disk there were.
+func (m *FS) Steps() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.steps
 }
 
 // Room bounds how many more bytes may be written; negative is no bound.
