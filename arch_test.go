@@ -4,7 +4,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -118,6 +120,83 @@ func TestEveryPackageHasOneComment(t *testing.T) {
 	for dir, files := range comments {
 		if len(files) != 1 {
 			t.Errorf("%s has %d package comments, want one: %s", dir, len(files), files)
+		}
+	}
+}
+
+// TestEveryPackageIsInTheTree compares the tree in ARCHITECTURE.md with the
+// directories: each package has a line that begins with its path and a slash,
+// and each line that does names a directory that is there.
+func TestEveryPackageIsInTheTree(t *testing.T) {
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tree, _ := strings.Cut(string(text), "\n## Tree\n\n```\n")
+	tree, _, _ = strings.Cut(tree, "\n```\n")
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^(\S+)/ +\S`).FindAllStringSubmatch(tree, -1) {
+		dir := m[1]
+		if named[dir] {
+			t.Errorf("%s has two lines", dir)
+		}
+		named[dir] = true
+		if i, err := os.Stat(dir); err != nil || !i.IsDir() {
+			t.Errorf("%s is in the tree of ARCHITECTURE.md and no directory: take its line out", dir)
+		}
+	}
+	walk(t, func(_, dir string) {
+		if !named[dir] {
+			named[dir] = true // said once
+			t.Errorf("%s is not in the tree of ARCHITECTURE.md: give it a line there, of what it owns", dir)
+		}
+	})
+}
+
+// TestEveryNameInTheDocsIsThere looks for what the documents name of the
+// repository: the targets of their links, paths in backquotes that begin with a
+// directory of the root, and tests.
+func TestEveryNameInTheDocsIsThere(t *testing.T) {
+	tests := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w+)\(`)
+	walk(t, func(path, _ string) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range function.FindAllSubmatch(text, -1) {
+			tests[string(m[1])] = true
+		}
+	})
+	docs, err := filepath.Glob("docs/*.md")
+	if err != nil || len(docs) == 0 {
+		t.Fatal(docs, err)
+	}
+	docs = append(docs, "README.md", "ARCHITECTURE.md", "examples/README.md")
+	link := regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+	path := regexp.MustCompile("`([a-z][\\w-]*/[\\w./-]*)")
+	test := regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`)
+	exists := func(path string) bool { _, err := os.Stat(path); return err == nil }
+	for _, doc := range docs {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllSubmatch(text, -1) {
+			if target := filepath.Join(filepath.Dir(doc), string(m[1])); !exists(target) {
+				t.Errorf("%s has a link to %s, which is not there", doc, target)
+			}
+		}
+		for _, m := range path.FindAllSubmatch(text, -1) {
+			named := string(m[1])
+			if root, _, _ := strings.Cut(named, "/"); root != "bin" && exists(root) && !exists(named) {
+				t.Errorf("%s names %s, which is not there", doc, named)
+			}
+		}
+		for _, m := range test.FindAll(text, -1) {
+			if !tests[string(m)] {
+				t.Errorf("%s names %s, which no test is called", doc, m)
+			}
 		}
 	}
 }
