@@ -35,7 +35,7 @@ func (c *invokeCmd) Run(ctx context.Context) error {
 	}
 	payload, err := readPayload(c.Payload)
 	if err != nil {
-		return fmt.Errorf("--payload: %w", err)
+		return fmt.Errorf("--payload: %w: give the event as JSON, @ and the name of a file that has it, or - and the event on standard input", err)
 	}
 	client, err := c.lambda()
 	if err != nil {

@@ -40,9 +40,9 @@ type keysCreateCmd struct {
 
 // Run implements the command.
 func (c *keysCreateCmd) Run(ctx context.Context) error {
-	document, err := readAll(c.Policy)
+	document, err := readPolicy(c.Policy)
 	if err != nil {
-		return fmt.Errorf("--policy: %w", err)
+		return err
 	}
 	// As text, so that the node is what judges it.
 	body, err := json.Marshal(map[string]string{"name": c.Name, "policy": string(document)})
@@ -65,21 +65,26 @@ func (c *keysCreateCmd) Run(ctx context.Context) error {
 // maxPolicyFile bounds what is read of a policy, in bytes.
 const maxPolicyFile = 32 << 10
 
-func readAll(file string) ([]byte, error) {
+// readPolicy reads the policy document that --policy names: a file, or - for
+// standard input. Its errors name the flag.
+func readPolicy(file string) ([]byte, error) {
 	in := os.Stdin
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--policy: %w: name a file with an IAM policy (docs/operations.md shows some), or give - and the policy on standard input", err)
 		}
 		defer f.Close()
 		in = f
 	}
 	b, err := io.ReadAll(io.LimitReader(in, maxPolicyFile+1))
-	if err == nil && len(b) > maxPolicyFile {
-		err = fmt.Errorf("%s is longer than %d bytes: no policy is", file, maxPolicyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--policy: %w: name a file with an IAM policy", err)
 	}
-	return b, err
+	if len(b) > maxPolicyFile {
+		return nil, fmt.Errorf("--policy: %s is longer than %d bytes: no policy is", file, maxPolicyFile)
+	}
+	return b, nil
 }
 
 type keysListCmd struct{ clientFlags }

@@ -31,7 +31,7 @@ func (c *serveCmd) prices() (usage.Prices, error) {
 	}
 	p, err := usage.ReadPrices(c.Prices)
 	if err != nil {
-		return p, fmt.Errorf("--prices: %w", err)
+		return p, fmt.Errorf("--prices: %w (name a file like usage/prices.json; without the flag they are AWS's list prices)", err)
 	}
 	return p, nil
 }

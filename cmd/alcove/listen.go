@@ -29,7 +29,7 @@ func (n *node) openListener(context.Context) error {
 		if errors.Is(err, unix.EADDRINUSE) {
 			return fmt.Errorf("--listen %s: something else listens there, perhaps another node or LocalStack: end it, or choose another port (0 takes a free one)", n.cfg.Listen)
 		}
-		return fmt.Errorf("--listen: %w", err)
+		return fmt.Errorf("--listen: %w: give an address that this machine has and a port that you may use, as 127.0.0.1:4566", err)
 	}
 	n.listener = netutil.LimitListener(l, n.files.connections)
 	n.gate = gateway.NewGate()

@@ -34,8 +34,11 @@ func (c *serveCmd) objects() (lambdaapi.Objects, error) {
 		load = append(load, config.WithSharedConfigProfile(c.S3Profile))
 	}
 	cfg, err := config.LoadDefaultConfig(context.Background(), load...)
-	if err != nil {
-		return nil, fmt.Errorf("--s3-profile: %w", err)
+	switch {
+	case err != nil && c.S3Profile != "":
+		return nil, fmt.Errorf("--s3-profile %s: %w: name a profile that AWS's configuration files have (~/.aws/config and ~/.aws/credentials, or AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE)", c.S3Profile, err)
+	case err != nil:
+		return nil, fmt.Errorf("--s3-endpoint: its credentials: %w: mend AWS's configuration files or AWS_PROFILE, or give --s3-profile", err)
 	}
 	store, err := s3.New(s3.Config{Endpoint: c.S3Endpoint, Region: region, Credentials: cfg.Credentials})
 	if err != nil {

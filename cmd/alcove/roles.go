@@ -48,9 +48,9 @@ type rolesPutCmd struct {
 
 // Run implements the command.
 func (c *rolesPutCmd) Run(ctx context.Context) error {
-	document, err := readAll(c.Policy)
+	document, err := readPolicy(c.Policy)
 	if err != nil {
-		return fmt.Errorf("--policy: %w", err)
+		return err
 	}
 	body, err := json.Marshal(map[string]string{"policy": string(document)})
 	if err != nil {
