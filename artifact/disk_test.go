@@ -51,7 +51,7 @@ func childPut() int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		code, err := s.PutZip(context.Background(), raw)
+		code, err := s.Put(context.Background(), Sent(raw))
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -174,12 +174,12 @@ func fullDisk(dir string) error {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	code, err := s.PutZip(ctx, kept)
+	code, err := s.Put(ctx, Sent(kept))
 	if err != nil {
 		return err
 	}
 	want := fmt.Sprint(listing(s))
-	_, err = s.PutZip(ctx, large)
+	_, err = s.Put(ctx, Sent(large))
 	if !errors.Is(err, ErrNoSpace) || alcove.AsError(err).Fault != alcove.FaultPlatform {
 		return fmt.Errorf("with too little room: %w", err)
 	}
@@ -188,14 +188,14 @@ func fullDisk(dir string) error {
 	}
 	// As if somebody else took the room in between.
 	s.SetReserve(-1 << 30)
-	_, err = s.PutZip(ctx, large)
+	_, err = s.Put(ctx, Sent(large))
 	if !errors.Is(err, unix.ENOSPC) || alcove.AsError(err).Fault != alcove.FaultPlatform {
 		return fmt.Errorf("on a full disk: %w", err)
 	}
 	if got := fmt.Sprint(listing(s)); got != want || s.Size() != code.Size {
 		return fmt.Errorf("on a full disk: left %s of size %d, there was %s", got, s.Size(), want)
 	}
-	if _, err := s.PutZip(ctx, small); err != nil {
+	if _, err := s.Put(ctx, Sent(small)); err != nil {
 		return fmt.Errorf("afterwards: %w", err)
 	}
 	return nil

@@ -24,7 +24,7 @@ func FuzzPutZip(f *testing.F) {
 	f.Add(makeZip(f))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		s := open(t)
-		code, err := s.PutZip(t.Context(), raw)
+		code, err := s.Put(t.Context(), Sent(raw))
 		if err != nil {
 			if e, ok := errors.AsType[*alcove.Error](err); !ok || e.Fault != alcove.FaultClient {
 				t.Fatalf("not the client's fault: %v", err)

@@ -43,7 +43,7 @@ func (s *Store) layersOf(t testing.TB, zips ...[]byte) []alcove.Layer {
 	t.Helper()
 	var list []alcove.Layer
 	for _, z := range zips {
-		code, err := s.PutZip(t.Context(), z)
+		code, err := s.Put(t.Context(), Sent(z))
 		if err != nil {
 			t.Fatal(err)
 		}

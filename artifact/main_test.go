@@ -110,10 +110,10 @@ func left(t testing.TB, s *Store) []string {
 func wantRefused(t *testing.T, s *Store, raw []byte, code, text string) {
 	t.Helper()
 	before := left(t, s)
-	_, err := s.PutZip(t.Context(), raw)
+	_, err := s.Put(t.Context(), Sent(raw))
 	e, ok := errors.AsType[*alcove.Error](err)
 	if !ok || e.Fault != alcove.FaultClient || e.Code != code || e.Message != text {
-		t.Errorf("PutZip: %v; want %s: %s", err, code, text)
+		t.Errorf("Put: %v; want %s: %s", err, code, text)
 	}
 	if after := left(t, s); !slices.Equal(before, after) {
 		t.Errorf("a refused package left %v, there was %v", after, before)

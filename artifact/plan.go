@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -57,17 +58,39 @@ type entry struct {
 // signature of a central directory header (APPNOTE 4.3.12).
 var headerSignature = []byte("PK\x01\x02")
 
-func readPlan(raw []byte) (*plan, error) {
+func readPlan(raw *io.SectionReader) (*plan, error) {
 	// The reader below allocates for every entry before anybody can count them.
 	// The signature may also be inside of stored archives, hence the factor.
-	if bytes.Count(raw, headerSignature) > 2*maxEntries {
+	headers, err := count(raw, headerSignature)
+	if err != nil {
+		return nil, fmt.Errorf("artifact: %w", err)
+	}
+	if headers > 2*maxEntries {
 		return nil, refused("more than %d entries", 2*maxEntries)
 	}
-	r, err := zip.NewReader(bytes.NewReader(raw), int64(len(raw)))
+	r, err := zip.NewReader(raw, raw.Size())
 	if err != nil {
 		return nil, refused("zip: %w", err)
 	}
 	return planOf(r)
+}
+
+// count is how often a few bytes are in what r reads, a piece of it at a time.
+func count(r io.Reader, of []byte) (n int, err error) {
+	buf := make([]byte, 64<<10)
+	kept := 0 // of the piece before, in which an occurrence may begin
+	for {
+		got, err := io.ReadFull(r, buf[kept:])
+		piece := buf[:kept+got]
+		n += bytes.Count(piece, of)
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		kept = copy(buf, piece[len(piece)-len(of)+1:])
+	}
 }
 
 // planOf is the plan for a zip file whose directory was read.

@@ -3,26 +3,27 @@ package artifact
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/alcove-run/alcove"
 )
 
-// PutZip verifies a deployment package and keeps it. What it refuses is the
-// caller's fault, in AWS's words (recorded answers of CreateFunction). A package
-// that is kept already costs its digest.
+// Put verifies a deployment package and keeps it. What it refuses is the
+// caller's fault, in AWS's words (recorded answers of CreateFunction). It may go on
+// reading the package after ctx has ended.
 //
-// The zip is on the disk when PutZip answers. It stays until Remove is told that nobody wants it,
+// The zip is on the disk when Put answers. It stays until Remove is told that nobody wants it,
 // so a caller that has no record of it yet says so to Remove by other means.
-func (s *Store) PutZip(ctx context.Context, zip []byte) (alcove.Code, error) {
+func (s *Store) Put(ctx context.Context, zip *Package) (alcove.Code, error) {
+	code := zip.code
 	switch {
-	case len(zip) == 0:
+	case code.Size == 0:
 		return alcove.Code{}, errEmpty()
-	case len(zip) >= alcove.MaxUnzipped: // those that are sent have a limit of their own
+	case code.Size >= alcove.MaxUnzipped: // those that are sent have a limit of their own
 		return alcove.Code{}, errUnzippedSize()
 	}
-	code := alcove.Code{SHA256: digest(zip), Size: int64(len(zip))}
 	// Under the lock: a removal that was decided before the caller pinned the
 	// digest is over, and any later one asks again.
 	s.mu.Lock()
@@ -32,15 +33,15 @@ func (s *Store) PutZip(ctx context.Context, zip []byte) (alcove.Code, error) {
 		_, err := s.Tree(ctx, code)
 		return code, err
 	}
-	err := s.once(ctx, "put "+code.SHA256, func() error { return s.put(zip, code.SHA256) })
+	err := s.once(ctx, "put "+code.SHA256, func() error { return s.put(zip) })
 	if err != nil {
 		return alcove.Code{}, err
 	}
 	return code, nil
 }
 
-func (s *Store) put(zip []byte, sha string) error {
-	if err := s.room(int64(len(zip))); err != nil {
+func (s *Store) put(zip *Package) error {
+	if err := s.room(zip.code.Size); err != nil {
 		return err
 	}
 	work, err := os.MkdirTemp(s.path("tmp"), "put-")
@@ -48,33 +49,33 @@ func (s *Store) put(zip []byte, sha string) error {
 		return fmt.Errorf("artifact: %w", err)
 	}
 	defer s.discard(work)
-	if err := s.unpack(zip, filepath.Join(work, "tree")); err != nil {
+	if err := s.unpack(zip.Reader(), filepath.Join(work, "tree")); err != nil {
 		return err
 	}
-	if err := writeSynced(filepath.Join(work, "zip"), zip); err != nil {
+	if err := writeSynced(filepath.Join(work, "zip"), zip.Reader()); err != nil {
 		return err
 	}
-	return s.publish(work, sha)
+	return s.publish(work, zip.code.SHA256)
 }
 
 // unpack verifies a package and writes its tree to dir, which must not exist.
-func (s *Store) unpack(zip []byte, dir string) error {
+func (s *Store) unpack(zip *io.SectionReader, dir string) error {
 	p, err := readPlan(zip)
 	if err != nil {
 		return err
 	}
-	if err := s.room(int64(len(zip)) + p.size); err != nil {
+	if err := s.room(zip.Size() + p.size); err != nil {
 		return err
 	}
 	return p.write(dir)
 }
 
-func writeSynced(path string, b []byte) error {
+func writeSynced(path string, from io.Reader) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("artifact: %w", err)
 	}
-	if _, err = f.Write(b); err == nil {
+	if _, err = io.Copy(f, from); err == nil {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {

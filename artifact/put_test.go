@@ -47,7 +47,7 @@ func TestTreeIsWhatTheZipSays(t *testing.T) {
 		item{name: "dir", body: "a/b", mode: fs.ModeSymlink | 0o777},
 		item{name: "dangling", body: "not/there", mode: fs.ModeSymlink | 0o777},
 	)
-	code, err := s.PutZip(t.Context(), raw)
+	code, err := s.Put(t.Context(), Sent(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestTreeIsWhatTheZipSays(t *testing.T) {
 	if b, err := io.ReadAll(z); err != nil || !bytes.Equal(b, raw) {
 		t.Errorf("the zip came back as %d bytes, %v; want %d", len(b), err, len(raw))
 	}
-	again, err := s.PutZip(t.Context(), raw)
+	again, err := s.Put(t.Context(), Sent(raw))
 	if err != nil || again != code || s.Size() != int64(len(raw)) {
 		t.Errorf("put again: %+v, %v, size %d", again, err, s.Size())
 	}
@@ -234,7 +234,7 @@ func TestBombsAreCounted(t *testing.T) {
 func TestSizeLimitIsExact(t *testing.T) {
 	s := open(t)
 	zeros := strings.Repeat("\x00", alcove.MaxUnzipped-1)
-	if _, err := s.PutZip(t.Context(), makeZip(t, item{name: "a", body: zeros})); err != nil {
+	if _, err := s.Put(t.Context(), Sent(makeZip(t, item{name: "a", body: zeros}))); err != nil {
 		t.Errorf("a byte less than the limit: %v", err)
 	}
 	wantRefused(t, s, makeZip(t, item{name: "a", body: zeros + "\x00"}), invalid, sizeText)
@@ -257,7 +257,7 @@ func TestEntriesAreCounted(t *testing.T) {
 	// More than 65,535 entries: zip64.
 	s := open(t)
 	items = append(items[:70_000], item{name: "a/b", body: "x"})
-	code, err := s.PutZip(t.Context(), makeZip(t, items...))
+	code, err := s.Put(t.Context(), Sent(makeZip(t, items...)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func TestSameZipAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			code, err := s.PutZip(t.Context(), raw)
+			code, err := s.Put(t.Context(), Sent(raw))
 			if err != nil {
 				t.Error(err)
 				return
@@ -304,7 +304,7 @@ func BenchmarkPutZip(b *testing.B) {
 				}
 				raw := makeZip(b, items...)
 				b.StartTimer()
-				if _, err := s.PutZip(b.Context(), raw); err != nil {
+				if _, err := s.Put(b.Context(), Sent(raw)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -134,11 +135,17 @@ func (s *Store) unpackAgain(sha string) error {
 	if exists(filepath.Join(s.trees, sha)) {
 		return nil
 	}
-	zip, err := os.ReadFile(s.path("zip", sha))
+	f, err := os.Open(s.path("zip", sha))
 	if err != nil {
 		return fmt.Errorf("artifact: %w", err)
 	}
-	if digest(zip) != sha {
+	defer func() { _ = f.Close() }()
+	hash := sha256.New()
+	size, err := io.Copy(hash, f)
+	if err != nil {
+		return fmt.Errorf("artifact: %w", err)
+	}
+	if hex.EncodeToString(hash.Sum(nil)) != sha {
 		return fmt.Errorf("artifact: package %s is damaged on the disk", sha)
 	}
 	work, err := os.MkdirTemp(s.path("tmp"), "tree-")
@@ -146,7 +153,7 @@ func (s *Store) unpackAgain(sha string) error {
 		return fmt.Errorf("artifact: %w", err)
 	}
 	defer s.discard(work)
-	if err := s.unpack(zip, filepath.Join(work, "tree")); err != nil {
+	if err := s.unpack(io.NewSectionReader(f, 0, size), filepath.Join(work, "tree")); err != nil {
 		// It was verified when it came: this is the machine's doing.
 		return fmt.Errorf("artifact: unpacking %s again: %w", sha, err)
 	}

@@ -34,7 +34,7 @@ func TestOpenRemovesWhatWasHalfDone(t *testing.T) {
 
 func TestTreeComesBack(t *testing.T) {
 	s := open(t)
-	code, err := s.PutZip(t.Context(), makeZip(t, item{name: "a", body: "x"}))
+	code, err := s.Put(t.Context(), Sent(makeZip(t, item{name: "a", body: "x"})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestTreeComesBack(t *testing.T) {
 // What a power failure left of a tree is not used.
 func TestTreesAreOfThisBoot(t *testing.T) {
 	s := open(t)
-	code, err := s.PutZip(t.Context(), makeZip(t, item{name: "a", body: "x"}))
+	code, err := s.Put(t.Context(), Sent(makeZip(t, item{name: "a", body: "x"})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestTreesAreOfThisBoot(t *testing.T) {
 
 func TestDamageIsNotUnpacked(t *testing.T) {
 	s := open(t)
-	code, err := s.PutZip(t.Context(), makeZip(t, item{name: "a", body: "x"}))
+	code, err := s.Put(t.Context(), Sent(makeZip(t, item{name: "a", body: "x"})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestRemoveAsks(t *testing.T) {
 	s := open(t)
 	put := func(body string) alcove.Code {
 		t.Helper()
-		code, err := s.PutZip(t.Context(), makeZip(t, item{name: "a", body: body}))
+		code, err := s.Put(t.Context(), Sent(makeZip(t, item{name: "a", body: body})))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +200,7 @@ func TestRemoveNeverTakesWhatIsPinned(t *testing.T) {
 				mu.Lock()
 				pinned[sha]++
 				mu.Unlock()
-				code, err := s.PutZip(t.Context(), raw)
+				code, err := s.Put(t.Context(), Sent(raw))
 				if err != nil {
 					t.Error(err)
 				}

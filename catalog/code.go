@@ -2,12 +2,11 @@ package catalog
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"sync"
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 )
 
 // code is what the catalog knows of packages beyond the view: which ones are
@@ -43,7 +42,7 @@ func (k *code) pinned(sha string) (now, ever bool) {
 }
 
 // keepCode is keep for a package, or for the image of that name.
-func (c *Catalog) keepCode(ctx context.Context, zip []byte, image string) (alcove.Code, func(), error) {
+func (c *Catalog) keepCode(ctx context.Context, zip *artifact.Package, image string) (alcove.Code, func(), error) {
 	if image == "" {
 		return c.keep(ctx, zip)
 	}
@@ -59,13 +58,12 @@ func (c *Catalog) keepCode(ctx context.Context, zip []byte, image string) (alcov
 
 // keep stores a package and keeps it from being swept until unpin is called,
 // which is when the view refers to it or nothing ever will.
-func (c *Catalog) keep(ctx context.Context, zip []byte) (alcove.Code, func(), error) {
-	if limit := c.cfg.CodeStorage; limit > 0 && c.view.Load().codeBytes+int64(len(zip)) > limit {
+func (c *Catalog) keep(ctx context.Context, zip *artifact.Package) (alcove.Code, func(), error) {
+	if limit := c.cfg.CodeStorage; limit > 0 && c.view.Load().codeBytes+zip.Code().Size > limit {
 		return alcove.Code{}, nil, alcove.ClientError(alcove.CodeCodeStorageExceeded, "Code storage limit exceeded.")
 	}
-	sum := sha256.Sum256(zip)
-	unpin := c.pin(hex.EncodeToString(sum[:]))
-	code, err := c.cfg.Artifacts.PutZip(ctx, zip)
+	unpin := c.pin(zip.Code().SHA256)
+	code, err := c.cfg.Artifacts.Put(ctx, zip)
 	if err != nil {
 		unpin()
 		return alcove.Code{}, nil, fault("package", err)

@@ -69,7 +69,7 @@ func TestPackagesGoWithTheirVersions(t *testing.T) {
 func TestPackagesOfNobodyGoAtStart(t *testing.T) {
 	n := begin(t, Config{})
 	kept := n.made(t, "f").Code
-	lost, err := n.art.PutZip(t.Context(), makeZip("of a process that was killed"))
+	lost, err := n.art.Put(t.Context(), makeZip("of a process that was killed"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (r *run) walk(t *rapid.T, page func(marker string) ([]*alcove.Version, stri
 func content(v *alcove.Version) modelContent {
 	code := "?"
 	for _, c := range []string{"x", "y"} {
-		if digestOf(makeZip(c)) == v.Code.SHA256 {
+		if makeZip(c).Code().SHA256 == v.Code.SHA256 {
 			code = c
 		}
 	}

@@ -146,5 +146,5 @@ func TestWriteThatIsRefused(t *testing.T) {
 	if _, functions := n.Totals(); functions != 1 {
 		t.Errorf("there are %d functions", functions)
 	}
-	poll(t, "the package is removed", func() bool { return !n.stored(digestOf(makeZip("g"))) })
+	poll(t, "the package is removed", func() bool { return !n.stored(makeZip("g").Code().SHA256) })
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/sandbox/egress/policy"
 	"github.com/alcove-run/alcove/store"
 )
@@ -20,7 +21,7 @@ import (
 type CreateInput struct {
 	Name    string
 	Config  alcove.Config
-	Zip     []byte
+	Zip     *artifact.Package
 	Image   string // name of a container image, instead of Zip
 	Tags    map[string]string
 	Publish bool   // make version 1 as well

@@ -3,8 +3,6 @@ package catalog
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -17,11 +15,6 @@ import (
 
 	"github.com/alcove-run/alcove"
 )
-
-func digestOf(b []byte) string {
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
 
 // note is what the child says before ("begin") and after ("ack") an operation:
 // all that a client could know of one function then.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 )
 
 const (
@@ -53,7 +54,7 @@ func (*layerCount) pkg() string      { return "" }
 
 // PublishLayer makes a version of a layer from a package; its number, code and
 // time are made here.
-func (c *Catalog) PublishLayer(ctx context.Context, caller alcove.Caller, in LayerVersion, zip []byte) (*LayerVersion, error) {
+func (c *Catalog) PublishLayer(ctx context.Context, caller alcove.Caller, in LayerVersion, zip *artifact.Package) (*LayerVersion, error) {
 	code, unpin, err := c.keep(ctx, zip)
 	if err != nil {
 		return nil, err

@@ -8,10 +8,11 @@ import (
 	"testing"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 )
 
 // zeros is a package of n bytes that packs well.
-func zeros(n int64) []byte {
+func zeros(n int64) *artifact.Package {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	f, err := w.Create("zeros")
@@ -21,7 +22,7 @@ func zeros(n int64) []byte {
 	if err = errors.Join(err, w.Close()); err != nil {
 		panic(err)
 	}
-	return b.Bytes()
+	return artifact.Sent(b.Bytes())
 }
 
 type zero struct{}

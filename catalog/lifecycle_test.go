@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 )
 
 const (
@@ -153,7 +154,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	if now := n.settled(t, "f"); now != before {
 		t.Errorf("a dry run left %+v", now)
 	}
-	_, err = n.UpdateCode(t.Context(), caller, "f", UpdateCodeInput{Zip: []byte("no zip"), DryRun: true})
+	_, err = n.UpdateCode(t.Context(), caller, "f", UpdateCodeInput{Zip: artifact.Sent([]byte("no zip")), DryRun: true})
 	want(t, err, alcove.CodeInvalidParameterValue, "Could not unzip uploaded file. Please check your file, then try to upload again.")
 	poll(t, "the package of the dry run is removed", func() bool { return !n.stored(v.Code.SHA256) })
 }

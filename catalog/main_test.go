@@ -139,7 +139,7 @@ func poll(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-func makeZip(body string) []byte {
+func makeZip(body string) *artifact.Package {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	f, err := w.Create("index.py")
@@ -149,7 +149,7 @@ func makeZip(body string) []byte {
 	if err = errors.Join(err, w.Close()); err != nil {
 		panic(err)
 	}
-	return b.Bytes()
+	return artifact.Sent(b.Bytes())
 }
 
 func config(description string) alcove.Config {

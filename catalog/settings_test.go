@@ -93,10 +93,10 @@ func TestTags(t *testing.T) {
 
 func TestCodeStorage(t *testing.T) {
 	zip := makeZip("f")
-	n := begin(t, Config{CodeStorage: int64(2*len(zip)) + 1})
+	n := begin(t, Config{CodeStorage: 2*zip.Code().Size + 1})
 	n.made(t, "f")
 	n.made(t, "g")
-	if bytes, functions := n.Totals(); bytes != int64(2*len(zip)) || functions != 2 {
+	if bytes, functions := n.Totals(); bytes != 2*zip.Code().Size || functions != 2 {
 		t.Errorf("totals are %d bytes of %d functions", bytes, functions)
 	}
 	_, err := n.Create(t.Context(), caller, CreateInput{Name: "h", Config: config(""), Zip: zip})

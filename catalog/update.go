@@ -4,11 +4,12 @@ import (
 	"context"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 )
 
 // UpdateCodeInput is another package for a function.
 type UpdateCodeInput struct {
-	Zip             []byte
+	Zip             *artifact.Package
 	Image           string // name of a container image, instead of Zip
 	Architecture    string // empty: as before
 	Publish, DryRun bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/invoke"
@@ -74,7 +76,7 @@ type Catalog interface {
 	SetRecursiveLoop(ctx context.Context, caller alcove.Caller, name, loop string) error
 	SetRuntimeManagement(ctx context.Context, caller alcove.Caller, ref alcove.Ref, set alcove.RuntimeManagement) error
 	RuntimeManagement(ref alcove.Ref) (alcove.RuntimeManagement, error)
-	PublishLayer(ctx context.Context, caller alcove.Caller, in catalog.LayerVersion, zip []byte) (*catalog.LayerVersion, error)
+	PublishLayer(ctx context.Context, caller alcove.Caller, in catalog.LayerVersion, zip *artifact.Package) (*catalog.LayerVersion, error)
 	DeleteLayer(ctx context.Context, caller alcove.Caller, name string, number int) error
 	Layer(name string, number int) (*catalog.LayerVersion, error)
 	LayerVersions(name, marker string, max int, suits func(*catalog.LayerVersion) bool) ([]*catalog.LayerVersion, string, error)
@@ -112,17 +114,20 @@ type Events interface {
 	Delivers(arn string) bool
 }
 
-// Artifacts gives deployment packages back.
+// Artifacts takes in deployment packages that are not in memory, and gives packages back.
 type Artifacts interface {
 	// OpenZip opens the zip file with a digest in lower-case hexadecimal.
 	OpenZip(sha256 string) (*os.File, error)
+	// Spool has fill write a package to a file.
+	Spool(fill func(io.Writer) error) (*artifact.Package, error)
 }
 
 // Objects is where packages are got from that a request only names. Its errors
 // are *[alcove.Error] where the caller can mend them.
 type Objects interface {
-	// Get reads an object of less than limit bytes.
-	Get(ctx context.Context, o s3.Object, limit int64) ([]byte, error)
+	// Get writes an object of less than limit bytes to w, whose errors it gives as
+	// they are; of a larger one it writes no more than that.
+	Get(ctx context.Context, o s3.Object, limit int64, w io.Writer) error
 }
 
 // Runtimes knows which runtimes there are on this node.
@@ -175,7 +180,7 @@ type API struct {
 }
 
 // maxFetches is how many packages are got from S3 at once; each takes as much
-// memory as it is large, up to 250 MB.
+// of the disk as it is large, up to 250 MB.
 const maxFetches = 2
 
 // New makes an API.

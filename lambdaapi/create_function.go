@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/catalog"
 )
 
@@ -60,7 +61,7 @@ func createFunction(a *API, ctx context.Context, caller alcove.Caller, c *call, 
 	if in.TenancyConfig != nil {
 		config.Tenancy = *in.TenancyConfig.TenantIsolationMode
 	}
-	zip := []byte(in.Code.ZipFile)
+	zip := artifact.Sent(in.Code.ZipFile)
 	// One that is there already is refused, whatever its package is.
 	if _, err := a.Catalog.Function(name); err != nil && in.Code.inS3() {
 		var release func()
@@ -68,6 +69,7 @@ func createFunction(a *API, ctx context.Context, caller alcove.Caller, c *call, 
 			return reply{}, err
 		}
 		defer release()
+		ctx = context.WithoutCancel(ctx)
 	}
 	create := catalog.CreateInput{Name: name, Config: config, Zip: zip, Image: in.Code.image(), Tags: in.Tags, Publish: in.Publish != nil && *in.Publish}
 	if arn := in.CodeSigningConfigArn; arn != nil && *arn != "" {

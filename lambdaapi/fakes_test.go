@@ -3,8 +3,6 @@ package lambdaapi
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/invoke"
@@ -84,13 +83,19 @@ type fakeCatalog struct {
 
 func (c *fakeCatalog) rev() string { c.revision++; return "rev-" + strconv.Itoa(c.revision) }
 
-func (c *fakeCatalog) store(zip []byte) (alcove.Code, error) {
+func (c *fakeCatalog) Spool(func(io.Writer) error) (*artifact.Package, error) {
+	return nil, errors.New("there is no S3 here")
+}
+
+func (c *fakeCatalog) store(pkg *artifact.Package) (alcove.Code, error) {
+	zip, err := io.ReadAll(pkg.Reader())
+	if err != nil {
+		return alcove.Code{}, err
+	}
 	if len(zip) > alcove.MaxZipped {
 		return alcove.Code{}, alcove.ClientError(alcove.CodeRequestEntityTooLarge, "Zipped size must be smaller than 52428800 bytes")
 	}
-	sum := sha256.Sum256(zip)
-	digest := hex.EncodeToString(sum[:])
-	return alcove.Code{SHA256: digest, Size: int64(len(zip))}, os.WriteFile(filepath.Join(c.dir, digest), zip, 0o600)
+	return pkg.Code(), os.WriteFile(filepath.Join(c.dir, pkg.Code().SHA256), zip, 0o600)
 }
 
 func (c *fakeCatalog) OpenZip(digest string) (*os.File, error) {

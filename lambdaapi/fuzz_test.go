@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/catalog"
 )
 
@@ -96,14 +97,14 @@ func (n *realNode) furnish(t testing.TB) {
 	ctx := context.Background()
 	config := alcove.Config{Runtime: "python3.11", Handler: "index.handler", Role: role, Timeout: 3, MemorySize: 128, Ephemeral: 512,
 		Architecture: "x86_64", PackageType: "Zip", Tracing: "PassThrough", Logging: alcove.Logging{Format: "Text", Group: "/aws/lambda/f"}}
-	_, err := n.catalog.Create(ctx, root, catalog.CreateInput{Name: "f", Config: config, Zip: zipOf(t, "index.py", "f"), Publish: true})
+	_, err := n.catalog.Create(ctx, root, catalog.CreateInput{Name: "f", Config: config, Zip: artifact.Sent(zipOf(t, "index.py", "f")), Publish: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.catalog.CreateAlias(ctx, root, "f", catalog.AliasInput{Name: "live", Version: "1"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.catalog.PublishLayer(ctx, root, catalog.LayerVersion{Name: "l"}, zipOf(t, "python/l.py", "l")); err != nil {
+	if _, err := n.catalog.PublishLayer(ctx, root, catalog.LayerVersion{Name: "l"}, artifact.Sent(zipOf(t, "python/l.py", "l"))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -111,7 +112,7 @@ func (n *realNode) furnish(t testing.TB) {
 // FuzzCodeURL looks for a URL that gives code away.
 func FuzzCodeURL(f *testing.F) {
 	n := newNode(f)
-	code, err := n.catalog.store([]byte("zip"))
+	code, err := n.catalog.store(artifact.Sent([]byte("zip")))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/catalog"
 )
 
@@ -73,13 +74,14 @@ func publishLayerVersion(a *API, ctx context.Context, caller alcove.Caller, c *c
 	if err := content.refuse(a); err != nil {
 		return reply{}, err
 	}
-	zip := []byte(content.ZipFile)
+	zip := artifact.Sent(content.ZipFile)
 	if content.inS3() {
 		var release func()
 		if zip, release, err = a.fetchCode(ctx, caller, c, &content); err != nil {
 			return reply{}, err
 		}
 		defer release()
+		ctx = context.WithoutCancel(ctx)
 	}
 	l := catalog.LayerVersion{Name: name, Architectures: in.CompatibleArchitectures, Runtimes: in.CompatibleRuntimes}
 	set(&l.Description, in.Description)

@@ -2,8 +2,10 @@ package lambdaapi
 
 import (
 	"context"
+	"io"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/s3"
 )
@@ -15,8 +17,9 @@ func (c *codeShape) inS3() bool {
 
 // fetchCode gets a package from S3 for a caller that may read it there: the node
 // asks with credentials of its own, so the caller's policy is asked first, as S3
-// would. release has to be called when the package is not needed any more.
-func (a *API) fetchCode(ctx context.Context, caller alcove.Caller, c *call, code *codeShape) (zip []byte, release func(), err error) {
+// would. release has to be called when the package is not needed any more. Whoever reads
+// it must have done so by then: not under a context that ends sooner.
+func (a *API) fetchCode(ctx context.Context, caller alcove.Caller, c *call, code *codeShape) (zip *artifact.Package, release func(), err error) {
 	o := s3.Object{Bucket: *code.S3Bucket, Key: *code.S3Key}
 	action := "s3:GetObject"
 	if set(&o.Version, code.S3ObjectVersion); o.Version != "" {
@@ -36,10 +39,13 @@ func (a *API) fetchCode(ctx context.Context, caller alcove.Caller, c *call, code
 	case <-ctx.Done():
 		return nil, nil, ctx.Err()
 	}
-	release = func() { <-a.fetches }
-	if zip, err = a.Objects.Get(ctx, o, alcove.MaxUnzipped); err != nil {
-		release()
+	zip, err = a.Artifacts.Spool(func(w io.Writer) error { return a.Objects.Get(ctx, o, alcove.MaxUnzipped, w) })
+	if err != nil {
+		<-a.fetches
 		return nil, nil, err
 	}
-	return zip, release, nil
+	return zip, func() {
+		_ = zip.Close() // it was only read
+		<-a.fetches
+	}, nil
 }

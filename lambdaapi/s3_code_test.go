@@ -1,8 +1,12 @@
 package lambdaapi
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -20,14 +24,15 @@ import (
 // objects are those of an endpoint.
 type objects map[s3.Object][]byte
 
-func (o objects) Get(_ context.Context, name s3.Object, limit int64) ([]byte, error) {
+func (o objects) Get(_ context.Context, name s3.Object, limit int64, w io.Writer) error {
 	if limit != alcove.MaxUnzipped {
-		return nil, errors.New("asked with another limit")
+		return errors.New("asked with another limit")
 	}
 	if b, ok := o[name]; ok {
-		return b, nil
+		_, err := w.Write(b)
+		return err
 	}
-	return nil, alcove.InvalidParameter("Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist.")
+	return alcove.InvalidParameter("Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist.")
 }
 
 // readers keeps what callers were authorised for, and denies some.
@@ -104,4 +109,56 @@ func TestCodeFromS3(t *testing.T) {
 	n.api.Auth = readers{asked: &asked, deny: "s3:GetObject"}
 	refused("a caller that may not", create(at("f.zip", "")), "AccessDeniedException",
 		"Your access has been denied by S3, please make sure your request credentials have permission to GetObject for code/f.zip. S3 Error Code: AccessDenied. S3 Error Message: User: x is not authorized to perform: s3:GetObject")
+}
+
+// pieces is an object that comes a piece at a time, as from an endpoint that does not
+// say how long it is.
+type pieces []byte
+
+func (p pieces) Get(_ context.Context, _ s3.Object, _ int64, w io.Writer) error {
+	for piece := range slices.Chunk(p, 32<<10) {
+		if _, err := w.Write(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A package from S3 takes no memory that grows with it, in whatever way it comes in.
+func TestCodeFromS3TakesNoMemory(t *testing.T) {
+	n := startReal(t)
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	f, err := z.CreateHeader(&zip.FileHeader{Name: "data", Method: zip.Store})
+	if err == nil {
+		_, err = f.Write(make([]byte, 96<<20))
+	}
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	n.api.Objects = pieces(b.Bytes())
+	took := func(what string, do func() error) {
+		t.Helper()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := do()
+		runtime.ReadMemStats(&after)
+		if all := after.TotalAlloc - before.TotalAlloc; err != nil || all > 32<<20 {
+			t.Errorf("%s: %d bytes were allocated, %v", what, all, err)
+		}
+	}
+	at := &types.FunctionCode{S3Bucket: aws.String("code"), S3Key: aws.String("large.zip")}
+	took("a function", func() error {
+		_, err := n.CreateFunction(t.Context(), createInput("f", func(in *lambda.CreateFunctionInput) { in.Code = at }))
+		return err
+	})
+	n.ready(t, "f")
+	took("the same again", func() error {
+		_, err := n.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: aws.String("f"), S3Bucket: at.S3Bucket, S3Key: at.S3Key})
+		return err
+	})
+	took("a layer", func() error {
+		_, err := n.PublishLayerVersion(t.Context(), &lambda.PublishLayerVersionInput{LayerName: aws.String("l"), Content: &types.LayerVersionContentInput{S3Bucket: at.S3Bucket, S3Key: at.S3Key}})
+		return err
+	})
 }

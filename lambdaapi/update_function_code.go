@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/catalog"
 )
 
@@ -34,7 +35,7 @@ func updateFunctionCode(a *API, ctx context.Context, caller alcove.Caller, c *ca
 		return reply{}, unsupportedMember("PublishTo")
 	}
 	update := catalog.UpdateCodeInput{
-		Zip: in.ZipFile, Image: in.image(), Publish: in.Publish != nil && *in.Publish, DryRun: in.DryRun != nil && *in.DryRun,
+		Zip: artifact.Sent(in.ZipFile), Image: in.image(), Publish: in.Publish != nil && *in.Publish, DryRun: in.DryRun != nil && *in.DryRun,
 	}
 	set(&update.RevisionID, in.RevisionId)
 	if len(in.Architectures) > 0 {
@@ -51,7 +52,7 @@ func updateFunctionCode(a *API, ctx context.Context, caller alcove.Caller, c *ca
 			return reply{}, err
 		}
 		defer release()
-		update.Zip = zip
+		update.Zip, ctx = zip, context.WithoutCancel(ctx)
 	}
 	v, err := a.Catalog.UpdateCode(ctx, caller, name, update)
 	if err != nil {

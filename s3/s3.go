@@ -8,7 +8,6 @@
 package s3
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/xml"
@@ -93,38 +92,52 @@ func New(c Config) (*Store, error) {
 // emptyHash is the SHA-256 of nothing, which a GET has for a body.
 const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// Get reads an object of less than limit bytes. Its errors are *[alcove.Error].
-func (s *Store) Get(ctx context.Context, o Object, limit int64) ([]byte, error) {
+// Get writes an object of less than limit bytes to w, as it comes; of a larger one it
+// writes no more than that. Its errors are *[alcove.Error], or w's.
+func (s *Store) Get(ctx context.Context, o Object, limit int64, w io.Writer) error {
 	if err := o.Check(); err != nil {
-		return nil, err
+		return err
 	}
 	r, err := s.request(ctx, o)
 	if err != nil {
-		return nil, alcove.PlatformError(fmt.Errorf("s3: %w", err))
+		return alcove.PlatformError(fmt.Errorf("s3: %w", err))
 	}
 	res, err := s.http.Do(r)
 	if err != nil {
-		return nil, alcove.PlatformError(fmt.Errorf("s3: %w", err))
+		return alcove.PlatformError(fmt.Errorf("s3: %w", err))
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, s.refused(o, res)
+		return s.refused(o, res)
 	}
 	if res.ContentLength >= limit {
-		return nil, tooLarge(limit)
+		return tooLarge(limit)
 	}
-	var buf bytes.Buffer
-	if res.ContentLength > 0 {
-		buf.Grow(int(res.ContentLength) + bytes.MinRead)
-	}
-	n, err := buf.ReadFrom(io.LimitReader(res.Body, limit))
+	body := &source{r: res.Body}
+	n, err := io.Copy(w, io.LimitReader(body, limit))
 	switch {
+	case body.err != nil:
+		return alcove.PlatformError(fmt.Errorf("s3: %s broke off: %w", o, body.err))
 	case err != nil:
-		return nil, alcove.PlatformError(fmt.Errorf("s3: %s broke off: %w", o, err))
+		return err
 	case n >= limit:
-		return nil, tooLarge(limit)
+		return tooLarge(limit)
 	}
-	return buf.Bytes(), nil
+	return nil
+}
+
+// source remembers its error, which is not that of what it is copied to.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
 }
 
 // String is the object for logs.

@@ -48,6 +48,13 @@ func at(t testing.TB, endpoint string) *s3.Store {
 	return s
 }
 
+// get reads an object.
+func get(t testing.TB, s *s3.Store, o s3.Object) ([]byte, error) {
+	var b bytes.Buffer
+	err := s.Get(t.Context(), o, limit, &b)
+	return b.Bytes(), err
+}
+
 // signed makes the request's signature anew from what arrived, and compares.
 func signed(t testing.TB, r *http.Request) {
 	t.Helper()
@@ -93,14 +100,14 @@ func TestGet(t *testing.T) {
 	}
 	for _, name := range []string{"f.zip", "a/b c+d&e=f/é.zip", "100%/x?y#z.zip", "a//b"} {
 		put(name, "zip of "+name)
-		got, err := s.Get(t.Context(), s3.Object{Bucket: "code", Key: name}, limit)
+		got, err := get(t, s, s3.Object{Bucket: "code", Key: name})
 		if err != nil || string(got) != "zip of "+name {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
 	first, second := put("v.zip", "one"), put("v.zip", "two")
 	for version, want := range map[string]string{"": "two", first: "one", second: "two"} {
-		got, err := s.Get(t.Context(), s3.Object{Bucket: "code", Key: "v.zip", Version: version}, limit)
+		got, err := get(t, s, s3.Object{Bucket: "code", Key: "v.zip", Version: version})
 		if err != nil || string(got) != want {
 			t.Errorf("version %q: %q, %v", version, got, err)
 		}
@@ -109,7 +116,7 @@ func TestGet(t *testing.T) {
 		{"code", "nope", "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist."},
 		{"nope", "f.zip", "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The specified bucket does not exist"},
 	} {
-		_, err := s.Get(t.Context(), s3.Object{Bucket: c.bucket, Key: c.key}, limit)
+		_, err := get(t, s, s3.Object{Bucket: c.bucket, Key: c.key})
 		if e := alcove.AsError(err); e.Code != alcove.CodeInvalidParameterValue || e.Message != c.text {
 			t.Errorf("%s/%s: %v", c.bucket, c.key, err)
 		}
@@ -151,7 +158,7 @@ func TestRefusals(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, c.body)
 			}))
-			_, err := s.Get(t.Context(), s3.Object{Bucket: "b", Key: "k"}, limit)
+			_, err := get(t, s, s3.Object{Bucket: "b", Key: "k"})
 			if e := alcove.AsError(err); e.Code != c.code || e.Message != c.text {
 				t.Errorf("%s: %s", e.Code, e.Message)
 			}
@@ -182,7 +189,7 @@ func TestBytesAreCounted(t *testing.T) {
 				}
 			}
 		}))
-		got, err := s.Get(t.Context(), s3.Object{Bucket: "b", Key: "k"}, limit)
+		got, err := get(t, s, s3.Object{Bucket: "b", Key: "k"})
 		if (err == nil) != c.ok || c.ok && len(got) != c.size {
 			t.Errorf("%s: %d bytes, %v", c.name, len(got), err)
 		}
@@ -195,13 +202,55 @@ func TestBytesAreCounted(t *testing.T) {
 	}
 }
 
+// told tells what it gets.
+type told chan string
+
+func (w told) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
+}
+
+// TestAsItComes: nothing of an object is held back, whose size nobody has said.
+func TestAsItComes(t *testing.T) {
+	got, ended := make(told), make(chan error, 1)
+	s := store(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, piece := range []string{"one", "two"} {
+			_, _ = io.WriteString(w, piece)
+			w.(http.Flusher).Flush()
+			select {
+			case is := <-got:
+				if is != piece {
+					t.Errorf("%q came, not %q", is, piece)
+				}
+			case <-r.Context().Done():
+			}
+		}
+	}))
+	go func() { ended <- s.Get(t.Context(), s3.Object{Bucket: "b", Key: "k"}, limit, got) }()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+// TestNoPlaceForIt: an error of where it is written is not the endpoint's.
+func TestNoPlaceForIt(t *testing.T) {
+	s := store(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") }))
+	if err := s.Get(t.Context(), s3.Object{Bucket: "b", Key: "k"}, limit, full{}); err != io.ErrShortWrite {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestBrokenOff: half an object is none.
 func TestBrokenOff(t *testing.T) {
 	s := store(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, "half")
 	}))
-	if got, err := s.Get(t.Context(), s3.Object{Bucket: "b", Key: "k"}, limit); err == nil || alcove.AsError(err).Code != alcove.CodeService {
+	if got, err := get(t, s, s3.Object{Bucket: "b", Key: "k"}); err == nil || alcove.AsError(err).Code != alcove.CodeService {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -209,7 +258,7 @@ func TestBrokenOff(t *testing.T) {
 func TestKeysThatMeanAnother(t *testing.T) {
 	s := store(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was asked for") }))
 	for _, k := range []string{"..", "a/../b", "./a", "a/.", "a\nb"} {
-		if _, err := s.Get(t.Context(), s3.Object{Bucket: "b", Key: k}, limit); alcove.AsError(err).Code != alcove.CodeInvalidParameterValue {
+		if _, err := get(t, s, s3.Object{Bucket: "b", Key: k}); alcove.AsError(err).Code != alcove.CodeInvalidParameterValue {
 			t.Errorf("%q: %v", k, err)
 		}
 	}
@@ -226,7 +275,7 @@ func TestWithoutCredentials(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Get(t.Context(), s3.Object{Bucket: "b", Key: "k"}, limit)
+	_, err = get(t, s, s3.Object{Bucket: "b", Key: "k"})
 	if e := alcove.AsError(err); e.Fault != alcove.FaultPlatform || !strings.Contains(err.Error(), "--s3-profile") || strings.Contains(e.Message, "credentials") {
 		t.Errorf("%v", err)
 	}
