@@ -90,6 +90,16 @@ var validBodies = map[string]string{
 	"UpdateFunctionConfiguration": `{"Layers":["arn:aws:lambda:us-east-1:000000000000:layer:l:1"],"LoggingConfig":{"LogFormat":"JSON"},"Environment":{"Variables":{"AB":"c"}}}`,
 }
 
+// moreBodies are bodies that succeed another way than those of validBodies.
+var moreBodies = map[string][]string{
+	"CreateFunction": {
+		`{"FunctionName":"g","Role":"arn:aws:iam::000000000000:role/r","Runtime":"python3.11","Handler":"index.handler","Code":{"S3Bucket":"code","S3Key":"f.zip"},"TenancyConfig":{"TenantIsolationMode":"PER_TENANT"}}`,
+		`{"FunctionName":"g","Role":"arn:aws:iam::000000000000:role/r","PackageType":"Image","Code":{"ImageUri":"r/one"},"ImageConfig":{"Command":["a"],"EntryPoint":["b"],"WorkingDirectory":"/c"}}`,
+	},
+	"PublishLayerVersion": {`{"Content":{"S3Bucket":"code","S3Key":"f.zip","S3ObjectVersion":"2"},"CompatibleRuntimes":["python3.11"]}`},
+	"UpdateFunctionCode":  {`{"S3Bucket":"code","S3Key":"f.zip","Publish":true}`},
+}
+
 // furnish makes what valid requests name: a function with two versions, an alias
 // and a layer.
 func (n *realNode) furnish(t testing.TB) {

@@ -88,6 +88,16 @@ func furnishedNode(t testing.TB) *furnished {
 		t.Fatal(err)
 	}
 	n := &furnished{realNode: made}
+	zip := zipOf(t, "index.py", "s3")
+	n.api.Objects = objects{{Bucket: "code", Key: "f.zip"}: zip, {Bucket: "code", Key: "f.zip", Version: "2"}: zip}
+	n.api.Within = func(r *http.Request) (alcove.Trace, bool) {
+		return alcove.ReadTrace("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1", "", ""), len(r.Header[explainHeader]) > 0
+	}
+	for v, i := reflect.ValueOf(n.api.Config), 0; i < v.NumField(); i++ {
+		if v.Field(i).IsZero() {
+			t.Fatalf("requests would reach nothing where %s should be", v.Type().Field(i).Name)
+		}
+	}
 	n.furnish(t)
 	var signing, spare signingOutput
 	for _, to := range []*signingOutput{&signing, &spare} {
@@ -184,11 +194,16 @@ func fuzzRoute(f *testing.F, operation string) {
 	text := n.validBody(operation)
 	f.Add(names[0], names[1], names[2], query, text, "", "RequestResponse", uint64(0))
 	f.Add("f:live", "1", "s", query+"&Qualifier=live&MaxItems=1&Marker=x&RevisionId=x", text, "blue", "DryRun", uint64(0))
-	for seed := range uint64(6) {
-		f.Add(names[0], names[1], names[2], query, text, "", "", seed+1)
+	f.Add("f", "", "", "", text, "", "Event", uint64(0))
+	for _, text := range append([]string{text}, moreBodies[operation]...) {
+		f.Add(names[0], names[1], names[2], query, text, "", "", uint64(0))
+		for seed := range uint64(6) {
+			f.Add(names[0], names[1], names[2], query, text, "", "", seed+1)
+		}
 	}
 	f.Fuzz(func(t *testing.T, first, second, third, query, text, tenant, kind string, seed uint64) {
 		names, size := [maxNamed]string{first, second, third}, int64(len(text))
+		header := map[string]string{"X-Amz-Tenant-Id": tenant, "X-Amz-Invocation-Type": kind}
 		if seed != 0 {
 			g := &generator{rand.New(rand.NewPCG(seed, 0)), n.names}
 			for i := range names {
@@ -215,8 +230,9 @@ func fuzzRoute(f *testing.F, operation string) {
 			case 1:
 				size = -1
 			}
+			g.header(header)
 		}
-		n = n.fuzzed(t, r, names, query, text, size, map[string]string{"X-Amz-Tenant-Id": tenant, "X-Amz-Invocation-Type": kind})
+		n = n.fuzzed(t, r, names, query, text, size, header)
 	})
 }
 
@@ -425,18 +441,19 @@ func TestValidRequestsSucceed(t *testing.T) {
 		}
 		t.Run(r.operation, func(t *testing.T) {
 			names, query := n.target(&r)
-			text := n.validBody(r.operation)
-			w := n.send(t, &r, names, query, strings.NewReader(text), int64(len(text)), nil)
-			if w.Code >= 300 {
-				t.Errorf("%d %s", w.Code, w.Body)
-			}
-			n.settle(t)
-			if left := n.left(); left != nil {
-				t.Errorf("it leaves %v", left)
-			}
-			if r.method != "GET" && r.operation != "Invoke" {
-				n.remove(t)
-				n = furnishedNode(t)
+			for _, text := range append([]string{n.validBody(r.operation)}, moreBodies[r.operation]...) {
+				w := n.send(t, &r, names, query, strings.NewReader(text), int64(len(text)), nil)
+				if w.Code >= 300 {
+					t.Errorf("%s: %d %s", text, w.Code, w.Body)
+				}
+				n.settle(t)
+				if left := n.left(); left != nil {
+					t.Errorf("%s leaves %v", text, left)
+				}
+				if r.method != "GET" && r.operation != "Invoke" {
+					n.remove(t)
+					n = furnishedNode(t)
+				}
 			}
 		})
 	}

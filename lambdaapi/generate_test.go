@@ -18,7 +18,7 @@ type generator struct {
 
 // edges are texts that something in the API may stumble over.
 var edges = []string{"", " ", "x", "$LATEST", "$LATEST.PUBLISHED", "live", "1", "0", "-1", "99999999999999999999", "*", "..", "../../x", "a b", "é\u0000", "\u202e",
-	"aws:x", "%2F", "f:1", "f:live", "NAME", "FUNCTION", "FUNCTION:1", "FUNCTION:live", "LAYER", "LAYER:1", "SIGNING", "Enforce", "RESPONSE_STREAM", "JSON", "Text", "Image",
+	"aws:x", "%2F", "f:1", "f:live", "NAME", "FUNCTION", "FUNCTION:1", "FUNCTION:live", "LAYER", "LAYER:1", "SIGNING", "Enforce", "RESPONSE_STREAM", "JSON", "Text", "Image", "PER_TENANT", "r/one",
 	"arn:aws:sqs:us-east-1:000000000000:q", "arn:aws:iam::000000000000:root", "arn:aws:iam::000000000000:role/r", "python3.11", "python3.15", "{}", `{"Version":"2012-10-17"}`}
 
 func (g *generator) text(valid string) string {
@@ -124,6 +124,17 @@ func (g *generator) body(in reflect.Type, valid string) string {
 		panic(err) // it is made of what JSON has
 	}
 	return string(text)
+}
+
+// header adds headers that say how to invoke; nothing but invocations reads them.
+func (g *generator) header(h map[string]string) {
+	for _, one := range [][2]string{{"X-Amz-Tenant-Id", "blue"}, {"X-Amz-Invocation-Type", "Event"}, {"X-Amz-Log-Type", "Tail"}, {"X-Amz-Client-Context", "e30="},
+		{traceHeader, "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"}, {"Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+		{"Tracestate", "a=b"}, {idempotencyHeader, "again"}, {explainHeader, "1"}} {
+		if g.IntN(4) == 0 {
+			h[one[0]] = g.text(one[1])
+		}
+	}
 }
 
 // query makes the query of a request.

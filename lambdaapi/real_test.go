@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,15 @@ func (n *realNode) done(t testing.TB) {
 	if err := n.close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// oneImage is a registry with one image.
+func oneImage(_ context.Context, image string) (alcove.Code, error) {
+	if image != "r/one" {
+		return alcove.Code{}, alcove.InvalidParameter("Source image %s does not exist. Provide a valid source image.", image)
+	}
+	digest := strings.Repeat("1", 64)
+	return alcove.Code{SHA256: digest, Image: image, Resolved: image + "@sha256:" + digest}, nil
 }
 
 // keeper is a Provisioner that has ready what it is told to, and room for room.
@@ -96,7 +106,7 @@ func openRealNode(dir string) (*realNode, error) {
 	}
 	art.SetReserve(0)
 	cat, err := catalog.Open(context.Background(), catalog.Config{Store: st, Artifacts: art, Place: place, Concurrency: 1000,
-		SweepDelay: time.Millisecond, Prepare: func(context.Context, *alcove.Version) error { return nil }})
+		SweepDelay: time.Millisecond, Prepare: func(context.Context, *alcove.Version) error { return nil }, Resolve: oneImage})
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
@@ -188,4 +198,13 @@ type realEvents struct {
 func (e realEvents) Accept(_ context.Context, _ alcove.Caller, req invoke.Request) (string, string, error) {
 	_, err := e.cat.Resolve(req.Ref)
 	return "99999999-2222-3333-4444-555555555555", req.Trace.Header(), err
+}
+
+func (e realEvents) Once(ctx context.Context, caller alcove.Caller, req invoke.Request, event bool, key string) (*alcove.Result, bool, error) {
+	if !event {
+		res, err := resolving{e.cat}.Invoke(ctx, caller, req)
+		return res, key == "again", err
+	}
+	id, trace, err := e.Accept(ctx, caller, req)
+	return &alcove.Result{Report: alcove.Report{RequestID: id}, Trace: trace}, key == "again", err
 }
