@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -101,6 +102,19 @@ func explain(err error) *problem {
 	return p
 }
 
+// problemEvent is a problem as scripts take it that follow a stream.
+type problemEvent struct {
+	Title  string `json:"title"`
+	Detail string `json:"detail"` // what to do included
+	SignIn bool   `json:"signIn,omitempty"`
+	Again  bool   `json:"again,omitempty"` // it may be otherwise in a while
+}
+
+func (p *problem) event() problemEvent {
+	return problemEvent{Title: p.Title, Detail: strings.TrimSpace(p.Detail + " " + p.Next), SignIn: p.SignIn,
+		Again: p.Status == http.StatusTooManyRequests || p.Status >= http.StatusInternalServerError}
+}
+
 // fail answers with an error.
 func (c *Console) fail(q *request, err error) {
 	p := explain(err)
@@ -111,13 +125,28 @@ func (c *Console) fail(q *request, err error) {
 		p.Status = http.StatusBadRequest
 	}
 	answer := func() error { return q.render(p.Status, "problem", p.Title, "", p) }
-	if q.fragment() {
+	switch {
+	case strings.HasPrefix(q.Header.Get("Accept"), "text/event-stream"):
+		answer = func() error { return q.renderEvent(p) }
+	case q.fragment():
 		answer = func() error { return q.renderPart(p.Status, "problem", "problem", p) }
 	}
 	if err := answer(); err != nil {
 		c.Log.Error("console: the page of an error failed", "error", err)
 		http.Error(q.w, p.Title, p.Status)
 	}
+}
+
+// renderEvent answers a script that wants a stream of events.
+func (q *request) renderEvent(p *problem) error {
+	b, err := json.Marshal(p.event())
+	if err != nil {
+		return err
+	}
+	q.w.Header().Set("Content-Type", "application/json")
+	q.w.WriteHeader(p.Status)
+	_, _ = q.w.Write(b) // the connection is all that can fail
+	return nil
 }
 
 // refuse makes what went wrong with a page's own form a part of the page, so that

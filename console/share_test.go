@@ -107,7 +107,7 @@ func TestStreamsAreShared(t *testing.T) {
 				watch(key)
 			}
 		}
-		if w := watch("a"); !w.done || w.Code != http.StatusServiceUnavailable {
+		if w := watch("a"); !w.done || w.Code != http.StatusTooManyRequests {
 			t.Errorf("one more than a key may have: %d, ended %v", w.Code, w.done)
 		}
 		if n := s.streams.Taken(); n != maxStreams {
@@ -119,7 +119,7 @@ func TestStreamsAreShared(t *testing.T) {
 		}
 		lost := 0
 		for _, w := range all {
-			if w.done && w.Code == http.StatusOK && strings.Contains(w.Body.String(), "event: problem\ndata: {\"detail\":\"Close some") {
+			if w.done && w.Code == http.StatusOK && strings.Contains(w.Body.String(), "event: problem\ndata: {\"title\":\"Too many live pages are open\"") {
 				lost++
 			}
 		}

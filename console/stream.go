@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -34,13 +35,15 @@ func (q *request) events(run func(context.Context, *stream) error) error {
 	case q.who.share.streams <- struct{}{}:
 		defer func() { <-q.who.share.streams }()
 	default:
-		return tooManyStreams()
+		return tooManyStreams(fmt.Sprintf("Your key follows %d of them at once, which is all that one may. Close some.", cap(q.who.share.streams)))
 	}
 	ctx, cancel := context.WithCancelCause(q.Context())
 	defer cancel(nil)
-	place := q.con.streams.Take(q.who.name, func() { cancel(tooManyStreams()) })
+	place := q.con.streams.Take(q.who.name, func() {
+		cancel(tooManyStreams("Somebody came who follows fewer, and your key had most of them. Close some."))
+	})
 	if place == nil {
-		return tooManyStreams()
+		return tooManyStreams(fmt.Sprintf("All %d of this node are followed, and no key has many. Close some, or wait until somebody does.", maxStreams))
 	}
 	defer place.Leave()
 	defer context.AfterFunc(q.con.stopped, func() { cancel(nil) })()
@@ -59,16 +62,24 @@ func (q *request) events(run func(context.Context, *stream) error) error {
 	if s.b.Cap() == 0 {
 		return p // nothing was sent: an answer with a status of its own
 	}
-	_ = s.send("problem", map[string]any{"title": p.Title, "detail": p.Detail, "signIn": p.SignIn})
+	_ = s.send("problem", p.event())
 	return nil
 }
 
-func tooManyStreams() *problem {
-	return &problem{Status: http.StatusServiceUnavailable, Title: "Too many pages are open", Detail: "Close some, then reload this one."}
+func tooManyStreams(detail string) *problem {
+	return &problem{Status: http.StatusTooManyRequests, Title: "Too many live pages are open", Detail: detail}
 }
 
 // send sends one event, with v as JSON.
 func (s *stream) send(event string, v any) error {
+	if err := s.write(event, v); err != nil {
+		return err
+	}
+	return s.flush.Flush()
+}
+
+// write is send of an event that may wait for more, until somebody flushes.
+func (s *stream) write(event string, v any) error {
 	text, err := json.Marshal(v) // on one line
 	if err != nil {
 		return err
@@ -87,10 +98,8 @@ func (s *stream) send(event string, v any) error {
 	if err := s.flush.SetWriteDeadline(time.Now().Add(bodyTime)); err == nil {
 		defer func() { _ = s.flush.SetWriteDeadline(time.Time{}) }()
 	}
-	if _, err := s.w.Write(s.b.Bytes()); err != nil {
-		return err
-	}
-	return s.flush.Flush()
+	_, err = s.w.Write(s.b.Bytes())
+	return err
 }
 
 // every calls fn at once and then at each interval, until it fails, ctx ends or

@@ -91,20 +91,39 @@ if (pending) {
 
 // events opens a stream of server-sent events and says how it stands. One that
 // breaks is opened again, behind the last event that came: an EventSource would give
-// up at the first answer of a proxy whose node restarts, and not say why.
+// up at the first answer of a proxy whose node restarts, and not say why. A node that
+// refuses says why, and whether it may do otherwise in a while: then it is asked again,
+// else the stream has ended.
 const silence = 25_000; // the node says something every ten seconds
-export function events(url, state, handlers) {
-  let last = '';
+const refusedPause = 15_000;
+const slice = 12; // how long events are taken in before others have the thread, milliseconds
+export function events(url, state, handlers, last = '') {
   let lost = 0; // when the connection was lost
   let tries = 0;
   let closed = false;
   let cut = null; // aborts the request that is open
   let wake = () => {};
   const clock = (ms) => new Date(ms).toLocaleTimeString();
-  const end = (title, detail, signIn) => {
+  const say = (text, more = '') => { if (state.firstChild?.data !== text) state.replaceChildren(text, more); };
+  const retry = (label, run) => {
+    const button = element('button', { type: 'button', class: 'quiet' }, label);
+    button.addEventListener('click', run);
+    return button;
+  };
+  // refuse says why the node has no stream for this page, and gives back whether it may
+  // have one later.
+  const refuse = ({ title, detail, signIn, again }) => {
+    const text = `${title}. ${detail} `;
+    if (again) {
+      say(text + 'This page tries again by itself. ', retry('Try now', () => wake()));
+      return true;
+    }
     closed = true;
     const back = '/console/signin?next=' + encodeURIComponent((location.pathname + location.search).replace(/^\/console\//, ''));
-    state.replaceChildren(title + '. ' + detail + ' ', signIn ? element('a', { href: back }, 'Sign in') : '');
+    say(text, signIn ? element('a', { href: back }, 'Sign in')
+      : handlers.ended ? '' : retry('Try again', () => { closed = false; lost = tries = 0; say('Connecting …'); go(); }));
+    handlers.ended?.();
+    return false;
   };
   const receive = (text) => {
     let name = 'message', data = '';
@@ -113,57 +132,78 @@ export function events(url, state, handlers) {
       if (line.startsWith('event: ')) name = line.slice(7);
       if (line.startsWith('data: ')) data = line.slice(6);
     }
-    if (name === 'problem') {
-      const problem = JSON.parse(data);
-      end(problem.title, problem.detail, problem.signIn);
-      return;
-    }
-    handlers[name]?.(JSON.parse(data), last);
+    if (name === 'problem') return JSON.parse(data);
+    handlers[name]?.(JSON.parse(data));
+    return null;
   };
-  // read gives back whether it makes sense to try again.
+  // read reads a stream to its end, and gives back why it has none: what the node says
+  // of it, { over: true } for one that the node ended, or null if nobody knows.
   const read = async () => {
     cut = new AbortController();
     let dog = setTimeout(() => cut.abort(), silence);
     try {
-      const answer = await fetch(url, { signal: cut.signal, cache: 'no-store', headers: { Accept: 'text/event-stream', 'X-Fragment': '1', ...(last ? { 'Last-Event-ID': last } : {}) } });
-      if (!answer.ok || !answer.headers.get('Content-Type')?.startsWith('text/event-stream')) {
-        if (answer.ok || answer.status >= 500 || answer.status === 429) return;
-        const said = new DOMParser().parseFromString(await answer.text(), 'text/html');
-        end($('.problem h2', said)?.textContent ?? 'The node refused', $('.problem p', said)?.textContent ?? '', answer.status === 401);
-        return;
-      }
+      const answer = await fetch(url, { signal: cut.signal, cache: 'no-store', headers: { Accept: 'text/event-stream', ...(last ? { 'Last-Event-ID': last } : {}) } });
+      const type = answer.headers.get('Content-Type') ?? '';
+      if (!answer.ok && type.startsWith('application/json')) return await answer.json();
+      if (answer.status >= 400 && answer.status < 500 && answer.status !== 429)
+        return { title: `What stands before the node refused this (${answer.status})`, detail: 'Whoever runs it can say why.' };
+      if (!answer.ok || !type.startsWith('text/event-stream')) return null; // of a proxy whose node is away
       handlers.opened?.();
-      state.textContent = lost ? `Live again. The connection was lost at ${clock(lost)} for ${Math.ceil((Date.now() - lost) / 1000)} s${handlers.gap ?? ''}.` : 'Live';
+      say(lost ? `Live again. The connection was lost at ${clock(lost)} for ${Math.ceil((Date.now() - lost) / 1000)} s${handlers.gap ?? ''}.` : 'Live');
       lost = tries = 0;
       let rest = '';
       const text = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-      for (;;) {
+      const begun = performance.now();
+      for (let since = begun; ;) {
         const { value, done } = await text.read();
-        if (done) return;
+        if (done) return performance.now() - begun > 2000 ? { over: true } : null;
         clearTimeout(dog);
         dog = setTimeout(() => cut.abort(), silence);
         const parts = (rest + value).split('\n\n');
         rest = parts.pop();
-        for (const part of parts) receive(part);
-        if (closed) { cut.abort(); return; }
+        for (const part of parts) {
+          const problem = receive(part);
+          if (problem || closed) return problem;
+          // What comes without a pause would leave no time to draw it, or to stop it.
+          if (performance.now() - since > slice) {
+            await others();
+            since = performance.now();
+          }
+        }
       }
-    } catch { /* what follows says that it was lost */ } finally {
+    } catch { return null; } finally {
       clearTimeout(dog);
+      cut.abort();
     }
   };
-  (async () => {
+  const go = async () => {
     for (;;) {
-      await read();
+      const why = await read();
       if (closed) return;
-      lost ||= Date.now();
-      state.textContent = `Connection lost at ${clock(lost)}. Trying again …`;
-      const pause = Math.min(500 * 2 ** tries++, 10_000) * (0.75 + Math.random() / 2);
-      await new Promise((go) => { wake = go; setTimeout(go, pause); });
+      if (why?.over) continue; // the node says why, if it does not begin another
+      let pause = refusedPause;
+      if (!why) {
+        lost ||= Date.now();
+        say(`Connection lost at ${clock(lost)}. Trying again …`);
+        pause = Math.min(500 * 2 ** tries++, 10_000);
+      } else if (!refuse(why)) return;
+      await new Promise((next) => { wake = next; setTimeout(next, pause * (0.75 + Math.random() / 2)); });
       if (closed) return;
     }
-  })();
-  const close = () => { closed = true; cut?.abort(); wake(); };
+  };
+  go();
+  // close ends the stream, and gives back the last event that came, for another.
+  const close = () => { closed = true; cut?.abort(); wake(); return last; };
   addEventListener('online', () => wake());
   addEventListener('pagehide', close);
   return { close };
+}
+
+// others lets the browser do what else it has to, in pages too that nobody sees.
+function others() {
+  return new Promise((next) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => { port1.close(); next(); };
+    port2.postMessage('');
+  });
 }

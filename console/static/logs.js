@@ -7,6 +7,7 @@ const lines = $('#lines');
 const most = 2000; // lines that the page keeps
 const known = 20_000; // cursors of lines that it remembers
 let source = null;
+let last = ''; // the last event that came, of all connections
 
 // A connection that begins again goes some seconds back, since what is written late
 // may have an early time; what the page has is not shown twice.
@@ -43,15 +44,15 @@ function item(line) {
     line.level ? element('span', { class: 'level' }, line.level) : null, ' ', text);
 }
 
+function follow(on) {
+  if (on) source = events(button.dataset.live, state, { line: add, gap: '; what was written meanwhile is here', ended() { follow(false); } }, last);
+  else { last = source.close(); source = null; }
+  button.setAttribute('aria-pressed', String(on));
+  button.textContent = on ? 'Stop following' : 'Follow live';
+}
+
 button?.addEventListener('click', () => {
-  if (source) {
-    source.close();
-    source = null;
-    state.textContent = 'Stopped.';
-  } else {
-    state.textContent = 'Connecting …';
-    source = events(button.dataset.live, state, { line: add, gap: '; what was written meanwhile is here' });
-  }
-  button.setAttribute('aria-pressed', String(Boolean(source)));
-  button.textContent = source ? 'Stop following' : 'Follow live';
+  const on = !source;
+  state.textContent = on ? 'Connecting …' : 'Stopped.';
+  follow(on);
 });
