@@ -290,11 +290,20 @@ func (q *request) logEvents() error {
 		return q.every(ctx, aliveInterval, func() error {
 			deadline := time.NewTimer(aliveInterval - time.Second)
 			defer deadline.Stop()
+			var full <-chan time.Time // when what was written has to go out
 			for {
 				select {
 				case line := <-lines:
 					s.id = url.Values{"since": {line.Time.Add(-overlap).UTC().Format(time.RFC3339Nano)}}.Encode()
-					if err := s.send("line", line); err != nil {
+					if err := s.write("line", line); err != nil {
+						return err
+					}
+					if full == nil {
+						full = time.After(gather)
+					}
+				case <-full:
+					full = nil
+					if err := s.flush.Flush(); err != nil {
 						return err
 					}
 				case <-deadline.C:
@@ -309,6 +318,10 @@ func (q *request) logEvents() error {
 		})
 	})
 }
+
+// gather is how long a record may wait for others, which go out with it: functions write
+// thousands in a second, and each has a cost of its own on its way to a browser.
+const gather = 20 * time.Millisecond
 
 // overlap is how far before the last record a log is followed that was followed, or
 // looked at, before: environments write at the same time, and what of that is stored

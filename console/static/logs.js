@@ -3,35 +3,86 @@ import { $, $$, element, events } from './app.js';
 
 const button = $('button[data-live]');
 const state = $('[data-live-state]');
+const note = $('[data-left-out]');
 const lines = $('#lines');
-const most = 2000; // lines that the page keeps
-const known = 20_000; // cursors of lines that it remembers
+const most = 2000; // records that the page keeps
+const atOnce = 200; // records that are drawn at once
+const pause = 100; // between one drawing and the next, milliseconds
+const known = 50_000; // cursors of records that it remembers, at least
 let source = null;
 let last = ''; // the last event that came, of all connections
 
 // A connection that begins again goes some seconds back, since what is written late
 // may have an early time; what the page has is not shown twice.
-const shown = new Set($$('[data-cursor]', lines ?? document).map((e) => e.dataset.cursor));
+let shown = new Set($$('[data-cursor]', lines ?? document).map((e) => e.dataset.cursor));
+let before = new Set();
+function isNew(cursor) {
+  if (shown.has(cursor) || before.has(cursor)) return false;
+  if (shown.size >= known) { before = shown; shown = new Set(); } // a set that loses its oldest one by one gets slow
+  shown.add(cursor);
+  return true;
+}
 
-// What came is drawn with the next frame, and no more of it than the page keeps: a
-// function may write faster than a browser draws.
+// What came is drawn a part at a time, with time between for whoever uses the page: a
+// function may write faster than a browser draws. Of what waits the newest are kept, as
+// many as the page would; the others are counted.
 let waiting = [];
+let left = 0; // records that came, or were here, and are not shown
+let from = ''; // the time of the oldest of them
+let skipped = 0; // those of them that belong behind the last that is drawn
 function add(line) {
-  if (shown.has(line.cursor)) return;
-  shown.add(line.cursor);
-  if (shown.size > known) shown.delete(shown.values().next().value); // the oldest
-  if (waiting.push(line) === 1) requestAnimationFrame(draw);
-  if (waiting.length > 2 * most) waiting.splice(0, most);
+  if (!isNew(line.cursor)) return;
+  waiting.push(line);
+  if (waiting.length >= 2 * most) {
+    const over = waiting.splice(0, waiting.length - most);
+    skipped += over.length;
+    leave(over.length, over[0].time);
+  }
+  soon();
+}
+
+function leave(n, time) {
+  left += n;
+  if (!from || Date.parse(time) < Date.parse(from)) from = time;
+}
+
+let drawing = false;
+function soon() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(draw);
 }
 
 function draw() {
-  const come = waiting.slice(-most);
-  waiting = [];
-  $('#no-lines')?.remove();
   const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 60;
-  lines.append(...come.map(item));
-  for (let more = lines.childElementCount - most; more > 0; more--) lines.firstElementChild.remove();
+  $('#no-lines')?.remove();
+  const come = waiting.splice(0, atOnce).map(item);
+  if (skipped) come.unshift(element('li', { class: 'gap' }, `${count(skipped)} records are left out here`));
+  skipped = 0;
+  lines.append(...come);
+  while (lines.childElementCount > most) {
+    const oldest = lines.firstElementChild;
+    if (oldest.dataset.cursor) leave(1, $('time', oldest).dateTime);
+    oldest.remove();
+  }
+  if (left) tell();
   if (atEnd) scrollTo({ top: document.documentElement.scrollHeight });
+  setTimeout(() => { drawing = false; if (waiting.length) soon(); }, pause);
+}
+
+const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, '\u202f');
+
+// tell says what is not here, with a search for it.
+function tell() {
+  const to = $('time', lines.querySelector('[data-cursor]')).dateTime;
+  const query = new URLSearchParams(location.search);
+  query.set('function', lines.dataset.function);
+  query.set('since', from);
+  query.set('until', to);
+  query.delete('after');
+  note.hidden = false;
+  note.replaceChildren(`${count(left)} older ${left === 1 ? 'record is' : 'records are'} not shown: this page keeps the newest ${count(most)}; `,
+    element('a', { href: '?' + query }, 'search shows all'), '.');
 }
 
 function item(line) {

@@ -139,8 +139,9 @@ func (b *tab) signIn(id, secret string) {
 		chromedp.WaitVisible(".rail nav"))
 }
 
+// set waits for a field, and fills it as somebody who types does.
 func (b *tab) set(selector, value string) chromedp.Action {
-	return chromedp.Evaluate(fmt.Sprintf(`{const e=document.querySelector(%q); e.value=%q; e.dispatchEvent(new Event('input',{bubbles:true})); e.dispatchEvent(new Event('change',{bubbles:true}));}`, selector, value), nil)
+	return chromedp.Tasks{chromedp.WaitReady(selector), chromedp.Evaluate(fmt.Sprintf(`{const e=document.querySelector(%q); e.value=%q; e.dispatchEvent(new Event('input',{bubbles:true})); e.dispatchEvent(new Event('change',{bubbles:true}));}`, selector, value), nil)}
 }
 
 // tabTo presses Tab until what has the focus matches.
