@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -128,11 +130,41 @@ func TestServerRefusesLargeHeaders(t *testing.T) {
 // FuzzRequest sends any request line and headers that HTTP has.
 func FuzzRequest(f *testing.F) {
 	for _, c := range cases {
-		f.Add(c.method, c.path, c.auth, c.target, c.kind)
+		f.Add(c.method, c.path, c.auth, c.target, c.kind, "x", "", "")
 	}
-	g := New(all())
-	f.Fuzz(func(t *testing.T, method, path, auth, target, kind string) {
-		raw := method + " " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: " + auth + "\r\nX-Amz-Target: " + target + "\r\nContent-Type: " + kind + "\r\n\r\n"
+	config := all()
+	config.Metrics, config.Prometheus, config.URLs, config.Console = named("metrics"), named("prometheus"), named("urls"), named("console")
+	config.Bodies = intake.New(1 << 20)
+	for v, i := reflect.ValueOf(config), 0; i < v.NumField(); i++ {
+		if v.Field(i).IsZero() {
+			f.Fatalf("requests would reach nothing where %s should be", v.Type().Field(i).Name)
+		}
+	}
+	g := New(config)
+	for _, c := range []struct{ method, path, auth, target, host, accept, want string }{
+		{"POST", "/", "", "", "abc.lambda-url.us-east-1.localhost", "", "urls"},
+		{"GET", "/", "", "", "x", "text/html", "/console/"},
+		{"GET", "/console", "", "", "x", "", "/console/"},
+		{"GET", "/console/", "", "", "x", "", "console"},
+		{"GET", "/metrics", "", "", "x", "", "prometheus"},
+		{"POST", metricsPath + "operation/ListMetrics", "", "", "x", "", "metrics"},
+		{"POST", "/", "", metricsTarget + "ListMetrics", "x", "", "metrics"},
+		{"POST", "/", scope("monitoring"), "", "x", "", "metrics"},
+	} {
+		r := httptest.NewRequest(c.method, c.path, strings.NewReader("hi"))
+		r.Host = c.host
+		for name, value := range map[string]string{"Authorization": c.auth, "X-Amz-Target": c.target, "Content-Type": form, "Accept": c.accept} {
+			r.Header.Set(name, value)
+		}
+		w := httptest.NewRecorder()
+		if g.ServeHTTP(w, r); w.Body.String() != c.want && w.Header().Get("Location") != c.want {
+			f.Fatalf("a seed does not go to %s: %+v: %s", c.want, c, w.Body)
+		}
+		f.Add(c.method, c.path, c.auth, c.target, form, c.host, c.accept, "hi")
+	}
+	f.Fuzz(func(t *testing.T, method, path, auth, target, kind, host, accept, body string) {
+		raw := method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: " + auth + "\r\nX-Amz-Target: " + target + "\r\nContent-Type: " + kind +
+			"\r\nAccept: " + accept + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw)))
 		if err != nil {
 			return

@@ -22,7 +22,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/smithy-go"
-	"github.com/fxamacker/cbor/v2"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
@@ -41,7 +40,7 @@ type desk struct {
 	client *cloudwatch.Client
 }
 
-func open(t *testing.T) *desk {
+func open(t testing.TB) *desk {
 	t.Helper()
 	dir := t.TempDir()
 	st, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(dir, "state")})
@@ -406,29 +405,4 @@ func TestEveryOperationHasAKind(t *testing.T) {
 			t.Errorf("%s: nothing says whose metrics it is about", name)
 		}
 	}
-}
-
-// Whatever bytes come, there is an answer.
-func FuzzRequest(f *testing.F) {
-	body, err := cbor.Marshal(map[string]any{"Namespace": "n", "MetricData": []any{map[string]any{"MetricName": "n", "Value": 1.5, "Timestamp": cbor.Tag{Number: 1, Content: 1.5e9}}}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(0, body)
-	f.Add(1, []byte(`{"Namespace":"n","MetricData":[{"MetricName":"n","Values":[1],"Counts":["2"]}]}`))
-	f.Add(2, []byte(`Action=GetMetricData&MetricDataQueries.member.1.Id=a&MetricDataQueries.member.1.MetricStat.Stat=p99`))
-	f.Fuzz(func(t *testing.T, how int, body []byte) {
-		p := []protocol{rpcCBOR, awsJSON, query}[uint(how)%3]
-		name := "PutMetricData"
-		input, err := p.parse(body, &name)
-		if err != nil {
-			return
-		}
-		for _, op := range operations() {
-			a := New(Config{Authorize: func(alcove.Caller, auth.Operation) (*auth.Scope, error) { return nil, errors.New("enough") }})
-			if _, err := op.run(a, &call{name: name}, input); err == nil {
-				t.Error("ran")
-			}
-		}
-	})
 }

@@ -356,11 +356,16 @@ func TestID(t *testing.T) {
 // FuzzRequest sends anything, over a connection, and wants an answer, and an
 // event that is JSON.
 func FuzzRequest(f *testing.F) {
-	f.Add("POST /a%2Fb?c=d&e HTTP/1.1\r\nHost: "+host+"\r\nContent-Length: 2\r\nCookie: a=b; c\r\nContent-Type: text/x\r\n\r\nhi", `{"statusCode":200}`)
-	f.Add("OPTIONS * HTTP/1.1\r\nHost: "+host+"\r\nOrigin: null\r\nAccess-Control-Request-Method: \x80\r\n\r\n", `"x"`)
-	f.Add("GET http://"+host+"/?%zz=%gg&&= HTTP/1.1\r\nHost: "+host+"\r\nX-Amzn-Trace-Id: \r\n\r\n", `{"statusCode":"404","headers":{"a":"b\n"},"cookies":["\r"],"body":{}}`)
+	for how := range 8 {
+		f.Add("POST /a%2Fb?c=d&e HTTP/1.1\r\nHost: "+host+"\r\nContent-Length: 2\r\nCookie: a=b; c\r\nContent-Type: text/x\r\n\r\nhi", `{"statusCode":200}`, how, preludeType)
+		f.Add("OPTIONS * HTTP/1.1\r\nHost: "+host+"\r\nOrigin: null\r\nAccess-Control-Request-Method: \x80\r\n\r\n", `"x"`, how, "text/x")
+		f.Add("GET http://"+host+"/?%zz=%gg&&= HTTP/1.1\r\nHost: "+host+"\r\nX-Amzn-Trace-Id: \r\n\r\n", `{"statusCode":"404","headers":{"a":"b\n"},"cookies":["\r"],"body":{}}`, how, "")
+		f.Add("GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n", `{"statusCode":201,"headers":{"a":"b"},"cookies":["c=d"]}`+string(preludeEnd)+"body", how, preludeType)
+		f.Add("HEAD / HTTP/1.1\r\nHost: "+host+"\r\nOrigin: x\r\n\r\n", `{"statusCode":204,"body":"aGk=","isBase64Encoded":true}`, how, "application/json")
+	}
 	n := start(f, alcove.FunctionURL{Cors: &alcove.Cors{AllowOrigins: []string{"*"}, AllowMethods: []string{"*"}, AllowHeaders: []string{"*"}}})
-	f.Fuzz(func(t *testing.T, text, answer string) {
+	const streams, signed, begun = 1, 2, 4 // how the URL is, and its function answers
+	f.Fuzz(func(t *testing.T, text, answer string, how int, contentType string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
 		if err != nil {
 			return
@@ -369,6 +374,19 @@ func FuzzRequest(f *testing.F) {
 		r.Host = host
 		n.last = invoke.Request{}
 		n.answer = says(answer)
+		n.url.InvokeMode, n.url.AuthType = "BUFFERED", auth.URLAuthNone
+		if how&streams != 0 {
+			n.url.InvokeMode = "RESPONSE_STREAM"
+			if how&begun != 0 {
+				n.answer = begins(contentType, func(s *alcove.Stream) (*alcove.Result, error) {
+					_, _ = s.Write([]byte(answer)) // who reads may have had enough
+					return &alcove.Result{}, nil
+				})
+			}
+		}
+		if how&signed != 0 {
+			n.url.AuthType = "AWS_IAM"
+		}
 		w := httptest.NewRecorder()
 		n.api.ServeHTTP(w, r)
 		if w.Code >= 500 && w.Code != 502 {

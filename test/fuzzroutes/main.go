@@ -36,7 +36,9 @@ var suites = []struct{ dir, targets string }{
 	{"nodeapi", "^FuzzRequest$"},
 	{"logsapi", "^FuzzHandler$"},
 	{"logs/insights", "^FuzzQuery$"}, // what StartQuery takes
+	{"metricsapi", "^FuzzRequest$"},
 	{"stsapi", "^FuzzRequest$"},
+	{"urlapi", "^FuzzRequest$"},
 	{"gateway", "^FuzzRequest$"},
 }
 
