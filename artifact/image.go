@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -72,36 +73,109 @@ func (s *Store) Image(sha string) (Image, error) {
 	return Image{Dir: s.path("image", sha, rootName), Settings: kept.ImageSettings}, nil
 }
 
-// PutImage gives an image, which fill brings in unless it is here: it lays the
-// layers into the builder and tells the settings. Calls for one image share one
-// fill, which goes on when ctx ends. The image is whole and on the disk when
-// PutImage answers; a fill that failed, or was cut off by a power failure, leaves
-// nothing.
-func (s *Store) PutImage(ctx context.Context, sha string, limit int64, fill func(*flatten.Builder) (alcove.ImageSettings, error)) (Image, error) {
+// ErrUnwanted is the cause with which the context of a call ends whose image is not
+// wanted any more. Any other end only says that nobody waits for it now.
+var ErrUnwanted = errors.New("artifact: the image is not wanted any more")
+
+// Fill brings in an image: it lays the layers into the builder and tells the settings.
+// Its context ends when nobody wants the image any more.
+type Fill func(ctx context.Context, b *flatten.Builder) (alcove.ImageSettings, error)
+
+// PutImage gives an image, which fill brings in unless it is here. Calls for one image
+// share one fill, which goes on when ctx ends, unless it ends with ErrUnwanted for all
+// of them. The image is whole and on the disk when PutImage answers; a fill that
+// failed, or was cut off by a power failure, leaves nothing.
+func (s *Store) PutImage(ctx context.Context, sha string, limit int64, fill Fill) (Image, error) {
 	if !validDigest(sha) {
 		return Image{}, fmt.Errorf("artifact: %q is no digest", sha)
 	}
-	if i, err := s.Image(sha); err == nil {
-		return i, nil
-	}
-	// Not among the unpackers: it takes as long as a registry does.
-	done := s.flights.DoChan("image "+sha, func() (any, error) {
-		s.pullers <- struct{}{}
-		defer func() { <-s.pullers }()
-		return nil, s.putImage(sha, limit, fill)
-	})
-	select {
-	case r := <-done:
-		if r.Err != nil {
-			return Image{}, r.Err
+	for {
+		if i, err := s.Image(sha); err == nil {
+			return i, nil
+		}
+		f, given := s.fills.want(sha, func(ctx context.Context) error {
+			// Not among the unpackers: it takes as long as a registry does.
+			select {
+			case s.pullers <- struct{}{}:
+			case <-ctx.Done():
+				return fmt.Errorf("artifact: %w", context.Cause(ctx))
+			}
+			defer func() { <-s.pullers }()
+			return s.putImage(ctx, sha, limit, fill)
+		})
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			err := context.Cause(ctx)
+			if given && errors.Is(err, ErrUnwanted) {
+				s.fills.leave(f)
+			}
+			return Image{}, fmt.Errorf("artifact: %w", err)
+		}
+		if !given {
+			continue // it was given up before this call, which begins another
+		}
+		if f.err != nil {
+			return Image{}, f.err
 		}
 		return s.Image(sha)
-	case <-ctx.Done():
-		return Image{}, fmt.Errorf("artifact: %w", context.Cause(ctx))
 	}
 }
 
-func (s *Store) putImage(sha string, limit int64, fill func(*flatten.Builder) (alcove.ImageSettings, error)) error {
+// fills are the images that are being brought in.
+type fills struct {
+	mu sync.Mutex
+	of map[string]*filling // guarded by mu
+}
+
+// filling is one that is being brought in.
+type filling struct {
+	wanted int // guarded by mu of fills; calls that have not said otherwise
+	end    context.CancelCauseFunc
+	done   chan struct{}
+	err    error // once done is closed
+}
+
+// want gives the filling of an image, which do does if there is none, and whether it
+// is for this call as well: not if it has been given up, and has yet to end.
+func (f *fills) want(sha string, do func(ctx context.Context) error) (one *filling, given bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if one = f.of[sha]; one != nil {
+		if one.wanted == 0 {
+			return one, false
+		}
+		one.wanted++
+		return one, true
+	}
+	ctx, end := context.WithCancelCause(context.Background())
+	one = &filling{wanted: 1, end: end, done: make(chan struct{})}
+	if f.of == nil {
+		f.of = map[string]*filling{}
+	}
+	f.of[sha] = one
+	go func() {
+		err := do(ctx)
+		end(nil)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.of, sha)
+		one.err = err
+		close(one.done)
+	}()
+	return one, true
+}
+
+// leave takes back what a call wanted, and gives the filling up if it was the last.
+func (f *fills) leave(one *filling) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if one.wanted--; one.wanted == 0 {
+		one.end(ErrUnwanted)
+	}
+}
+
+func (s *Store) putImage(ctx context.Context, sha string, limit int64, fill Fill) error {
 	if _, err := s.Image(sha); err == nil {
 		return nil
 	}
@@ -117,9 +191,12 @@ func (s *Store) putImage(sha string, limit int64, fill func(*flatten.Builder) (a
 		}
 	}
 	b := flatten.New(files, flatten.Limits{Bytes: limit}, s.room)
-	settings, err := fill(b)
+	settings, err := fill(ctx, b)
 	if err != nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("artifact: %w", context.Cause(ctx))
 	}
 	if err := b.Finish(filepath.Join(made, rootName), imageTree); err != nil {
 		return err

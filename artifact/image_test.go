@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,7 +58,7 @@ func TestPutImage(t *testing.T) {
 	}
 	settings := alcove.ImageSettings{EntryPoint: []string{"/a"}, Environment: []string{"A=1"}}
 	fills := 0
-	fill := func(b *flatten.Builder) (alcove.ImageSettings, error) {
+	fill := func(_ context.Context, b *flatten.Builder) (alcove.ImageSettings, error) {
 		fills++
 		return settings, b.Layer(imageLayer(t, tar.Header{Name: "a", Typeflag: tar.TypeReg, Mode: 0o755}))
 	}
@@ -117,13 +118,15 @@ func TestImageOfAnotherForm(t *testing.T) {
 		}
 		// As long as that fails, the old one stays and is not given.
 		broken := errors.New("no registry")
-		_, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(*flatten.Builder) (alcove.ImageSettings, error) { return alcove.ImageSettings{}, broken })
+		_, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(context.Context, *flatten.Builder) (alcove.ImageSettings, error) {
+			return alcove.ImageSettings{}, broken
+		})
 		if !errors.Is(err, broken) || !exists(filepath.Join(old, rootName, "old")) {
 			t.Errorf("%s: %v", kept, err)
 		}
 	}
 	s := openStore(t, dir)
-	i, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(b *flatten.Builder) (alcove.ImageSettings, error) {
+	i, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(_ context.Context, b *flatten.Builder) (alcove.ImageSettings, error) {
 		return alcove.ImageSettings{EntryPoint: []string{"/new"}, User: &alcove.ImageUser{UID: 7}}, b.Layer(imageLayer(t, tar.Header{Name: "new", Typeflag: tar.TypeReg}))
 	})
 	if err != nil || i.Settings.EntryPoint[0] != "/new" || i.Settings.User == nil || i.Settings.User.UID != 7 {
@@ -155,7 +158,7 @@ func TestPutImageFails(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
 	broken := errors.New("cut off")
-	_, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(b *flatten.Builder) (alcove.ImageSettings, error) {
+	_, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(_ context.Context, b *flatten.Builder) (alcove.ImageSettings, error) {
 		if err := b.Layer(imageLayer(t, tar.Header{Name: "a", Typeflag: tar.TypeReg})); err != nil {
 			return alcove.ImageSettings{}, err
 		}
@@ -166,7 +169,7 @@ func TestPutImageFails(t *testing.T) {
 	}
 	noLeftovers(t, dir)
 	s.SetReserve(1 << 60)
-	_, err = s.PutImage(t.Context(), imageDigest, 1<<20, func(b *flatten.Builder) (alcove.ImageSettings, error) {
+	_, err = s.PutImage(t.Context(), imageDigest, 1<<20, func(_ context.Context, b *flatten.Builder) (alcove.ImageSettings, error) {
 		return alcove.ImageSettings{}, b.Layer(imageLayer(t, tar.Header{Name: "a", Typeflag: tar.TypeReg}))
 	})
 	if !errors.Is(err, ErrNoSpace) {
@@ -192,7 +195,7 @@ func TestImageProgram(t *testing.T) {
 	link := func(name, to string) tar.Header {
 		return tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: to}
 	}
-	i, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(b *flatten.Builder) (alcove.ImageSettings, error) {
+	i, err := s.PutImage(t.Context(), imageDigest, 1<<20, func(_ context.Context, b *flatten.Builder) (alcove.ImageSettings, error) {
 		return alcove.ImageSettings{}, b.Layer(imageLayer(t, file("usr/bin/prog", 0o755), file("usr/bin/data", 0o644), file("usr/bin/mine", 0o700),
 			link("bin", "usr/bin"), link("abs", "/usr/bin/prog"), link("up", "../../../../usr/bin/prog"), link("round", "/round"), link("out", outside),
 			tar.Header{Name: "closed/", Typeflag: tar.TypeDir, Mode: 0o700}, file("closed/prog", 0o755), link("var/task", "/usr")))
@@ -234,5 +237,79 @@ func TestImageProgram(t *testing.T) {
 	}
 	if !i.HasDir("/opt") || i.HasDir("/var/task") || i.HasDir("/bin") {
 		t.Error("what can be mounted at")
+	}
+}
+
+// A fill goes on for as long as one of those who asked for it wants the image, whether
+// or not they still wait, and ends with the last. Who asks then begins another.
+func TestUnwantedImage(t *testing.T) {
+	s := openStore(t, t.TempDir())
+	ended, begun, finish := make(chan error), make(chan bool), make(chan bool)
+	fill := func(ctx context.Context, _ *flatten.Builder) (alcove.ImageSettings, error) {
+		begun <- true
+		select {
+		case <-ctx.Done():
+			ended <- context.Cause(ctx)
+			return alcove.ImageSettings{}, context.Cause(ctx)
+		case <-finish:
+			return alcove.ImageSettings{}, nil
+		}
+	}
+	ask := func() (end context.CancelCauseFunc, answer chan error) {
+		ctx, end := context.WithCancelCause(t.Context())
+		answer = make(chan error, 1)
+		go func() {
+			_, err := s.PutImage(ctx, imageDigest, 1<<20, fill)
+			answer <- err
+		}()
+		return end, answer
+	}
+	wanted := func(n int) {
+		t.Helper()
+		for {
+			s.fills.mu.Lock()
+			one := s.fills.of[imageDigest]
+			now := one != nil && one.wanted == n
+			s.fills.mu.Unlock()
+			if now {
+				return
+			}
+			runtime.Gosched()
+		}
+	}
+	endFirst, first := ask()
+	<-begun
+	endSecond, second := ask()
+	wanted(2)
+	endFirst(ErrUnwanted)
+	if err := <-first; !errors.Is(err, ErrUnwanted) {
+		t.Errorf("the first: %v", err)
+	}
+	wanted(1)
+	endSecond(ErrUnwanted)
+	if err := <-second; !errors.Is(err, ErrUnwanted) {
+		t.Errorf("the second: %v", err)
+	}
+	wanted(0)
+	// One that comes while that fill ends waits for its end.
+	_, third := ask()
+	if err := <-ended; !errors.Is(err, ErrUnwanted) {
+		t.Errorf("the fill ended with %v", err)
+	}
+	<-begun
+	// To hang up is not to want it no more.
+	endFourth, fourth := ask()
+	wanted(2)
+	endFourth(nil)
+	if err := <-fourth; !errors.Is(err, context.Canceled) {
+		t.Errorf("one that hung up: %v", err)
+	}
+	wanted(2)
+	finish <- true
+	if err := <-third; err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Image(imageDigest); err != nil {
+		t.Error(err)
 	}
 }

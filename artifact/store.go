@@ -47,6 +47,7 @@ type Store struct {
 	flights singleflight.Group // one put and one unpacking per digest
 	slots   chan struct{}      // unpackers
 	pullers chan struct{}
+	fills   fills
 
 	// mu is held while files appear under zip/ and tree/ or leave them, so that
 	// Remove's question and its deed are one step.

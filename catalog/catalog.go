@@ -39,7 +39,8 @@ type Config struct {
 	// Prepare makes a version able to run. The version becomes Active when it
 	// returns nil, Failed otherwise: with the message of an *alcove.Error, or in
 	// general terms. It may be called again for the same version, and is called
-	// by several goroutines.
+	// by several goroutines. Its context ends with artifact.ErrUnwanted when the
+	// version is deleted.
 	Prepare func(ctx context.Context, v *alcove.Version) error
 	// Resolve tells what the name of a container image stands for, with AWS's
 	// errors. Nil means that this node has no images.

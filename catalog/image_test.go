@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/artifact/flatten"
 )
 
@@ -29,7 +30,9 @@ func imageConfig() alcove.Config {
 
 func (n *node) pulled(t *testing.T, code alcove.Code) {
 	t.Helper()
-	_, err := n.art.PutImage(t.Context(), code.SHA256, 1<<20, func(*flatten.Builder) (alcove.ImageSettings, error) { return alcove.ImageSettings{}, nil })
+	_, err := n.art.PutImage(t.Context(), code.SHA256, 1<<20, func(context.Context, *flatten.Builder) (alcove.ImageSettings, error) {
+		return alcove.ImageSettings{}, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,4 +136,51 @@ func TestNoImages(t *testing.T) {
 	n := begin(t, Config{})
 	_, err := n.Create(t.Context(), caller, CreateInput{Name: "f", Config: imageConfig(), Image: firstImage})
 	want(t, err, alcove.CodeInvalidParameterValue, "This node has no container images.")
+}
+
+// Nothing is made ready any more of what is deleted meanwhile, and what follows under
+// its name has nothing to do with it.
+func TestDeletedWhilePrepared(t *testing.T) {
+	begun, ended := make(chan string, 1), make(chan error, 1)
+	n := begin(t, Config{Resolve: resolveImages, Prepare: func(ctx context.Context, v *alcove.Version) error {
+		if v.Code.Image == secondImage {
+			return nil
+		}
+		begun <- v.Number
+		<-ctx.Done()
+		ended <- context.Cause(ctx)
+		return ctx.Err()
+	}})
+	ctx := t.Context()
+	create := func(image string) {
+		t.Helper()
+		if _, err := n.Create(ctx, caller, CreateInput{Name: "f", Config: imageConfig(), Image: image, Publish: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unwanted := func(what string) {
+		t.Helper()
+		if err := <-ended; !errors.Is(err, artifact.ErrUnwanted) {
+			t.Errorf("%s: Prepare ended with %v", what, err)
+		}
+	}
+	create(firstImage)
+	if got := <-begun; got != "1" {
+		t.Fatalf("%s is first", got)
+	}
+	if err := n.Delete(ctx, caller, alcove.Ref{Name: "f", Qualifier: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	unwanted("the version")
+	if got := <-begun; got != alcove.Latest {
+		t.Fatalf("%s is second", got)
+	}
+	if err := n.Delete(ctx, caller, alcove.Ref{Name: "f"}); err != nil {
+		t.Fatal(err)
+	}
+	create(secondImage) // at once
+	unwanted("the function")
+	if v := n.settled(t, "f"); v.State != alcove.StateActive {
+		t.Errorf("%+v", v)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/artifact"
 	"github.com/alcove-run/alcove/store"
 )
 
@@ -108,9 +109,35 @@ func (c *Catalog) prepare(j job) {
 		if v == nil || v == last {
 			return
 		}
-		c.settle(j, v, c.cfg.Prepare(c.ctx, v), write)
+		ctx, end := c.whileWanted(j, v)
+		err := c.cfg.Prepare(ctx, v)
+		unwanted := errors.Is(context.Cause(ctx), artifact.ErrUnwanted)
+		end()
+		if !unwanted {
+			c.settle(j, v, err, write)
+		}
 		c.code.kick() // the package before it may be nobody's now
 		last = v
+	}
+}
+
+// whileWanted is a context for Prepare of v, which ends with artifact.ErrUnwanted when
+// its function is deleted, or the version itself.
+func (c *Catalog) whileWanted(j job, v *alcove.Version) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		err := c.waiting.wait(ctx, c, func() bool {
+			e := c.view.Load().functions[j.name]
+			return e == nil || e.function.ID != j.id || v.Number != alcove.Latest && e.versions[v.Number].Version == nil
+		})
+		if err == nil {
+			cancel(artifact.ErrUnwanted)
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watch.Wait()
 	}
 }
 

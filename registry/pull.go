@@ -26,11 +26,12 @@ import (
 // pullTime bounds one pull. A registry that is silent for a minute ends it sooner.
 const pullTime = time.Hour
 
-// pull brings in an image by its digest.
-func (p *Puller) pull(code alcove.Code, b *flatten.Builder) (alcove.ImageSettings, error) {
+// pull brings in an image by its digest, while ctx lasts and the Puller is open.
+func (p *Puller) pull(ctx context.Context, code alcove.Code, b *flatten.Builder) (alcove.ImageSettings, error) {
 	began := time.Now()
-	ctx, cancel := context.WithTimeoutCause(p.ctx, pullTime, errors.New("the pull took too long"))
+	ctx, cancel := context.WithTimeoutCause(ctx, pullTime, errors.New("the pull took too long"))
 	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
 	ref, err := p.reference(code.Resolved)
 	if err != nil {
 		return alcove.ImageSettings{}, err

@@ -37,7 +37,7 @@ import (
 // Artifacts keeps images.
 type Artifacts interface {
 	Image(sha string) (artifact.Image, error)
-	PutImage(ctx context.Context, sha string, limit int64, fill func(*flatten.Builder) (alcove.ImageSettings, error)) (artifact.Image, error)
+	PutImage(ctx context.Context, sha string, limit int64, fill artifact.Fill) (artifact.Image, error)
 }
 
 // Config is what a Puller works with. Artifacts and Log are required.
@@ -338,16 +338,17 @@ func checkManifest(m *v1.Manifest) error {
 var retries = []time.Duration{time.Second, 5 * time.Second}
 
 // Image gives the image that code is, which is pulled if it is not here. Where
-// that is not the node's fault the error is an *alcove.NotReady.
+// that is not the node's fault the error is an *alcove.NotReady. The pull goes on when
+// ctx ends, unless it ends with artifact.ErrUnwanted for all who asked for the image.
 func (p *Puller) Image(ctx context.Context, code alcove.Code) (artifact.Image, error) {
 	for try := 0; ; try++ {
 		i, err := p.cfg.Artifacts.Image(code.SHA256)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return i, err
 		}
-		i, err = p.cfg.Artifacts.PutImage(ctx, code.SHA256, p.cfg.MaxSize, func(b *flatten.Builder) (s alcove.ImageSettings, err error) {
+		i, err = p.cfg.Artifacts.PutImage(ctx, code.SHA256, p.cfg.MaxSize, func(ctx context.Context, b *flatten.Builder) (s alcove.ImageSettings, err error) {
 			err = p.work.do(func() error {
-				s, err = p.pull(code, b)
+				s, err = p.pull(ctx, code, b)
 				return err
 			})
 			return s, err

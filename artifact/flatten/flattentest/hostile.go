@@ -64,7 +64,7 @@ func hostileRoot(t *testing.T, user string) (string, *alcove.ImageUser) {
 	}
 	store.SetReserve(0)
 	python := pythonTree(t, filepath.Join(dir, "python"))
-	i, err := store.PutImage(t.Context(), strings.Repeat("a", 64), 1<<30, func(b *flatten.Builder) (alcove.ImageSettings, error) {
+	i, err := store.PutImage(t.Context(), strings.Repeat("a", 64), 1<<30, func(_ context.Context, b *flatten.Builder) (alcove.ImageSettings, error) {
 		if err := b.Layer(pack(t, python)); err != nil {
 			return alcove.ImageSettings{}, err
 		}
