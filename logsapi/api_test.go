@@ -1,7 +1,6 @@
 package logsapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,7 +50,7 @@ func start(t testing.TB) *fixture {
 	t.Cleanup(func() { store.Close() })
 	runner := queries.New(queries.Config{Lines: store.Lines, Account: account, Now: clock})
 	t.Cleanup(func() { runner.Close() })
-	api := New(Config{Store: store, Queries: runner, Now: clock, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
+	api := New(Config{Store: store, Queries: runner, Now: clock, Place: here,
 		Authenticate: func(r *http.Request, body []byte) (alcove.Caller, error) {
 			if !strings.Contains(r.Header.Get("Authorization"), "AKIDGOOD") {
 				return alcove.Caller{}, alcove.ClientError("UnrecognizedClientException", "The security token included in the request is invalid.")
@@ -444,37 +443,4 @@ func TestManage(t *testing.T) {
 	do(fine, err)
 	_, err = f.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: name})
 	do("ResourceNotFoundException: The specified log group does not exist.", err)
-}
-
-// Whatever a client sends: an answer that is JSON, and never a fault of ours.
-func FuzzHandler(f *testing.F) {
-	for name := range operations() {
-		f.Add(name, []byte(`{"logGroupName":"/aws/lambda/hello","logStreamName":"2026/11/23/[$LATEST]b","limit":3,"nextToken":"f/1","filterPattern":"{ $.a = 1 }",
-			"logEvents":[{"timestamp":1,"message":"x"}],"retentionInDays":1,"orderBy":"LastEventTime","startTime":1,"endTime":9223372036854775807,"logStreamNames":["a"]}`))
-	}
-	f.Add("DescribeLogStreams", []byte(`{"logGroupIdentifier":"arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/hello:*","nextToken":"MTp4","descending":true}`))
-	f.Add("StartQuery", []byte(`{"logGroupNames":["/aws/lambda/hello"],"startTime":0,"endTime":1900000000,"limit":5,"queryString":"fields @message, n * 2 as m | filter tenantId = 'blue' | sort m desc"}`))
-	f.Add("StartQuery", []byte(`{"logGroupIdentifiers":["arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/hello"],"startTime":1,"endTime":2,"queryLanguage":"CWLI","queryString":"stats count(*) by bin(1h)"}`))
-	f.Add("GetQueryResults", []byte(`{"queryId":"known","maxItems":2,"nextToken":"MQ"}`))
-	f.Add("StopQuery", []byte(`{"queryId":"known"}`))
-	f.Add("DescribeQueries", []byte(`{"status":"Complete","maxResults":1,"queryLanguage":"CWLI"}`))
-	fx := start(f)
-	fx.fill()
-	known := fx.query(f, "fields @message")
-	api := New(Config{Store: fx.store, Queries: fx.queries, Place: alcove.Place{Partition: "aws", Region: "us-east-1", Account: account},
-		Authenticate: func(*http.Request, []byte) (alcove.Caller, error) { return alcove.Caller{}, nil }, Authorize: everything})
-	f.Fuzz(func(t *testing.T, name string, body []byte) {
-		// The id of a query that there is cannot be guessed.
-		body = bytes.ReplaceAll(body, []byte(`"known"`), []byte(`"`+known+`"`))
-		r := httptest.NewRequest("POST", "/", bytes.NewReader(body))
-		r.Header["X-Amz-Target"] = []string{targetPrefix + name}
-		w := httptest.NewRecorder()
-		api.ServeHTTP(w, r)
-		if w.Code != 200 && w.Code != 400 {
-			t.Fatalf("%s %s: %d %s", name, body, w.Code, w.Body)
-		}
-		if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
-			t.Fatalf("%s %s: %s", name, body, w.Body)
-		}
-	})
 }

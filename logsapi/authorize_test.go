@@ -18,29 +18,42 @@ import (
 	"github.com/alcove-run/alcove/store"
 )
 
+// here is where the tests' groups are.
+var here = alcove.Place{Partition: "aws", Region: "us-east-1", Account: account}
+
+// realKeys opens the keys of a node, of which there are none yet but the root's.
+func realKeys(t testing.TB) *auth.Auth {
+	t.Helper()
+	dir := t.TempDir()
+	st, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(dir, "state")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := auth.Open(t.Context(), auth.Config{File: filepath.Join(dir, "root"), Mode: auth.ModeSigV4, Place: here, Keys: st.Bucket(auth.KeysBucket)})
+	if err != nil {
+		t.Fatal(errors.Join(err, st.Close()))
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(keys.Close(), st.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return keys
+}
+
 // TestABoundKeyReadsItsTenantsRecords has a real key, bound to blue, ask for all
 // that there is.
 func TestABoundKeyReadsItsTenantsRecords(t *testing.T) {
 	f := start(t)
 	f.fill()
-	st, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(t.TempDir(), "state")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	place := alcove.Place{Partition: "aws", Region: "us-east-1", Account: account}
-	keys, err := auth.Open(t.Context(), auth.Config{File: filepath.Join(t.TempDir(), "root"), Mode: auth.ModeSigV4, Place: place, Keys: st.Bucket(auth.KeysBucket)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer keys.Close()
+	keys := realKeys(t)
 	made, _, err := keys.CreateKey(t.Context(), alcove.Caller{}, "blue", `{"Version":"2012-10-17","Statement":[
 		{"Effect":"Allow","Action":"lambda:InvokeFunction","Resource":"*","Condition":{"StringEquals":{"lambda:TenantId":"blue"}}},
 		{"Effect":"Allow","Action":"logs:*","Resource":"arn:aws:logs:*:*:log-group:/aws/lambda/hello*"}]}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(New(Config{Store: f.store, Place: place, Authorize: keys.Authorize,
+	server := httptest.NewServer(New(Config{Store: f.store, Place: here, Authorize: keys.Authorize,
 		Authenticate: func(*http.Request, []byte) (alcove.Caller, error) {
 			return alcove.Caller{AccessKeyID: made.AccessKeyID, Account: account, ARN: "arn:aws:iam::000000000000:user/blue"}, nil
 		}}))

@@ -18,7 +18,6 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
-	"github.com/alcove-run/alcove/store"
 )
 
 // query starts a query of the fixture's group and gives its id when it has ended.
@@ -258,18 +257,8 @@ func TestDescribeQueries(t *testing.T) {
 func TestQueriesOfABoundKey(t *testing.T) {
 	f := start(t)
 	f.fill()
-	st, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(t.TempDir(), "state")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	place := alcove.Place{Partition: "aws", Region: "us-east-1", Account: account}
-	keys, err := auth.Open(t.Context(), auth.Config{File: filepath.Join(t.TempDir(), "root"), Mode: auth.ModeSigV4, Place: place, Keys: st.Bucket(auth.KeysBucket)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer keys.Close()
-	server := httptest.NewServer(New(Config{Store: f.store, Queries: f.queries, Place: place, Authorize: keys.Authorize,
+	keys := realKeys(t)
+	server := httptest.NewServer(New(Config{Store: f.store, Queries: f.queries, Place: here, Authorize: keys.Authorize,
 		Authenticate: func(r *http.Request, _ []byte) (alcove.Caller, error) {
 			id := strings.TrimPrefix(strings.Split(r.Header.Get("Authorization"), "/")[0], "AWS4-HMAC-SHA256 Credential=")
 			return alcove.Caller{AccessKeyID: id, Account: account, ARN: "arn:aws:iam::000000000000:user/" + id}, nil
@@ -297,7 +286,7 @@ func TestQueriesOfABoundKey(t *testing.T) {
 		t.Errorf("a key that sees everybody's records reads %d", len(got.Results))
 	}
 	const gone = "ResourceNotFoundException: The specified query does not exist."
-	_, err = red.GetQueryResults(t.Context(), &cloudwatchlogs.GetQueryResultsInput{QueryId: &id})
+	_, err := red.GetQueryResults(t.Context(), &cloudwatchlogs.GetQueryResultsInput{QueryId: &id})
 	if code(err) != gone {
 		t.Errorf("red: %v", err)
 	}
@@ -333,15 +322,14 @@ func TestQueriesOfABoundKey(t *testing.T) {
 func TestQueriesOfEnvironments(t *testing.T) {
 	f := start(t)
 	f.fill()
-	place := alcove.Place{Partition: "aws", Region: "us-east-1", Account: account}
 	role := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["logs:StartQuery","logs:GetQueryResults","logs:StopQuery","logs:DescribeQueries"],"Resource":"*"}]}`
-	keys, err := auth.Open(t.Context(), auth.Config{File: filepath.Join(t.TempDir(), "root"), Mode: auth.ModeSigV4, Place: place, RolePolicy: func(string) string { return role }})
+	keys, err := auth.Open(t.Context(), auth.Config{File: filepath.Join(t.TempDir(), "root"), Mode: auth.ModeSigV4, Place: here, RolePolicy: func(string) string { return role }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer keys.Close()
 	callers := make(map[string]alcove.Caller)
-	server := httptest.NewServer(New(Config{Store: f.store, Queries: f.queries, Place: place, Authorize: keys.Authorize,
+	server := httptest.NewServer(New(Config{Store: f.store, Queries: f.queries, Place: here, Authorize: keys.Authorize,
 		Authenticate: func(r *http.Request, _ []byte) (alcove.Caller, error) {
 			return callers[strings.TrimPrefix(strings.Split(r.Header.Get("Authorization"), "/")[0], "AWS4-HMAC-SHA256 Credential=")], nil
 		}}))

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,8 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"github.com/alcove-run/alcove"
-	"github.com/alcove-run/alcove/auth"
-	"github.com/alcove-run/alcove/store"
 )
 
 const groupsARN = "arn:aws:logs:us-east-1:" + account + ":log-group:"
@@ -149,23 +146,13 @@ func TestTagErrors(t *testing.T) {
 // request sets and by those that a group has.
 func TestPoliciesAskAboutTags(t *testing.T) {
 	f := start(t)
-	st, err := store.Open(t.Context(), store.Config{Dir: filepath.Join(t.TempDir(), "state")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	place := alcove.Place{Partition: "aws", Region: "us-east-1", Account: account}
-	keys, err := auth.Open(t.Context(), auth.Config{File: filepath.Join(t.TempDir(), "root"), Mode: auth.ModeSigV4, Place: place, Keys: st.Bucket(auth.KeysBucket)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer keys.Close()
+	keys := realKeys(t)
 	as := func(name, statements string) *cloudwatchlogs.Client {
 		made, _, err := keys.CreateKey(t.Context(), alcove.Caller{}, name, `{"Version":"2012-10-17","Statement":[`+statements+`]}`)
 		if err != nil {
 			t.Fatal(err)
 		}
-		server := httptest.NewServer(New(Config{Store: f.store, Place: place, Authorize: keys.Authorize,
+		server := httptest.NewServer(New(Config{Store: f.store, Place: here, Authorize: keys.Authorize,
 			Authenticate: func(*http.Request, []byte) (alcove.Caller, error) {
 				return alcove.Caller{AccessKeyID: made.AccessKeyID, Account: account, ARN: "arn:aws:iam::" + account + ":user/" + name}, nil
 			}}))
@@ -173,7 +160,7 @@ func TestPoliciesAskAboutTags(t *testing.T) {
 		return client(server.URL, "any")
 	}
 	ctx := t.Context()
-	err = errors.Join(f.store.CreateGroup(ctx, "mine", map[string]string{"team": "a"}), f.store.CreateGroup(ctx, "other", map[string]string{"team": "b"}), f.store.CreateGroup(ctx, "plain", nil))
+	err := errors.Join(f.store.CreateGroup(ctx, "mine", map[string]string{"team": "a"}), f.store.CreateGroup(ctx, "other", map[string]string{"team": "b"}), f.store.CreateGroup(ctx, "plain", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
