@@ -253,7 +253,7 @@ func TestNameMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.let <- nil // of the first
+	// That of the first has ended.
 	if v := <-g.asked; v.FunctionID != two.FunctionID {
 		t.Errorf("Prepare is asked for %s, want %s", v.FunctionID, two.FunctionID)
 	}
