@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"slices"
@@ -335,17 +338,69 @@ func TestBadPackages(t *testing.T) {
 		{"no zip", []byte("not a zip")},
 		{"traversal", files{"../evil.py": "x"}.Zip(t)},
 		{"absolute", files{"/etc/evil": "x"}.Zip(t)},
+		{"link out", linkZip(t, "out", "../../etc/passwd")},
+		{"absolute link", linkZip(t, "out", "/etc/passwd")},
+		{"bomb", zeroZip(t, 300<<20)},
 		{"empty", nil},
 	} {
 		name := name(t)
 		_, err := n.lambda.CreateFunction(t.Context(), &lambda.CreateFunctionInput{FunctionName: &name, Runtime: python, Handler: aws.String("main.handler"),
 			Role: aws.String(role), Code: &types.FunctionCode{ZipFile: c.code}})
-		if c.code == nil {
-			wantError(t, err, 400, "InvalidParameterValueException", "")
-		} else {
-			wantError(t, err, 400, "InvalidParameterValueException", "Could not unzip uploaded file")
+		text := "Could not unzip uploaded file"
+		switch c.name {
+		case "empty":
+			text = ""
+		case "bomb":
+			text = "Unzipped size must be smaller than 262144000 bytes"
 		}
+		wantError(t, err, 400, "InvalidParameterValueException", text)
 	}
+
+	// Layers that are small enough each are not together.
+	var layers []string
+	for _, l := range []string{"zeros", "noughts"} {
+		made, err := n.lambda.PublishLayerVersion(t.Context(), &lambda.PublishLayerVersionInput{LayerName: &l, Content: &types.LayerVersionContentInput{ZipFile: zeroZip(t, 130<<20)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers = append(layers, *made.LayerVersionArn)
+	}
+	f := name(t)
+	_, err := n.lambda.CreateFunction(t.Context(), &lambda.CreateFunctionInput{FunctionName: &f, Runtime: python, Handler: aws.String("main.handler"),
+		Role: aws.String(role), Layers: layers, Code: &types.FunctionCode{ZipFile: files{"main.py": answers1}.Zip(t)}})
+	wantError(t, err, 400, "InvalidParameterValueException", "Function code combined with layers exceeds the maximum allowed size of 262144000 bytes. The actual size is 2726")
+}
+
+// linkZip is a package of a symbolic link.
+func linkZip(t *testing.T, name, to string) []byte {
+	t.Helper()
+	h := &zip.FileHeader{Name: name}
+	h.SetMode(fs.ModeSymlink | 0o777)
+	return zipOf(t, h, strings.NewReader(to))
+}
+
+// zeroZip is a package of n bytes that packs well.
+func zeroZip(t *testing.T, n int64) []byte {
+	t.Helper()
+	return zipOf(t, &zip.FileHeader{Name: "zeros", Method: zip.Deflate}, io.LimitReader(zeros{}, n))
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func zipOf(t *testing.T, h *zip.FileHeader, content io.Reader) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.CreateHeader(h)
+	if err == nil {
+		_, err = io.Copy(w, content)
+	}
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // TestNotThereYet checks that an operation which is not built says so.
