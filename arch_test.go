@@ -24,7 +24,7 @@ var layers = []struct {
 	{packages: []string{"."}},
 	{packages: []string{"internal/..."}},
 	{packages: []string{"telemetry", "store", "sandbox"}},
-	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin"}},
+	{packages: []string{"sandbox/cgroup", "sandbox/rootfs", "sandbox/initbin", "sandbox/remains"}},
 	{packages: []string{"sandbox/egress/...", "sandbox/supervise/..."}, peers: true},
 	{packages: []string{"sandbox/sandboxtest", "sandbox/gvisor/...", "sandbox/namespace/..."}, peers: true},
 	{packages: []string{"runtimeapi/...", "runtimes/...", "artifact/...", "journal"}, peers: true},

@@ -9,7 +9,7 @@
 //	zip/<sha256>            the file, as sent
 //	tree/<boot>/<sha256>/   what is in it: files 0644 or 0755, directories 0755
 //	image/<sha256>/         a container image by its manifest: root/ and settings.json
-//	tmp/                    what is being written or removed; emptied by [Open]
+//	tmp/                    what is being written or removed; [Open] moves it aside, Store.Clean removes that
 //
 // A package is verified whole before it is kept, and its zip is on the disk
 // before [Store.PutZip] answers. Whatever is refused, or fails, leaves nothing.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/alcove-run/alcove"
+	"github.com/alcove-run/alcove/internal/aside"
 	"github.com/alcove-run/alcove/internal/disk"
 )
 
@@ -54,15 +55,15 @@ type Store struct {
 	mu sync.Mutex
 }
 
-// Open opens the directory, or makes it, and removes what an earlier process
-// left half done.
+// Open opens the directory, or makes it, and takes what an earlier process left half
+// done out of the way, for Clean.
 func Open(dir string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{dir: dir, trees: filepath.Join(dir, "tree", bootID()), log: log, slots: make(chan struct{}, unpackers), pullers: make(chan struct{}, imagePullers)}
 	s.reserve.Store(DefaultReserve)
-	if err := removeAll(s.path("tmp")); err != nil {
+	if err := aside.Move(s.path("tmp")); err != nil {
 		return nil, fmt.Errorf("artifact: %w", err)
 	}
 	for _, d := range []struct {
@@ -86,6 +87,16 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 		}
 	}
 	return s, nil
+}
+
+// Clean removes what earlier processes left half done, without haste, beside whatever
+// else the store does: the files of an image are many. It tells how many files there
+// were. What is there when ctx ends, the next process finds.
+func (s *Store) Clean(ctx context.Context) (files int, err error) {
+	if files, err = aside.Remove(ctx, s.dir); err != nil {
+		return files, fmt.Errorf("artifact: %w", err)
+	}
+	return files, nil
 }
 
 // bootID names this boot of the machine, or nothing that was before.

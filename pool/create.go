@@ -11,7 +11,7 @@ import (
 //
 // Preconditions: p.mu is held.
 func (p *Pool) makeMore() {
-	for p.making < p.cfg.Creators && !p.closed && p.placeNow() {
+	for p.making < p.cfg.Creators && !p.closed && p.placeNow() && p.memoryNow() {
 		w := p.queue.pop()
 		if w == nil {
 			return

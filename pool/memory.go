@@ -74,7 +74,7 @@ func (p *Pool) crowdedOut() bool {
 
 // roomForStock says whether a stock may have another environment.
 func (p *Pool) roomForStock(need int64) bool {
-	return p.cfg.Memory <= 0 || p.memory+p.promised+need <= p.cfg.Memory-p.cfg.Memory/stockReserve
+	return p.cfg.Memory <= 0 || p.memory+p.promised+p.left()+need <= p.cfg.Memory-p.cfg.Memory/stockReserve
 }
 
 // measure takes over what e was last seen to use.

@@ -65,6 +65,10 @@ type Config struct {
 	KeepAlive time.Duration
 	// Memory is the budget for all environments in bytes; zero means none.
 	Memory int64
+	// Left is how many bytes sandboxes of an earlier process still hold that are
+	// being removed, and falls to zero: environments are made in what they leave of
+	// Memory, and calls wait for that. It must not block; nil is none.
+	Left func() int64
 	// Disk watches the disk; without Lack nobody does.
 	Disk Disk
 	// Environments is how many there may be on this node, in whatever state: each
@@ -270,6 +274,9 @@ func New(cfg Config) *Pool {
 	p.done.Go(p.sweepLoop)
 	if cfg.Disk.Lack != nil {
 		p.done.Go(p.diskLoop)
+	}
+	if cfg.Left != nil {
+		p.done.Go(p.leftLoop)
 	}
 	return p
 }

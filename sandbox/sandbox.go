@@ -277,8 +277,10 @@ var ErrNoProgram = errors.New("sandbox: no program, and none can be given later"
 // Driver makes sandboxes of one kind.
 //
 // Its constructor (New in each driver's package) takes a directory of its own
-// and removes whatever an earlier process that used the same directory left
-// behind, before it returns.
+// and finds whatever an earlier process that used the same directory left
+// behind. When it returns, nothing of that runs any more, and none of its names,
+// ids or directories is in the way of a new sandbox; the rest is removed behind it
+// (Sweeper).
 type Driver interface {
 	// Name is the value of --isolation: "gvisor" or "namespace".
 	Name() string
@@ -291,6 +293,28 @@ type Driver interface {
 	// Close ends every sandbox that is left and removes what the driver made
 	// for itself.
 	Close() error
+}
+
+// Leftovers is what an earlier process with the same directory left and what of it
+// is not yet removed. Nothing in it runs.
+type Leftovers struct {
+	Found int // pieces that New found: sandboxes, as a rule
+	Left  int // of which so many are still there
+	// Memory is about how many bytes those hold.
+	Memory int64
+}
+
+// Sweeper is a driver that removes what an earlier process left while it is at work
+// already. Close waits for that, but not for ever; what is there then, the next
+// process finds.
+type Sweeper interface {
+	Driver
+	// Sweep begins with the removal, once its caller has time for it. It does not
+	// wait.
+	Sweep()
+	// Swept is closed when nothing of an earlier process is left.
+	Swept() <-chan struct{}
+	Leftovers() Leftovers
 }
 
 // DiskMeter is a driver that keeps /tmp of its sandboxes on the host's disk.
@@ -327,6 +351,10 @@ type Finding struct {
 // LinkFinding is the name of the Finding about links (Spec.Link). Where its State
 // is Missing, no sandbox can have one, and Create refuses to make it.
 const LinkFinding = "network link"
+
+// LeftoversFinding is the name of the Finding about what a killed node left and is
+// still being removed; it is no property of the machine.
+const LeftoversFinding = "leftovers"
 
 // State grades a Finding.
 type State string

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -53,6 +54,13 @@ func (c *envsCmd) Run(ctx context.Context) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	for i, f := range answer.NotEnforced {
+		if f.Name == sandbox.LeftoversFinding {
+			fmt.Printf("\n%s\n", f.Detail)
+			answer.NotEnforced = slices.Delete(answer.NotEnforced, i, i+1)
+			break
+		}
 	}
 	if len(answer.NotEnforced) > 0 {
 		fmt.Println("\nNot fully enforced on this machine (alcove doctor tells how to mend it):")

@@ -23,6 +23,7 @@ import (
 	"github.com/alcove-run/alcove/catalog"
 	"github.com/alcove-run/alcove/environment"
 	"github.com/alcove-run/alcove/gateway"
+	"github.com/alcove-run/alcove/internal/aside"
 	"github.com/alcove-run/alcove/internal/turns"
 	"github.com/alcove-run/alcove/invoke"
 	"github.com/alcove-run/alcove/invoke/async"
@@ -215,7 +216,7 @@ func (n *node) openSandboxes(ctx context.Context) error {
 		}
 	}
 	// No sandbox runs, so whatever is here is a predecessor's.
-	if err := os.RemoveAll(n.path(runDir)); err != nil {
+	if err := aside.Move(n.path(runDir)); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(n.path(runDir), 0o700); err != nil {
@@ -316,6 +317,7 @@ func (n *node) openPool(context.Context) error {
 		KeepAlive:     n.cfg.KeepAlive,
 		MaxAge:        maxAge,
 		Memory:        int64(n.cfg.Memory),
+		Left:          n.leftMemory(),
 		Disk:          watchDisk(n.cfg.Data, n.driver, n.log),
 		Environments:  n.files.environments,
 		Places:        n.factory.Places,
@@ -361,7 +363,7 @@ func (n *node) openAPIs(context.Context) error {
 		STS: stsapi.New(stsapi.Config{Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Log: n.log}),
 		Node: nodeapi.New(nodeapi.Config{
 			Authenticate: n.auth.Authenticate, Authorize: n.auth.Authorize, Revoked: n.auth.Revoked, Ending: n.gate.Ending(), Keys: n.auth, Roles: n.catalog, Audit: n.audit.Query,
-			Environments: n.pool.Status, Findings: n.driver.Findings,
+			Environments: n.pool.Status, Findings: n.findings,
 			Stocks: n.pool.Stocks, SetStock: n.catalog.SetStock, StockMax: n.cfg.StockMax,
 			Egress: n.catalog, NodeEgress: n.nodeEgress, FunctionName: n.functionName, OwnAddress: n.ownAddress, Refusals: n.refusals.List,
 			Function: n.catalog.Function, Latest: n.catalog.Resolve, Events: n.events, Logs: n.logs, Usage: n.ledger, Purge: n.purges.Purge, Actions: actions(), Place: place, Log: n.log,
@@ -382,6 +384,7 @@ func (n *node) openAPIs(context.Context) error {
 	n.pruneRoots()
 	handlers.Bodies = n.bodies()
 	n.gate.Open(gateway.New(handlers))
+	n.sweep()
 	return nil
 }
 

@@ -43,12 +43,16 @@ func (n *node) openPurges(context.Context) (err error) {
 const purgeLook = 20 * time.Millisecond
 
 // purgeInvocations ends a tenant's invocations and environments. Invocations that
-// were admitted before the tenant was held may still come to the pool.
+// were admitted before the tenant was held may still come to the pool, and of a node
+// that was killed the tenant may have a frozen sandbox with its memory and its /tmp.
 func (n *node) purgeInvocations(ctx context.Context, tenant alcove.Tenant) error {
 	for {
 		last := n.invoker.UnderWay(tenant) == 0
-		if err := n.pool.PurgeTenant(ctx, tenant); err != nil || last {
+		if err := n.pool.PurgeTenant(ctx, tenant); err != nil {
 			return err
+		}
+		if last {
+			return n.swept(ctx)
 		}
 		select {
 		case <-time.After(purgeLook):

@@ -16,7 +16,7 @@
 // processes cannot have children with controllers: a node that is alone in its
 // group moves to a leaf of it; one that shares it with the shell it was started
 // from has its sandboxes at the top of the tree.) The group is found again by
-// its name wherever it was (Sweep), because a node that was killed and started
+// its name wherever it was (Halt), because a node that was killed and started
 // anew may run in another group.
 //
 // The first write to cgroup.procs after a pause waits for an RCU grace period of
@@ -77,13 +77,15 @@ type Root struct {
 	top      *os.File          // v2, open
 	v2has    map[string]bool   // controllers that groups below v2 have
 	problems map[string]string // controller or "v2" → why it cannot be used
+
+	halted halted
 }
 
 var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // Open finds out what this machine offers and makes the group of the node called
 // name. The name must be unique on the machine and stable over restarts of the
-// node, because Sweep ends whatever runs in a group of that name. Open fails only
+// node, because Halt stops whatever runs in a group of that name. Open fails only
 // on an invalid name; what cannot be had is told by Findings.
 func Open(name string, log *slog.Logger) (*Root, error) {
 	if !validName.MatchString(name) {
@@ -166,14 +168,19 @@ func (r *Root) Limits() bool {
 func (r *Root) Freezes() bool { return r.v2 != "" || r.v1[freezerController] != "" }
 
 // Close removes the node's groups. Groups of sandboxes that are still there are
-// ended first.
+// ended first, but for those of earlier processes that End has not removed: they stay,
+// and what they are in, for the next process.
 func (r *Root) Close() error {
-	err := r.Sweep()
+	kept := r.kept()
+	err := r.Sweep(kept...)
 	if r.top != nil {
 		r.top.Close() // nothing was written
 	}
+	if len(kept) > 0 {
+		return err
+	}
 	for _, dir := range r.dirs() {
-		if rerr := removeDir(dir); rerr != nil {
+		if rerr := removeDir(dir, removeWait); rerr != nil {
 			err = errors.Join(err, rerr)
 		}
 	}

@@ -214,7 +214,7 @@ func TestSomeControllersAreMissing(t *testing.T) {
 	above := filepath.Join(lay.v2.mount, groupPrefix+uniqueName())
 	top := filepath.Join(above, "top")
 	t.Cleanup(func() {
-		if err := errors.Join(removeDir(top), removeDir(above)); err != nil {
+		if err := errors.Join(removeDir(top, removeWait), removeDir(above, removeWait)); err != nil {
 			t.Error(err)
 		}
 	})

@@ -116,7 +116,9 @@ func (g *Group) Thaw() error {
 
 // Kill ends every process of the group, frozen or not, and returns when none is
 // left but zombies that their parents have yet to collect.
-func (g *Group) Kill() error {
+func (g *Group) Kill() error { return g.kill(removeWait) }
+
+func (g *Group) kill(wait time.Duration) error {
 	killed := false
 	if g.v2 != "" {
 		err := write(g.v2, "cgroup.kill", "1")
@@ -125,7 +127,7 @@ func (g *Group) Kill() error {
 		}
 		killed = err == nil
 	}
-	deadline := time.Now().Add(removeWait)
+	deadline := time.Now().Add(wait)
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
 		pids, err := g.Pids()
 		if err != nil || len(pids) == 0 {

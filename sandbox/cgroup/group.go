@@ -227,18 +227,20 @@ func EnterPaths(paths []string) error {
 
 // Remove removes the group. It waits a little for processes that are on their
 // way out, and fails if any stays. It is idempotent.
-func (g *Group) Remove() error {
+func (g *Group) Remove() error { return g.remove(removeWait) }
+
+func (g *Group) remove(wait time.Duration) error {
 	var err error
 	for _, dir := range g.Paths() {
-		err = errors.Join(err, removeDir(dir))
+		err = errors.Join(err, removeDir(dir, wait))
 	}
 	g.Settle()
 	return err
 }
 
 // removeDir removes one directory, waiting while the kernel calls it busy.
-func removeDir(dir string) error {
-	deadline := time.Now().Add(removeWait)
+func removeDir(dir string, wait time.Duration) error {
+	deadline := time.Now().Add(wait)
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
 		err := syscall.Rmdir(dir)
 		if err == nil || err == syscall.ENOENT {

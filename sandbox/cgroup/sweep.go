@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Sweep ends every process in a sandbox's group of this node and removes the
@@ -20,11 +21,14 @@ func (r *Root) Sweep(keep ...string) error {
 	if err != nil {
 		return err
 	}
-	err = r.endAll(left)
+	err = each(left, func(g *Group) error {
+		r.log.Debug("ending a sandbox that was left behind", "sandbox", g.id)
+		return g.end(removeWait)
+	})
 	current := r.dirs()
 	for _, p := range parents {
 		if len(keep) == 0 && !slices.Contains(current, p.dir) {
-			err = errors.Join(err, removeDir(p.dir))
+			err = errors.Join(err, removeDir(p.dir, removeWait))
 		}
 	}
 	return err
@@ -34,15 +38,15 @@ func (r *Root) Sweep(keep ...string) error {
 // the kernel.
 const sweepers = 16
 
-func (r *Root) endAll(left []*Group) error {
-	errs := make([]error, len(left))
+// each does it to all groups.
+func each(groups []*Group, do func(*Group) error) error {
+	errs := make([]error, len(groups))
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(sweepers, len(left)) {
+	for range min(sweepers, len(groups)) {
 		wg.Go(func() {
-			for i := next.Add(1) - 1; int(i) < len(left); i = next.Add(1) - 1 {
-				r.log.Info("ending a sandbox that was left behind", "sandbox", left[i].id)
-				errs[i] = left[i].end()
+			for i := next.Add(1) - 1; int(i) < len(groups); i = next.Add(1) - 1 {
+				errs[i] = do(groups[i])
 			}
 		})
 	}
@@ -88,21 +92,22 @@ func (g *Group) holds(controller string) bool {
 	return controller == "" && g.v2 != "" || g.v1[controller] != ""
 }
 
-// end kills what is in the group and in groups below it, and removes all.
-func (g *Group) end() error {
-	err := g.Kill()
+// end kills what is in the group and in groups below it, and removes all. It waits so
+// long for each of them.
+func (g *Group) end(wait time.Duration) error {
+	err := g.kill(wait)
 	for controller, dir := range g.v1 {
-		err = errors.Join(err, endBelow(dir, controller))
+		err = errors.Join(err, endBelow(dir, controller, wait))
 	}
 	if g.v2 != "" {
-		err = errors.Join(err, endBelow(g.v2, ""))
+		err = errors.Join(err, endBelow(g.v2, "", wait))
 	}
-	return errors.Join(err, g.Remove())
+	return errors.Join(err, g.remove(wait))
 }
 
 // endBelow does the same for the groups below one directory; a sandbox that made
 // groups of its own has some.
-func endBelow(dir, controller string) error {
+func endBelow(dir, controller string, wait time.Duration) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -113,7 +118,7 @@ func endBelow(dir, controller string) error {
 		}
 		g := &Group{id: e.Name(), v1: map[string]string{}}
 		g.add(controller, filepath.Join(dir, e.Name()))
-		err = errors.Join(err, g.end())
+		err = errors.Join(err, g.end(wait))
 	}
 	return err
 }

@@ -33,6 +33,7 @@ import (
 
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/cgroup"
+	"github.com/alcove-run/alcove/sandbox/remains"
 )
 
 // Config says what a Driver works with. Dir, Cgroups and Log are required.
@@ -58,6 +59,8 @@ type Driver struct {
 	netns    *os.File          // an empty network namespace, for all gofers; nil if not root
 	door     *os.File          // the program of package door
 
+	remains *remains.Remains // what an earlier process left
+
 	noMemoryEvents sync.Once // for saying so
 
 	mu     sync.Mutex
@@ -67,8 +70,8 @@ type Driver struct {
 
 var _ sandbox.Driver = (*Driver)(nil)
 
-// New makes a driver and removes whatever sandboxes an earlier process with the
-// same Dir has left: their processes, cgroups and files. It fails if another
+// New makes a driver and stops whatever sandboxes an earlier process with the
+// same Dir has left: their processes, cgroups and files are removed by Sweep. It fails if another
 // process uses Dir, and if this machine or this program cannot make gVisor
 // sandboxes at all, naming the reason (Probe lists all of them).
 func New(ctx context.Context, conf Config) (*Driver, error) {
@@ -99,7 +102,7 @@ func New(ctx context.Context, conf Config) (*Driver, error) {
 
 // open does what New does once the directory is locked.
 func (d *Driver) open(ctx context.Context) error {
-	if err := d.sweep(ctx); err != nil {
+	if err := d.halt(ctx); err != nil {
 		return err
 	}
 	var chosen programs
@@ -154,6 +157,7 @@ func (d *Driver) Close() error {
 	if d.lock == nil {
 		return nil
 	}
+	d.remains.Close() // tells what is still there
 	errs = append(errs, d.conf.Cgroups.Close(), d.door.Close())
 	if d.netns != nil {
 		errs = append(errs, d.netns.Close())

@@ -5,8 +5,9 @@ import "path/filepath"
 // Names of files in the driver's directory and in a sandbox's own directory
 // below it.
 const (
-	lockName  = "lock"  // held by the process that uses the directory
-	boxesName = "boxes" // one directory per sandbox, named by its id
+	lockName   = "lock"  // held by the process that uses the directory
+	boxesName  = "boxes" // one directory per sandbox, named by its id
+	gonePrefix = "gone-" // directories of sandboxes of earlier processes; a random name follows
 	// The embedded program, if there is one; its digest follows.
 	programPrefix = "program-"
 	doorPrefix    = "door-" // likewise

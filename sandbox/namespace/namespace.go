@@ -13,7 +13,7 @@
 // its own end takes everything with it. If the node ends, in whatever way, the
 // kernel ends the programs of all sandboxes; what is left of them then (frozen
 // ones) the next New finds by its cgroup, or by its arguments where there are no
-// cgroups.
+// cgroups, sees to it that none of it runs, and removes it afterwards (sweep.go).
 //
 // An idle sandbox costs the node one descriptor, by which it learns of the sandbox's
 // end. What else is needed now and then is asked of the first process or found by its
@@ -69,6 +69,7 @@ import (
 	"github.com/alcove-run/alcove/sandbox/cgroup"
 	"github.com/alcove-run/alcove/sandbox/namespace/launch"
 	"github.com/alcove-run/alcove/sandbox/namespace/seccomp"
+	"github.com/alcove-run/alcove/sandbox/remains"
 )
 
 // Main must be called first in main() of every program that makes sandboxes with
@@ -110,6 +111,7 @@ type Driver struct {
 	life      *life
 	keepLinks bool // they cannot be had from first processes
 	findings  []sandbox.Finding
+	remains   *remains.Remains // what an earlier process left
 
 	bindDevices bool
 	pair        bool // links are pairs of devices, because there is no /dev/net/tun
@@ -126,10 +128,11 @@ const (
 	lockName  = "lock"
 	emptyName = "empty"
 	probeName = "probe"
+	idsName   = "ids"
 )
 
-// New makes a driver and ends whatever sandboxes an earlier process with the
-// same Dir has left. It fails if another process uses Dir, and if no sandbox can
+// New makes a driver and stops whatever sandboxes an earlier process with the
+// same Dir has left, which Sweep has removed. It fails if another process uses Dir, and if no sandbox can
 // be made on this machine, naming the step that fails.
 func New(ctx context.Context, conf Config) (*Driver, error) {
 	if os.Args[0] == launch.Arg0 {
@@ -157,15 +160,18 @@ func New(ctx context.Context, conf Config) (*Driver, error) {
 		return nil, fmt.Errorf("namespace: %s: %w", dir, err)
 	}
 	if err := d.prepare(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("namespace: %w", err), d.release())
+		return nil, errors.Join(fmt.Errorf("namespace: %w", err), d.release(d.remains.Left().Left > 0))
 	}
 	return d, nil
 }
 
 // prepare does what New does once the directory is its own.
 func (d *Driver) prepare(ctx context.Context) error {
-	if err := d.sweep(ctx); err != nil {
-		return fmt.Errorf("ending what an earlier node left: %w", err)
+	if err := d.halt(); err != nil {
+		return fmt.Errorf("stopping what an earlier node left: %w", err)
+	}
+	if d.root {
+		d.ids.open(filepath.Join(d.conf.Dir, idsName), d.conf.Log)
 	}
 	if err := os.Mkdir(d.empty, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
@@ -238,11 +244,14 @@ func (d *Driver) Close() error {
 	}
 	wg.Wait()
 	d.templates.Close()
-	return errors.Join(errors.Join(errs...), d.conf.Cgroups.Close(), d.release())
+	left := d.remains.Close()
+	err := errors.Join(errors.Join(errs...), d.conf.Cgroups.Close())
+	return errors.Join(err, d.release(left > 0))
 }
 
-// release gives back what the driver holds besides sandboxes.
-func (d *Driver) release() error {
+// release gives back what the driver holds besides sandboxes. What an earlier process
+// left has ids, which then stay taken.
+func (d *Driver) release(keepIDs bool) error {
 	var errs []error
 	if d.scratch != nil {
 		errs = append(errs, d.scratch.Close())
@@ -253,7 +262,11 @@ func (d *Driver) release() error {
 	if d.launcher != nil {
 		errs = append(errs, d.launcher.Close())
 	}
-	for _, name := range []string{emptyName, probeName, lockName} {
+	names := []string{emptyName, probeName, lockName}
+	if !keepIDs {
+		names = append(names, idsName)
+	}
+	for _, name := range names {
 		errs = append(errs, os.RemoveAll(filepath.Join(d.conf.Dir, name)))
 	}
 	return errors.Join(append(errs, d.lock.Close())...)

@@ -6,13 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/alcove-run/alcove/sandbox"
 )
@@ -128,70 +125,4 @@ func (b *box) usageOfEach() (sandbox.Usage, error) {
 		}
 	}
 	return u, nil
-}
-
-// sweep ends what an earlier node with the same directory has left, and removes
-// what it left in the directory. The caller has the directory's lock.
-func (d *Driver) sweep(ctx context.Context) error {
-	if err := d.conf.Cgroups.Sweep(); err != nil {
-		return err
-	}
-	if err := d.sweepProcesses(ctx); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(d.conf.Dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		// What has nothing of anybody's in it stays: a full disk has no room to make it again.
-		if name := e.Name(); name != lockName && name != emptyName && name != probeName {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(d.conf.Dir, e.Name())))
-		}
-	}
-	return err
-}
-
-// sweepProcesses ends the sandboxes whose first process has this driver's marker
-// in its arguments. With cgroups there are none left by now, but for a launcher
-// that had not entered its groups yet.
-func (d *Driver) sweepProcesses(ctx context.Context) error {
-	var left []int
-	err := eachProcess(func(pid int) {
-		if d.marked(pid) {
-			left = append(left, pid)
-		}
-	})
-	for _, pid := range left {
-		err = errors.Join(err, d.endMarked(ctx, pid))
-	}
-	return err
-}
-
-// marked tells whether a process is a launcher or a reaper of this driver.
-func (d *Driver) marked(pid int) bool {
-	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && pid != os.Getpid() && slices.Contains(strings.Split(string(line), "\x00"), d.marker)
-}
-
-func (d *Driver) endMarked(ctx context.Context, pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil // it has ended
-	}
-	defer unix.Close(fd)
-	if !d.marked(pid) { // the number is another's by now
-		return nil
-	}
-	d.conf.Log.Info("ending a sandbox that was left behind", "process", pid)
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("process %d: %w", pid, err)
-	}
-	return eventually(ctx, endWait, func() (bool, error) {
-		ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-		if errors.Is(err, unix.EINTR) {
-			err = nil
-		}
-		return ready == 1, err
-	})
 }

@@ -381,8 +381,17 @@ func TestOrdinaryUserLeavesNothing(t *testing.T) {
 	defer c.Close()
 	// As if there were no cgroups: the process of another driver of the same
 	// directory is looked for by its marker alone.
-	if err := s.driver.sweepProcesses(context.Background()); err != nil {
+	left, err := s.driver.strays(func(int) bool { return false })
+	if err != nil || len(left) == 0 {
+		t.Fatalf("found %v, %v", left, err)
+	}
+	if err := killStrays(left); err != nil {
 		t.Fatal(err)
+	}
+	for _, p := range left {
+		if err := p.end(); err != nil {
+			t.Error(err)
+		}
 	}
 	<-box.Done()
 	if e := box.Exit(); e.Signal != syscall.SIGKILL {

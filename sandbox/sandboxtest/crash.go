@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -126,10 +127,21 @@ func (s *suite) crash(t *T) {
 	for i := range 6 {
 		ids := s.killNode(t, i)
 		d := s.o.New(t.T, s.dir)
+		sweeper := d.(sandbox.Sweeper)
+		for _, id := range ids {
+			for _, pid := range running(id) {
+				t.Errorf("after New, process %d of a killed node's sandbox runs", pid)
+			}
+		}
+		sweeper.Sweep()
+		<-sweeper.Swept()
+		if l := sweeper.Leftovers(); l.Left != 0 || l.Memory != 0 || l.Found < 3 {
+			t.Errorf("swept, and left are %+v", l)
+		}
 		for _, id := range ids {
 			reap(id)
 			for _, left := range s.leftovers(id) {
-				t.Errorf("killed %d ms into a Create; after New: %s", i*8, left)
+				t.Errorf("killed %d ms into a Create; after Sweep: %s", i*8, left)
 			}
 			os.RemoveAll(filepath.Join(s.work, id[:12]))
 		}
@@ -146,6 +158,43 @@ func (s *suite) crash(t *T) {
 		}
 	}
 	s.emptyDir(t)
+}
+
+// running are the processes of a sandbox that may still do something: neither frozen,
+// nor killed and on their way out.
+func running(id string) (pids []int) {
+	stopped := map[string]bool{}
+	for _, dir := range cgroupsOf(id) {
+		v2, _ := os.ReadFile(filepath.Join(dir, "cgroup.freeze"))
+		v1, _ := os.ReadFile(filepath.Join(dir, "freezer.state"))
+		if strings.TrimSpace(string(v2)) != "1" && !strings.HasPrefix(string(v1), "FR") { // FREEZING, FROZEN
+			continue
+		}
+		procs, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		for _, pid := range strings.Fields(string(procs)) {
+			stopped[pid] = true
+		}
+	}
+	for _, pid := range hostProcesses(id) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil || stopped[fmt.Sprint(pid)] || len(zombies([]int{pid})) > 0 || dying(string(status)) {
+			continue
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// dying tells by /proc/PID/status whether a process was killed.
+func dying(status string) bool {
+	for line := range strings.Lines(status) {
+		name, mask, _ := strings.Cut(line, ":")
+		bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+		if (name == "SigPnd" || name == "ShdPnd") && err == nil && bits&(1<<(syscall.SIGKILL-1)) != 0 {
+			return true
+		}
+	}
+	return !strings.Contains(status, "VmSize:") // it has no memory any more
 }
 
 // collectOrphans makes this process the one to whom the children of a killed node
