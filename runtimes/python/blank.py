@@ -43,7 +43,24 @@ def _fork_if_asked():
         return
     with open(_TEMPLATE_FD) as f:
         source = f.read()
-    exec(compile(source, "template", "exec"), {"__name__": "template"})
+    exec(compile(source, "template", "exec"), {"__name__": "template", "rehearse": _rehearse_all})
+
+
+def _rehearse_all():
+    """What a process does from here to its first answer, as far as that can be without a function.
+
+    It is for a process that nobody uses afterwards.
+    """
+    _rehearse()
+    _become({**_ENV, **{"_%d" % i: "" for i in range(20)}, "LAMBDA_TASK_ROOT": "/"})
+    _configure()
+    _own_places()
+    _find_handler("colorsys.rgb_to_hsv")  # of the standard library, and not imported above
+    names = {}
+    exec(compile("def handler(event, context):\n    return event\n", "handler", "exec"), names)
+    api = _Api(None, _Stage())
+    headers, body = api.next()
+    _answer(api, names["handler"], headers, body, None)
 
 
 def _become(env):

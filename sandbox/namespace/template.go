@@ -61,6 +61,10 @@ type template struct {
 	idle  *time.Timer
 }
 
+// msgScout begins what a template says of its scout: the number of the process
+// follows, and where it has written is the answer.
+const msgScout = 'W'
+
 // templates are those of a driver.
 type templates struct {
 	d *Driver
@@ -340,6 +344,10 @@ func (t *template) await(d *Driver, spec *sandbox.Spec) error {
 		case buf[0] == launch.MsgNote:
 		case buf[0] == launch.MsgReady:
 			return nil
+		case buf[0] == msgScout && n == 9:
+			if _, err := t.conn.Write(d.written(t.proc.Pid, int(word(buf[1:])))); err != nil {
+				return fmt.Errorf("it ended: %w", err)
+			}
 		default:
 			return errors.New(string(buf[1:n]))
 		}
