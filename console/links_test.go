@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -128,5 +129,41 @@ func TestFormsReachWhomTheyName(t *testing.T) {
 		if !slices.Equal(got, []string{id, id}) {
 			t.Errorf("what was for %q reached %q", id, got)
 		}
+	}
+}
+
+// TestATenantsEnvironmentsHavePages has one tenant with as many as a node may have.
+func TestATenantsEnvironmentsHavePages(t *testing.T) {
+	const count = 2*pageSize + 7
+	s := newSite(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/alcove/v1/environments" {
+			anyKey(w, r)
+			return
+		}
+		list := []map[string]any{}
+		for i := range count {
+			list = append(list, map[string]any{"id": strconv.Itoa(i), "function": "f", "tenant": "blue", "bound": true, "state": "idle", "logStream": "stream-" + strconv.Itoa(i), "invocations": 1})
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"environments": list})
+	})
+	s.signIn(t)
+	seen := 0
+	for at, path := 0, "tenant?tenant=blue"; path != ""; at++ {
+		page := body(t, s.ask("GET", path, nil))
+		if !strings.Contains(page, "<dt>Environments now</dt><dd>"+strconv.Itoa(count)+"</dd>") {
+			t.Errorf("%s does not say how many there are", path)
+		}
+		rows := strings.Count(page, ">its stream</a>")
+		if first := "stream-" + strconv.Itoa(at*pageSize) + `"`; rows > pageSize || !strings.Contains(page, first) {
+			t.Errorf("%s has %d rows, want %s first", path, rows, first)
+		}
+		seen += rows
+		path = ""
+		if m := regexp.MustCompile(`href="\?([^"]*)" rel="next"`).FindStringSubmatch(page); m != nil {
+			path = "tenant?" + html.UnescapeString(m[1])
+		}
+	}
+	if seen != count {
+		t.Errorf("the pages have %d of %d", seen, count)
 	}
 }

@@ -129,7 +129,10 @@ func (q *request) listTenants() error {
 // tenantPage is one tenant's page.
 type tenantPage struct {
 	Tenant       string
-	Environments []environment
+	Environments []environment // those of this page
+	All          int           // how many there are
+	From, To     int
+	Next, Back   string
 	Busy         int
 	Invocations  int64
 	Memory       int64
@@ -166,6 +169,9 @@ func (q *request) showTenant() error {
 		}
 	}
 	slices.Sort(p.Functions)
+	p.All = len(p.Environments)
+	p.From, p.To, p.Next, p.Back = pages(q.URL.Query(), p.All)
+	p.Environments = p.Environments[p.From:p.To]
 	var b bill
 	err = q.api().node(q.Context(), "usage", url.Values{"by": {"day"}, "tenant": {p.Tenant}}, &b)
 	if err != nil && !denied(err) {
