@@ -21,7 +21,10 @@ type series struct {
 	Points []point // in the order of their times
 	// Line is the path, drawn by newChart; Class says which colour it has.
 	Line, Area, Class string
-	Last              string
+	// Summed says that the points together are a number of their own; Whole is that
+	// number in words, else the highest point: "24 in all", "118 at most".
+	Summed bool
+	Whole  string
 }
 
 // chart is what the template of charts is given.
@@ -112,15 +115,32 @@ func newChart(title, unit string, format func(float64) string, all []series) *ch
 	for i, s := range all {
 		s.Class = "line-" + strconv.Itoa(i%6)
 		s.Line, s.Area = draw(s.Points, x, y)
-		for _, p := range s.Points { // the last that was measured
-			if !math.IsNaN(p.Value) {
-				s.Last = format(p.Value)
-			}
-		}
+		s.Whole = s.whole(format)
 		c.Series = append(c.Series, s)
 	}
 	c.table(from, to)
 	return c
+}
+
+// whole says what all points of a line come to: its last would be of the minute that is
+// not over yet.
+func (s *series) whole(format func(float64) string) string {
+	sum, most, any := 0.0, 0.0, false
+	for _, p := range s.Points {
+		if math.IsNaN(p.Value) {
+			continue
+		}
+		any = true
+		sum += p.Value
+		most = max(most, p.Value)
+	}
+	switch {
+	case !any:
+		return "not measured"
+	case s.Summed:
+		return format(sum) + " in all"
+	}
+	return format(most) + " at most"
 }
 
 // draw makes paths of points: the line, and the area below it. A value that is no
@@ -143,7 +163,7 @@ func draw(points []point, x func(time.Time) float64, y func(float64) float64) (l
 		} else {
 			fmt.Fprintf(&l, "M%.1f %.1f", px, py)
 			if i+1 == len(points) || math.IsNaN(points[i+1].Value) {
-				l.WriteString("m-2.5 0l2.5-2.5l2.5 2.5l-2.5 2.5z") // a point without neighbours
+				l.WriteString("m-4 0l4-4l4 4l-4 4z") // a point without neighbours
 			}
 			fmt.Fprintf(&a, "M%.1f %dL%.1f %.1f", px, chartBase, px, py)
 		}

@@ -1,8 +1,10 @@
 package console
 
 import (
+	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +16,7 @@ type metricsPage struct {
 	Function, Tenant, Since string
 	Sinces                  []string
 	Charts                  []*chart
-	Empty                   bool
+	Empty                   bool // nothing was invoked: stock alone may have been there
 	Problem                 *problem
 }
 
@@ -26,6 +28,25 @@ var spans = []struct {
 }{
 	{"1h", time.Hour, time.Minute}, {"6h", 6 * time.Hour, 5 * time.Minute}, {"24h", 24 * time.Hour, 15 * time.Minute},
 	{"7d", 7 * 24 * time.Hour, 2 * time.Hour}, {"30d", 30 * 24 * time.Hour, 6 * time.Hour},
+}
+
+// invocations is the title of the chart that every page has once something ran.
+const invocations = "Invocations"
+
+// perPoint is the unit of what is counted in each point of a chart.
+const perPoint = "per point"
+
+// unitOf is a chart's unit, with the length of its points.
+func unitOf(unit string, period time.Duration) string {
+	switch {
+	case unit != perPoint:
+		return unit
+	case period == time.Minute:
+		return "per minute"
+	case period < time.Hour:
+		return fmt.Sprintf("per %d minutes", period/time.Minute)
+	}
+	return fmt.Sprintf("per %d hours", period/time.Hour)
 }
 
 // line is one of a chart.
@@ -57,7 +78,7 @@ var charts = []struct {
 	lines       []line
 	which       int
 }{
-	{"Invocations", "per point", whole, []line{sum("invocations", "Invocations"), sum("errors", "Errors"), sum("throttles", "Throttles")}, always},
+	{invocations, perPoint, whole, []line{sum("invocations", "Invocations"), sum("errors", "Errors"), sum("throttles", "Throttles")}, always},
 	{"Duration", "milliseconds", millis, []line{percentile("p50", "Duration"), percentile("p90", "Duration"), percentile("p99", "Duration")}, always},
 	{"Environments", "by state, at most", whole, []line{environments("busy", lookBusy), environments("idle", lookIdle), environments("frozen", lookFrozen),
 		environments("unbound stock", lookStock), environments("initialising", lookInitialising), environments("runtime stock", lookBlank)}, functionsOnly},
@@ -67,7 +88,7 @@ var charts = []struct {
 	{"First calls wait", "p90 milliseconds until the function has the event", millis,
 		[]line{{"first calls", wanted{namespace: nodeNamespace, metric: "NewTenantLatency", stat: "p90"}, false}}, tenantsOnly},
 	{"Concurrent executions", "at once, at most", whole, []line{{"concurrency", wanted{metric: "ConcurrentExecutions", stat: "Maximum"}, true}}, functionsOnly},
-	{"Events", "per point", whole, []line{sum("received", "AsyncEventsReceived"), sum("dropped", "AsyncEventsDropped")}, always},
+	{"Events", perPoint, whole, []line{sum("received", "AsyncEventsReceived"), sum("dropped", "AsyncEventsDropped")}, always},
 	{"Age of events", "milliseconds, at most", millis, []line{{"age", wanted{metric: "AsyncEventAge", stat: "Maximum"}, false}}, always},
 }
 
@@ -111,7 +132,7 @@ func (q *request) showMetrics() error {
 	to := q.con.Now().UTC().Truncate(span.period).Add(span.period)
 	p.Charts, err = q.charts(of{p.Function, p.Tenant}, to.Add(-span.span), to, span.period)
 	status := refuse(&p.Problem, err)
-	p.Empty = len(p.Charts) == 0
+	p.Empty = !slices.ContainsFunc(p.Charts, func(c *chart) bool { return c.Title == invocations })
 	return q.render(status, "metrics", "Metrics", "metrics", p)
 }
 
@@ -134,13 +155,13 @@ func (q *request) charts(whose of, from, to time.Time, period time.Duration) ([]
 		n := 0
 		for _, l := range c.lines {
 			if len(data[0]) > 0 || l.zero && l.namespace == "" {
-				all = append(all, series{Name: l.name, Points: spread(data[0], l.zero, from, to, period)})
+				all = append(all, series{Name: l.name, Summed: l.stat == "Sum", Points: spread(data[0], l.zero, from, to, period)})
 			}
 			n += len(data[0])
 			data = data[1:]
 		}
 		if n > 0 && (c.which == always || (c.which == tenantsOnly) == (whose.Tenant != "")) {
-			out = append(out, newChart(c.title, c.unit, c.format, all))
+			out = append(out, newChart(c.title, unitOf(c.unit, period), c.format, all))
 		}
 	}
 	return out, nil
