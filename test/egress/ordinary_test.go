@@ -68,7 +68,7 @@ func TestAnOrdinaryUsersNode(t *testing.T) {
 			}
 			look(n)
 			// Killed, it leaves nothing that the next one does not find.
-			left := descent(t, n.cmd.Process.Pid)
+			left, _ := descent(t, n.cmd.Process.Pid)
 			if err := n.cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
