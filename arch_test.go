@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -196,6 +197,52 @@ func TestEveryNameInTheDocsIsThere(t *testing.T) {
 		for _, m := range test.FindAll(text, -1) {
 			if !tests[string(m)] {
 				t.Errorf("%s names %s, which no test is called", doc, m)
+			}
+		}
+	}
+}
+
+// TestEveryDependencyHasItsReason compares docs/dependencies.md with go.mod: each
+// module that is required directly has a row, alone, in a list, or below a path that
+// ends in /..., and each row is of such a module or of a package in one.
+func TestEveryDependencyHasItsReason(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modules, rows []string
+	for _, m := range regexp.MustCompile(`(?m)^(?:require)?\s+(\S+) v\S+$`).FindAllSubmatch(mod, -1) {
+		modules = append(modules, string(m[1]))
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\| (\S*/[^|]*) \|`).FindAllSubmatch(doc, -1) {
+		rows = append(rows, strings.Split(string(m[1]), ", ")...)
+	}
+	if len(modules) < 10 || len(rows) < 10 {
+		t.Fatalf("found only the modules %s and the rows %s", modules, rows)
+	}
+	for _, m := range modules {
+		if !in(rows, m) {
+			t.Errorf("docs/dependencies.md does not say why %s is required", m)
+		}
+	}
+	for _, r := range rows {
+		path, _ := strings.CutSuffix(r, "/...")
+		if !slices.ContainsFunc(modules, func(m string) bool { return m == path || parentOf(m, path) }) {
+			t.Errorf("docs/dependencies.md has a row of %s, which go.mod does not require directly", r)
+		}
+	}
+	// What is imported is no indirect requirement.
+	for dir, imports := range packageImports(t) {
+		for _, imp := range imports {
+			if first, _, _ := strings.Cut(imp, "/"); !strings.Contains(first, ".") || strings.HasPrefix(imp, module) {
+				continue
+			}
+			if !slices.ContainsFunc(modules, func(m string) bool { return m == imp || parentOf(m, imp) }) {
+				t.Errorf("%s imports %s, which go.mod requires only indirectly: go mod tidy", dir, imp)
 			}
 		}
 	}
