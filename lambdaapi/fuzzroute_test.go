@@ -361,7 +361,8 @@ func (n *furnished) left() (files []string) {
 
 func (n *furnished) unreferenced() (files []string) {
 	wanted := map[string]bool{}
-	for _, v := range n.catalog.All() {
+	all, _, _ := n.catalog.List("", 10000, true)
+	for _, v := range append(all, n.catalog.All()...) { // what an update replaces runs until it is done
 		for _, sha := range v.Packages() {
 			wanted[sha] = true
 		}
