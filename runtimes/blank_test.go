@@ -289,6 +289,32 @@ func TestBlankFindsTheFunctionsOwnModules(t *testing.T) {
 	}
 }
 
+// TestBlankForks: a function's own children know nothing of its threads, although the
+// module threading was imported in a process that others may be forked from.
+func TestBlankForks(t *testing.T) {
+	f := python(`import os, threading
+def handler(event, context):
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(w, b"%d" % len(threading.enumerate()))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    stop.set()
+    thread.join()
+    return os.read(r, 99).decode()
+`)
+	f.blank = true
+	p := start(t, f)
+	p.become()
+	if o := p.invoke(runtimeapi.Event{}); string(o.Payload) != `"1"` {
+		t.Errorf("%s %+v", o.Payload, o.Fault)
+	}
+}
+
 // TestBlankModules: handlers that are ES modules, or in a folder.
 func TestBlankModules(t *testing.T) {
 	for name, f := range map[string]function{

@@ -12,13 +12,20 @@ import (
 )
 
 // fromTemplate is what a program does that can be forked: it gets ready, has the
-// driver fork, if that wants to, and goes on.
+// driver fork, if that wants to, and goes on. As in the Python runtime, what the module
+// threading does in a forked child is not done in this one.
 const fromTemplate = `
-import os, sys, json, socket, threading
+import os, sys, json, socket
+register, hooks = os.register_at_fork, []
+os.register_at_fork = lambda **hook: hooks.append(hook)
+import threading
+os.register_at_fork = register
 marks = [object() for _ in range(1000)]
 try: os.fstat(4)
 except OSError: pass
 else: exec(compile(open(4).read(), 'template', 'exec'), {})
+assert len(hooks) == 1
+os.register_at_fork(**hooks[0])
 `
 
 // runAgent goes on as agentArgs would have begun.
