@@ -75,9 +75,7 @@ func TestAnOrdinaryUsersNode(t *testing.T) {
 			<-n.ended
 			again := startAs(t, nobody, data, d)
 			look(again)
-			if l := left(); len(l) > 0 {
-				t.Errorf("left of the killed node: %v", l)
-			}
+			eventually(t, "nothing to be left of the killed node", func() bool { return len(left()) == 0 })
 		})
 	}
 }
