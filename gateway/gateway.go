@@ -1,7 +1,8 @@
 // Package gateway is the handler of the one listener: it tells the services
 // apart that share it and hands each request on. It reads the request line and
 // headers, no body and no credential, and answers itself only what belongs to
-// nobody.
+// nobody. Its server (front.go) reads invocations in their plain form without
+// net/http, which has all other requests.
 package gateway
 
 import (

@@ -17,7 +17,7 @@ import (
 // has to say is that it is not ready, until everything else is closed.
 type listening struct {
 	listener net.Listener
-	server   *http.Server
+	server   *gateway.Front
 	gate     *gateway.Gate
 	served   chan error // gets what ended the server
 }
@@ -34,7 +34,7 @@ func (n *node) openListener(context.Context) error {
 	n.listener = netutil.LimitListener(l, n.files.connections)
 	n.gate = gateway.NewGate()
 	n.served = make(chan error, 1)
-	n.server = gateway.NewServer(n.gate, n.log)
+	n.server = gateway.NewFront(n.gate, n.log)
 	go func() { n.served <- n.server.Serve(n.listener) }()
 	n.opened(func(context.Context) error {
 		err := n.server.Close()
