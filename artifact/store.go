@@ -63,7 +63,7 @@ func Open(dir string, log *slog.Logger) (*Store, error) {
 	}
 	s := &Store{dir: dir, trees: filepath.Join(dir, "tree", bootID()), log: log, slots: make(chan struct{}, unpackers), pullers: make(chan struct{}, imagePullers)}
 	s.reserve.Store(DefaultReserve)
-	if err := aside.Move(s.path("tmp")); err != nil {
+	if err := aside.Renew(s.path("tmp")); err != nil {
 		return nil, fmt.Errorf("artifact: %w", err)
 	}
 	for _, d := range []struct {

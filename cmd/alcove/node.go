@@ -216,10 +216,7 @@ func (n *node) openSandboxes(ctx context.Context) error {
 		}
 	}
 	// No sandbox runs, so whatever is here is a predecessor's.
-	if err := aside.Move(n.path(runDir)); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(n.path(runDir), 0o700); err != nil {
+	if err := aside.Renew(n.path(runDir)); err != nil {
 		return err
 	}
 	roots, err := rootfs.Open(n.path(rootsDir), n.log)

@@ -12,14 +12,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// prefix begins the names of directories that were moved aside.
+// prefix begins the names of directories that were moved aside; rand.Text follows.
 const prefix = "gone-"
+
+var moved = regexp.MustCompile(`^` + prefix + `[A-Z2-7]{26}$`)
 
 const (
 	// batch is how many files are removed before a pause, which is as long as that
@@ -30,9 +32,30 @@ const (
 	deepest = 32
 )
 
-// Move takes a directory out of the way: it is renamed within its parent, where Remove
+// Renew has an empty directory in the place of dir, for its owner alone: what was there
+// is moved aside. On a disk that has no room for a directory more, that is removed at
+// once, with pauses as in Remove.
+func Renew(dir string) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
+		return nil
+	}
+	err := move(dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	_, rerr := Remove(context.Background(), filepath.Dir(dir))
+	if rerr = errors.Join(rerr, os.RemoveAll(dir)); rerr != nil { // there may have been no room for its new name
+		return errors.Join(err, rerr)
+	}
+	return os.MkdirAll(dir, 0o700)
+}
+
+// move takes a directory out of the way: it is renamed within its parent, where Remove
 // finds it. It is no error if there is none.
-func Move(dir string) error {
+func move(dir string) error {
 	err := os.Rename(dir, filepath.Join(filepath.Dir(dir), prefix+rand.Text()))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("move aside: %w", err)
@@ -58,7 +81,7 @@ func Remove(ctx context.Context, parent string) (removed int, err error) {
 		r.failed(err)
 		r.top = int(top.Fd())
 		for _, name := range names {
-			if strings.HasPrefix(name, prefix) {
+			if moved.MatchString(name) { // others' may begin like that
 				found = true
 				r.remove(r.top, name, 0)
 			}
