@@ -163,7 +163,9 @@ func New(ctx context.Context, conf Config) (*Driver, error) {
 		return nil, fmt.Errorf("namespace: %s: %w", dir, err)
 	}
 	if err := d.prepare(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("namespace: %w", err), d.release(d.remains.Left().Left > 0))
+		// A start that did not come so far as to look knows nothing of what is left.
+		left := d.remains == nil || d.remains.Left().Left > 0
+		return nil, errors.Join(fmt.Errorf("namespace: %w", err), d.release(left))
 	}
 	return d, nil
 }
@@ -249,7 +251,7 @@ func (d *Driver) Close() error {
 	d.templates.Close()
 	left := d.remains.Close()
 	err := errors.Join(errors.Join(errs...), d.conf.Cgroups.Close())
-	return errors.Join(err, d.release(left > 0))
+	return errors.Join(err, d.release(left > 0 || err != nil)) // the next start finds what did not end
 }
 
 // release gives back what the driver holds besides sandboxes. What an earlier process
