@@ -302,6 +302,10 @@ type Leftovers struct {
 	Left  int // of which so many are still there
 	// Memory is about how many bytes those hold.
 	Memory int64
+	// Stuck is how many of those that are left could not be removed however often that
+	// was tried; it is tried again all the same. Why is the last such error.
+	Stuck int
+	Why   string
 }
 
 // Sweeper is a driver that removes what an earlier process left while it is at work

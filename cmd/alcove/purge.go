@@ -45,6 +45,7 @@ const purgeLook = 20 * time.Millisecond
 // purgeInvocations ends a tenant's invocations and environments. Invocations that
 // were admitted before the tenant was held may still come to the pool, and of a node
 // that was killed the tenant may have a frozen sandbox with its memory and its /tmp.
+// What cannot be removed of that is an error: others' purges have their turn then.
 func (n *node) purgeInvocations(ctx context.Context, tenant alcove.Tenant) error {
 	for {
 		last := n.invoker.UnderWay(tenant) == 0

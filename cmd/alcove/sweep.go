@@ -42,17 +42,30 @@ func (n *node) sweep() {
 	})
 }
 
-// swept waits until nothing is left of a killed predecessor's sandboxes.
+// sweptLook is how often it is looked whether the rest of a killed predecessor's
+// sandboxes can be waited for.
+const sweptLook = 100 * time.Millisecond
+
+// swept waits until nothing is left of a killed predecessor's sandboxes. It is an error
+// if all that is left could not be removed, however often that was tried.
 func (n *node) swept(ctx context.Context) error {
 	d, ok := n.driver.(sandbox.Sweeper)
 	if !ok {
 		return nil
 	}
-	select {
-	case <-d.Swept():
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	look := time.NewTicker(sweptLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-d.Swept():
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-look.C:
+		}
+		if l := d.Leftovers(); l.Left > 0 && l.Stuck == l.Left {
+			return fmt.Errorf("%d sandboxes of an earlier process, which was killed, cannot be removed, and may hold the tenant's memory and /tmp: %s", l.Left, l.Why)
+		}
 	}
 }
 
@@ -73,9 +86,14 @@ func (n *node) findings() []sandbox.Finding {
 		return all
 	}
 	if l := d.Leftovers(); l.Left > 0 {
-		all = append(all, sandbox.Finding{Name: sandbox.LeftoversFinding, State: sandbox.Degraded,
+		f := sandbox.Finding{Name: sandbox.LeftoversFinding, State: sandbox.Degraded,
 			Detail: fmt.Sprintf("%d of %d sandboxes of an earlier process, which was killed, are still to be removed; nothing in them runs, and they hold %s", l.Left, l.Found, megabytes(l.Memory)),
-			Fix:    "wait: they are being removed"})
+			Fix:    "wait: they are being removed"}
+		if l.Stuck > 0 {
+			f.Detail += fmt.Sprintf("; %d could not be removed so far: %s", l.Stuck, l.Why)
+			f.Fix = "mend what the error names: they are tried again every minute; purges of tenants are not complete until then"
+		}
+		all = append(all, f)
 	}
 	return all
 }

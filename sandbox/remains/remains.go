@@ -24,6 +24,9 @@ const (
 	// What cannot be removed is tried again after a while, twice as long each time.
 	minPause = 100 * time.Millisecond
 	maxPause = time.Minute
+	// stuckAfter is how often a piece is tried before it counts as stuck: processes may
+	// take longer to end than their driver waits at a time.
+	stuckAfter = 5
 	// closeWait bounds Close. What is there then, the next start finds.
 	closeWait = 10 * time.Second
 )
@@ -36,6 +39,8 @@ type Piece struct {
 	Memory int64
 	// Remove removes it. It may be called again after an error.
 	Remove func() error
+
+	tries int // that failed
 }
 
 // Remains are the pieces that were found. Its methods are safe for concurrent use,
@@ -51,15 +56,16 @@ type Remains struct {
 
 	mu     sync.Mutex
 	left   int
+	stuck  int
+	why    string // something is stuck
 	memory int64
 	queue  []Piece // not tried in this round
 	failed []Piece // tried, and still there
-	held   map[string]bool
 }
 
 // New takes the pieces. Nothing is removed before Begin.
 func New(log *slog.Logger, pieces []Piece) *Remains {
-	r := &Remains{log: log, total: len(pieces), left: len(pieces), queue: pieces, held: map[string]bool{},
+	r := &Remains{log: log, total: len(pieces), left: len(pieces), queue: pieces,
 		gone: make(chan struct{}), hurry: make(chan struct{}), stop: make(chan struct{})}
 	for _, p := range pieces {
 		r.memory += p.Memory
@@ -96,7 +102,11 @@ func (r *Remains) Left() sandbox.Leftovers {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return sandbox.Leftovers{Found: r.total, Left: r.left, Memory: r.memory}
+	l := sandbox.Leftovers{Found: r.total, Left: r.left, Memory: r.memory, Stuck: r.stuck}
+	if r.stuck > 0 {
+		l.Why = r.why
+	}
+	return l
 }
 
 // Close has the rest removed as fast as can be, waits for that, but not for ever, and
@@ -226,11 +236,20 @@ func (r *Remains) tried(p Piece, err error) {
 	p.Memory = 0
 	if err == nil {
 		r.left--
+		if p.tries >= stuckAfter {
+			r.stuck--
+		}
 		return
 	}
+	p.tries++
 	r.failed = append(r.failed, p)
-	if !r.held[p.Name] { // said once
-		r.held[p.Name] = true
+	if p.tries == stuckAfter {
+		r.stuck++
+	}
+	if p.tries >= stuckAfter {
+		r.why = p.Name + ": " + err.Error()
+	}
+	if p.tries == 1 { // said once
 		r.log.Warn("what an earlier process left cannot be removed yet and is tried again", "piece", p.Name, "error", err)
 	}
 }

@@ -109,7 +109,7 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 		r := New(quiet(&said), h.pieces(3, func(i int) int { return i * 1000 }))
 		r.Begin()
 		time.Sleep(10 * time.Minute)
-		if l := r.Left(); l != (sandbox.Leftovers{Found: 3, Left: 2}) {
+		if l := r.Left(); l.Stuck != 2 || !strings.HasSuffix(l.Why, ": busy") || l.Found != 3 || l.Left != 2 || l.Memory != 0 {
 			t.Errorf("%+v", l)
 		}
 		began := time.Now()
@@ -135,4 +135,26 @@ func TestNothing(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 	}
+}
+
+// What was tried often is told, until it goes.
+func TestStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h heap
+		r := New(quiet(new(strings.Builder)), h.pieces(2, func(i int) int { return i * 2 * stuckAfter }))
+		r.Begin()
+		for r.Left().Stuck == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		h.mu.Lock()
+		tries := h.tries["piece1"]
+		h.mu.Unlock()
+		if l := r.Left(); tries != stuckAfter || l != (sandbox.Leftovers{Found: 2, Left: 1, Stuck: 1, Why: "piece1: busy"}) {
+			t.Errorf("after %d tries: %+v", tries, l)
+		}
+		<-r.Gone()
+		if l := r.Left(); l != (sandbox.Leftovers{Found: 2}) {
+			t.Errorf("at last: %+v", l)
+		}
+	})
 }

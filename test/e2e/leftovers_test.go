@@ -70,9 +70,17 @@ func TestLeftoversAreRemovedBehindTheStart(t *testing.T) {
 		}
 		again := startIn(t, n.data, n.flags...)
 		again.run(t, f, call{tenant: "b"}, nil)
+		// It may be the tenant's, so its purge is not complete, and says so.
+		if out, errs, err := again.alcove(t, "tenants", "purge", "c"); err == nil || !strings.Contains(errs, "not complete") || !strings.Contains(again.Log.String(), "cannot be removed, and may hold") {
+			t.Errorf("a purge while something is left: %v %s %s", err, out, errs)
+		}
 		unmount()
 		eventually(t, "nothing to be left", func() bool {
 			return !strings.Contains(envs(t, again), "still to be removed") && strings.Contains(again.Log.String(), "what an earlier process left is removed")
+		})
+		eventually(t, "the purge to be complete", func() bool {
+			notes, err := filepath.Glob(filepath.Join(again.data, "purge/*.purge"))
+			return err == nil && len(notes) == 0
 		})
 		if left := before.alive(); len(left) > 0 {
 			t.Errorf("processes of the killed nodes: %q", left)
