@@ -69,6 +69,15 @@ func (d *weakDriver) Name() string                { return "weak" }
 func (d *weakDriver) Findings() []sandbox.Finding { return nil }
 func (d *weakDriver) Close() error                { return nil }
 
+// The weak driver says that it has removed what a killed process left, and has not.
+func (d *weakDriver) Sweep()                       {}
+func (d *weakDriver) Leftovers() sandbox.Leftovers { return sandbox.Leftovers{Found: 3} }
+func (d *weakDriver) Swept() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
 func (d *weakDriver) Create(_ context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
 	if f, err := os.OpenFile(os.Getenv(weakRun), os.O_APPEND|os.O_WRONLY, 0); err == nil {
 		fmt.Fprintln(f, spec.ID)
