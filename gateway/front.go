@@ -24,18 +24,16 @@ type Front struct {
 	cancel context.CancelFunc
 	slow   chan net.Conn // from Front to http
 
-	mu     sync.Mutex
-	closed bool
-	opened map[closer]struct{} // listeners, and connections that http does not have; guarded by mu
+	mu       sync.Mutex            // guards all below
+	closed   bool                  // Close has begun
+	listener net.Listener          // Serve's
+	opened   map[net.Conn]struct{} // those that http does not have
 }
-
-// closer is a listener or a connection.
-type closer interface{ Close() error }
 
 // NewFront makes a Front for h, a Gate, with the limits of [NewServer].
 func NewFront(h http.Handler, log *slog.Logger) *Front {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Front{http: NewServer(h, log), log: log, ctx: ctx, cancel: cancel, slow: make(chan net.Conn), opened: make(map[closer]struct{})}
+	return &Front{http: NewServer(h, log), log: log, ctx: ctx, cancel: cancel, slow: make(chan net.Conn), opened: make(map[net.Conn]struct{})}
 }
 
 // How long Serve waits after an error before it accepts again: out of descriptors,
@@ -46,9 +44,16 @@ const (
 )
 
 // Serve accepts connections on l until the server is closed, which closes l too; then
-// it returns http.ErrServerClosed. It is called once.
+// it returns http.ErrServerClosed. It is called once. The connections are not TLS, which
+// plain requests would not tell their handler.
 func (f *Front) Serve(l net.Listener) error {
-	if !f.open(l) {
+	f.mu.Lock()
+	closed := f.closed
+	if !closed {
+		f.listener = l
+	}
+	f.mu.Unlock()
+	if closed {
 		_ = l.Close()
 		return http.ErrServerClosed
 	}
@@ -83,23 +88,26 @@ func (f *Front) Serve(l net.Listener) error {
 }
 
 // Close closes the listener and all connections. It does not wait for requests under
-// way.
+// way, which are told when nobody can get an answer of theirs any more.
 func (f *Front) Close() error {
 	f.mu.Lock()
 	f.closed = true
-	opened := f.opened
-	f.opened = nil
+	l, opened := f.listener, f.opened
+	f.listener, f.opened = nil, nil
 	f.mu.Unlock()
+	for c := range opened {
+		_ = c.Close() // it may have ended meanwhile
+	}
 	f.cancel()
 	var err error
-	for c := range opened {
-		err = errors.Join(err, c.Close())
+	if l != nil {
+		err = l.Close()
 	}
 	return errors.Join(err, f.http.Close())
 }
 
 // open has Close close c. It is false if the server has been closed.
-func (f *Front) open(c closer) bool {
+func (f *Front) open(c net.Conn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -109,7 +117,7 @@ func (f *Front) open(c closer) bool {
 	return true
 }
 
-func (f *Front) forget(c closer) {
+func (f *Front) forget(c net.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.opened, c)
@@ -165,6 +173,11 @@ type plainConn struct {
 // is net/http's, with its own limits.
 const gatherTime = time.Second
 
+// peeked is how much of another request has to be there before it is looked at; line
+// ends among it are let pass (RFC 9112, section 2.2: older clients end a body with one).
+// It is what net/http does after a POST, which knows nothing of those before it here.
+const peeked = 4
+
 // serve serves c until it ends, or is net/http's.
 func (f *Front) serve(c net.Conn) {
 	p := &plainConn{Conn: c, f: f, remote: c.RemoteAddr().String()}
@@ -184,9 +197,15 @@ func (f *Front) serve(c net.Conn) {
 
 // serve tells whether the connection lives on elsewhere.
 func (p *plainConn) serve() (elsewhere bool) {
-	for wait := headerTimeout; ; wait = idleTimeout {
-		if len(p.in) == 0 && !(p.wait(wait) && p.read()) {
-			return false
+	wait, peek := headerTimeout, 0
+	for ; ; wait, peek = idleTimeout, peeked {
+		for len(p.in) < max(peek, 1) {
+			if !p.wait(wait) || !p.read() {
+				return false
+			}
+		}
+		for n := 0; n < peek && (p.in[0] == '\r' || p.in[0] == '\n'); n++ {
+			p.in = p.in[1:]
 		}
 		size, what := p.req.recognise(p.in)
 		if what == incomplete {
@@ -206,7 +225,7 @@ func (p *plainConn) serve() (elsewhere bool) {
 // would cost more than it is worth.
 func (p *plainConn) wait(d time.Duration) bool {
 	until := time.Now().Add(d)
-	if !p.until.IsZero() && until.Sub(p.until) < d/4 {
+	if !p.until.IsZero() && until.Sub(p.until) < d/16 {
 		return true
 	}
 	p.until = until

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 const (
@@ -53,6 +56,8 @@ var sayings = []string{
 	plainHead + "Accept: x\n y\r\n\r\n",
 	plainHead + "Accept : x\r\n\r\n",
 	plainHead + " Accept: x\r\n\r\n",
+	plainHead + "X-Amz-Tenant-\u0130d: a\r\n\r\n", // in lower case an i
+	plainHead + "Amz-Sd\u212a-Request: attempt=1\r\n\r\n",
 	plainHead + "Accept: " + strings.Repeat("x", 9000) + "\r\n\r\n",
 	invokeLine + "\r\n",
 	invokeLine + "Host:\r\n\r\n",
@@ -73,6 +78,11 @@ var sayings = []string{
 	"GET /2015-03-31/functions/ HTTP/1.1\r\nHost: x\r\n\r\n" + signedHead,
 	signedHead + "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
 	"\r\n" + signedHead,
+	signedHead + "\r\n" + signedHead + "\r\n",
+	signedHead + "\r\n\r\n", signedHead + "\r\n\r\n\r\n" + signedHead, signedHead + "{}", signedHead + "GET ",
+	signedHead + "\r\n\r\n" + signedHead,
+	signedHead + "\n\r\n\r\n" + signedHead,
+	signedHead + "\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
 	"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 	"P",
 	"",
@@ -263,7 +273,7 @@ func TestFrontKeepsTime(t *testing.T) {
 		go func() { f.serve(far); ended <- time.Now() }()
 		answers := bufio.NewReader(near)
 		var last time.Time
-		for range 4 {
+		for _, rest := range []time.Duration{idleTimeout / 2, idleTimeout / 2, idleTimeout / 5, 0} {
 			if _, err := io.WriteString(near, plainHead+"\r\n"); err != nil {
 				t.Fatal(err)
 			}
@@ -271,9 +281,9 @@ func TestFrontKeepsTime(t *testing.T) {
 				t.Fatal(err)
 			}
 			last = time.Now()
-			time.Sleep(idleTimeout / 2)
+			time.Sleep(rest)
 		}
-		if after := (<-ended).Sub(last); after < idleTimeout*3/4 || after > idleTimeout {
+		if after := (<-ended).Sub(last); after < idleTimeout*9/10 || after > idleTimeout {
 			t.Errorf("an idle connection ended after %v", after)
 		}
 
@@ -293,6 +303,99 @@ func TestFrontKeepsTime(t *testing.T) {
 		}
 		near.Close()
 	})
+}
+
+// TestFrontGivesBack: whatever becomes of a connection, its place is free when its
+// client has gone.
+func TestFrontGivesBack(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := netutil.LimitListener(l, 1)
+	panics := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") == "panic" {
+			panic("as asked")
+		}
+	})
+	defer byFront(places, panics)()
+	for range 2 {
+		for _, in := range []string{"", signedHead, signedHead + "GET / HTTP/1.1\r\nHost: x\r\n\r\n", signedHead[:60], signedHead + signedHead[:60], plainHead + "Accept: panic\r\n\r\n", "\r\n"} {
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(c, in); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, c) // until the server has hung up; the next waits for that
+			c.Close()
+		}
+	}
+}
+
+// TestFrontCloses: Close ends connections in whatever state, and the requests on them.
+// That one had just ended is no error.
+func TestFrontCloses(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered, left := make(chan bool, 2), make(chan error, 2)
+	f := NewFront(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept") == "wait" {
+			entered <- true
+			<-r.Context().Done()
+			left <- r.Context().Err()
+		}
+	}), slog.New(slog.DiscardHandler))
+	served := make(chan error, 1)
+	go func() { served <- f.Serve(l) }()
+	var clients []net.Conn
+	for _, in := range []string{"", signedHead, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", plainHead + "Accept: wait\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nAccept: wait\r\n\r\n"} {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		clients = append(clients, c)
+		if _, err := io.WriteString(c, in); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case strings.Contains(in, "wait"):
+			<-entered
+		case in != "":
+			if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ended, err := net.Dial("tcp", l.Addr().String())
+	if err != nil || !f.open(ended) {
+		t.Fatal(err)
+	}
+	ended.Close()
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+	for _, c := range clients {
+		if out, _ := io.ReadAll(c); len(out) > 0 {
+			t.Errorf("%q", out)
+		}
+	}
+	for range 2 {
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // BenchmarkPlain is an invocation that takes no time, over loopback, read without and

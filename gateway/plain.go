@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
 
@@ -169,10 +170,11 @@ func (p *plain) header(lines string) bool {
 	return p.host != ""
 }
 
-// plainName gives the canonical form of a header's name, if it is a known one.
+// plainName gives the canonical form of a header's name, if it is a known one. Only
+// ASCII letters have another case: for strings.ToLower a Kelvin sign is a K.
 func plainName(name string) (canonical string, ok bool) {
 	if canonical, ok = plainNames[name]; !ok {
-		canonical, ok = plainNames[strings.ToLower(name)]
+		canonical, ok = plainNames[textproto.CanonicalMIMEHeaderKey(name)]
 	}
 	return canonical, ok
 }
