@@ -180,7 +180,7 @@ func TestSuiteOnWeakDriver(t *testing.T) {
 	}
 	Run(t, Options{
 		SharesKernel: true,
-		Patience:     2 * time.Second,
+		Patience:     5 * time.Second,
 		New: func(t *testing.T, dir string) sandbox.Driver {
 			d, err := newWeak(dir)
 			if err != nil {
@@ -195,7 +195,8 @@ func TestSuiteOnWeakDriver(t *testing.T) {
 	})
 }
 
-// weaknesses are subtests that weakDriver has to fail.
+// weaknesses are subtests that weakDriver has to fail. Not among them is
+// posture/denied/i386_abi: there are kernels that have none.
 var weaknesses = strings.Fields(`
 	life/descriptors life/usage life/context life/failures life/orphans life/daemon
 	freeze/stops
@@ -207,7 +208,7 @@ var weaknesses = strings.Fields(`
 	posture/host_paths posture/volatile posture/limits posture/host_pids
 	posture/secrets posture/kernel_writes posture/denied/core_limit posture/denied/keyctl posture/denied/add_key
 	posture/denied/io_uring posture/denied/userfaultfd posture/denied/perf_event_open posture/denied/personality_norandom
-	posture/denied/socket_netlink_audit posture/denied/socket_vsock posture/denied/i386_abi posture/denied/kcmp
+	posture/denied/socket_netlink_audit posture/denied/socket_vsock posture/denied/kcmp
 	posture/host/namespaces posture/host/privileges posture/host/cgroup
 	pair/traces pair/traces_of_the_host pair/same_addresses
 	late/arrives findings leaks crash leaks_after_crash`)
