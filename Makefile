@@ -74,7 +74,7 @@ conformance: ## count what is compared with AWS's API: operations, the SDK's fix
 test: build check test/e2e/testdata/js/node_modules test/egress/testdata/js/node_modules ## every test, as root, from nothing (PKG=./pool RUN=TestX for some)
 	@scripts/install-missing browser
 	$(if $(filter ./... ./test/... ./test/e2e ./runtimeapi ./runtimeapi/...,$(PKG)),export ALCOVE_AWS_LAMBDA_RIC="$$(scripts/install-ric)"; echo "aws-lambda-ric: $$ALCOVE_AWS_LAMBDA_RIC";) \
-	export ALCOVE_BIN=$(abspath $(BIN)); { go test -vet=off -json -count=1 -p 2 -timeout 20m -run '$(RUN)' $(PKG) || [ $$? -eq 1 ]; } \
+	export ALCOVE_BIN=$(abspath $(BIN)); { go test -vet=off -json -count=1 -p 2 -timeout 40m -run '$(RUN)' $(PKG) || [ $$? -eq 1 ]; } \
 		| go run ./test/tally -may-skip '$(MAY_SKIP)' -again $(AGAIN)
 
 .PHONY: race
