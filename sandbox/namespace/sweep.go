@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -75,14 +76,28 @@ type stray struct {
 // by their cgroup: all of them where there are no cgroups, else launchers that had not
 // entered theirs yet.
 func (d *Driver) strays(stopped func(pid int) bool) (found []stray, err error) {
-	err = eachProcess(func(pid int) {
-		if stopped(pid) || !d.marked(pid) {
+	var unclear []int
+	look := func(pid int) {
+		if stopped(pid) {
 			return
 		}
-		if s := strayOf(pid); s.alive() && d.marked(pid) {
+		s := strayOf(pid)
+		switch marked, known := d.marked(pid); {
+		case !known:
+			unclear = append(unclear, pid)
+		case marked && s.alive(): // the same process still
 			found = append(found, s)
 		}
-	})
+	}
+	err = eachProcess(look)
+	for n := 0; n < executeLooks && len(unclear) > 0; n++ {
+		time.Sleep(executePause)
+		again := unclear
+		unclear = nil
+		for _, pid := range again {
+			look(pid)
+		}
+	}
 	return found, err
 }
 
@@ -155,8 +170,35 @@ func killStrays(strays []stray) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// marked tells whether a process is a launcher or a reaper of this driver.
-func (d *Driver) marked(pid int) bool {
+// marked tells whether a process is a launcher or a reaper of this driver. It is not
+// known of a process without arguments that may be about to have some: a launcher that
+// executes the reaper has its new memory a moment before the kernel writes them there.
+func (d *Driver) marked(pid int) (is, known bool) {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && pid != os.Getpid() && slices.Contains(strings.Split(string(line), "\x00"), d.marker)
+	if err != nil || pid == os.Getpid() {
+		return false, true
+	}
+	if len(line) == 0 {
+		return false, !executing(pid)
+	}
+	return slices.Contains(strings.Split(string(line), "\x00"), d.marker), true
+}
+
+// How often processes are looked at again that may be executing a program, and after
+// how long. Somebody's process may have no arguments for good.
+const (
+	executeLooks = 50
+	executePause = 2 * time.Millisecond
+)
+
+// executing tells whether a process may be executing a program: it has neither ended
+// nor is it the kernel's.
+func executing(pid int) bool {
+	const kernelThread = 0x0020_0000 // PF_KTHREAD, of the flags in proc_pid_stat(5)
+	f := fieldsOf(pid)
+	if len(f) <= 6 || f[0] == "Z" || f[0] == "X" {
+		return false
+	}
+	flags, err := strconv.ParseUint(f[6], 10, 64)
+	return err == nil && flags&kernelThread == 0
 }
