@@ -1,7 +1,7 @@
 // Command tally reads the JSON of `go test -json` and tells what a person wants
 // to know of it: a line for each package, the output of what failed, and at the
 // end what failed once more, in a few lines each, for whoever has only the end of
-// a log, and how many tests passed, failed and were skipped.
+// a log, which tests took longest, and how many tests passed, failed and were skipped.
 //
 //	go test -json ./... | go run ./test/tally
 //
@@ -12,6 +12,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -73,6 +75,7 @@ type tally struct {
 	suspects []suspect // what failed, test by test
 	fatal    bool      // a package ended early, or outside its tests
 	unsteady []string  // failed at first, and passed alone
+	slow     []slow    // tests that are no subtests
 
 	passed, failed, skipped, barred int
 }
@@ -121,6 +124,9 @@ func (t *tally) add(e event) {
 	case "pass", "fail", "skip":
 		if e.Test != "" {
 			p.tests[e.Test] = e.Action
+			if !strings.Contains(e.Test, "/") {
+				t.slow = append(t.slow, slow{path.Base(e.Package) + "." + e.Test, e.Elapsed})
+			}
 			if e.Action == "pass" {
 				delete(p.output, e.Test)
 			}
@@ -192,6 +198,25 @@ func (t *tally) show(p *pack, name, what string) {
 	}
 }
 
+// slow is how long a test took.
+type slow struct {
+	name    string
+	seconds float64
+}
+
+// slowest tells of the few tests that took longest: what to look at when a run takes long.
+func (t *tally) slowest(most int) string {
+	slices.SortStableFunc(t.slow, func(a, b slow) int { return cmp.Compare(b.seconds, a.seconds) })
+	var text []string
+	for _, s := range t.slow[:min(most, len(t.slow))] {
+		if s.seconds < 5 {
+			break
+		}
+		text = append(text, fmt.Sprintf("%s %.0fs", s.name, s.seconds))
+	}
+	return strings.Join(text, ", ")
+}
+
 // close prints the sum, and says whether the run was good.
 func (t *tally) close() bool {
 	for name, p := range t.packs { // a package that never ended
@@ -199,6 +224,9 @@ func (t *tally) close() bool {
 		t.show(p, "", name)
 		fmt.Fprintf(t.out, "fail %s did not end\n", name)
 		t.failures = append(t.failures, failure{"FAILED " + name + " did not end", excerpt(p.output[""])})
+	}
+	if text := t.slowest(40); text != "" {
+		fmt.Fprintln(t.out, "slowest:", text)
 	}
 	t.recall()
 	for _, name := range t.unsteady {

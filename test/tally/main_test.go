@@ -140,3 +140,17 @@ func TestTheEndTellsWhatFailed(t *testing.T) {
 		t.Errorf("the sum: %q", lines[len(lines)-2])
 	}
 }
+
+// TestSlowest names the tests that took long, longest first, and no subtest.
+func TestSlowest(t *testing.T) {
+	tl := newTally(&strings.Builder{}, regexp.MustCompile("^$"))
+	for i, seconds := range []float64{5, 0.1, 70.4, 4.9} {
+		tl.add(event{Action: "pass", Package: "x/p", Test: fmt.Sprint("Test", i), Elapsed: seconds})
+		tl.add(event{Action: "pass", Package: "x/p", Test: fmt.Sprint("Test", i, "/sub"), Elapsed: seconds})
+	}
+	for most, want := range map[int]string{0: "", 1: "p.Test2 70s", 10: "p.Test2 70s, p.Test0 5s"} {
+		if got := tl.slowest(most); got != want {
+			t.Errorf("the slowest %d: %q, want %q", most, got, want)
+		}
+	}
+}
