@@ -39,7 +39,7 @@ func TestSuite(t *testing.T) {
 			return d
 		},
 		Allowed: allowed,
-		Keeps:   map[string]string{programPrefix + "*": "the embedded program, for the next start", doorPrefix + "*": "the embedded door, likewise"},
+		Keeps:   map[string]string{programPrefix + "*": "the embedded program, for the next start", doorPrefix + "*": "the embedded door, likewise", installedName: "what tells of both"},
 	})
 }
 

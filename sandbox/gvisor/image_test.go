@@ -36,6 +36,6 @@ func imageOptions(root string) sandboxtest.Options {
 		},
 		Root:    root,
 		Allowed: posture,
-		Keeps:   map[string]string{programPrefix + "*": "the embedded program, for the next start", doorPrefix + "*": "the embedded door, likewise"},
+		Keeps:   map[string]string{programPrefix + "*": "the embedded program, for the next start", doorPrefix + "*": "the embedded door, likewise", installedName: "what tells of both"},
 	}
 }

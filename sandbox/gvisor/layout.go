@@ -10,7 +10,8 @@ const (
 	gonePrefix = "gone-" // directories of sandboxes of earlier processes; a random name follows
 	// The embedded program, if there is one; its digest follows.
 	programPrefix = "program-"
-	doorPrefix    = "door-" // likewise
+	doorPrefix    = "door-"     // likewise
+	installedName = "installed" // by whom these were put there, and when
 
 	configName = "config.json" // the OCI spec; gone once the sandbox runs
 	memoryName = "memory"      // what /proc/meminfo inside shall say, in bytes

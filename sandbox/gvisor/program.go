@@ -5,13 +5,10 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -90,69 +87,4 @@ func probeDoor(ctx context.Context, path string) error {
 		return fmt.Errorf("the embedded door is not of this driver: %w", err)
 	}
 	return nil
-}
-
-// installApart has another process do what install does, so that the node does
-// not hold the pages of a program that it never runs.
-func installApart(ctx context.Context, dir string) (programs, error) {
-	cmd := exec.CommandContext(ctx, argSelf)
-	cmd.Args = []string{argInstaller, dir}
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return programs{}, fmt.Errorf("install the embedded programs: %w", err)
-	}
-	parts, door, _ := strings.Cut(string(out), "\x00")
-	return programs{parts, door}, nil
-}
-
-// installerMain is the process that installApart starts. It prints the paths.
-func installerMain() int {
-	parts, err := install(os.Args[1], programPrefix, embedded.Program())
-	if err == nil {
-		var door string
-		if door, err = install(os.Args[1], doorPrefix, embedded.Door()); err == nil {
-			fmt.Print(parts, "\x00", door)
-			return 0
-		}
-	}
-	fmt.Fprintln(os.Stderr, err)
-	return 1
-}
-
-// install puts a program into dir, unless it is there, and removes others with
-// that prefix.
-func install(dir, prefix string, program []byte) (string, error) {
-	sum := sha256.Sum256(program)
-	path := filepath.Join(dir, prefix+hex.EncodeToString(sum[:8]))
-	old, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
-	if err != nil {
-		return "", err
-	}
-	for _, p := range old {
-		if p != path {
-			if err := os.Remove(p); err != nil {
-				return "", err
-			}
-		}
-	}
-	if same(path, sum) {
-		return path, nil
-	}
-	tmp := path + ".new"
-	err = errors.Join(os.WriteFile(tmp, program, 0o700), os.Rename(tmp, path))
-	return path, err
-}
-
-// same tells whether the file at path has this digest. One that a power loss
-// has cut short has not.
-func same(path string, sum [sha256.Size]byte) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	return err == nil && [sha256.Size]byte(h.Sum(nil)) == sum
 }

@@ -3,6 +3,8 @@ package gvisor
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -66,8 +68,7 @@ func TestProgram(t *testing.T) {
 // TestEmbeddedProgramIsCurrent holds what go generate has left behind to what
 // it would make now.
 func TestEmbeddedProgramIsCurrent(t *testing.T) {
-	have := embedded.Program()
-	if have == nil {
+	if !embedded.Present() {
 		t.Log("no program is embedded; the node starts itself")
 		return
 	}
@@ -75,7 +76,7 @@ func TestEmbeddedProgramIsCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(have, want) {
+	if !bytes.Equal(content(t, embedded.Program), want) {
 		t.Error("bin/" + embedded.Name + " is out of date: go generate ./sandbox/gvisor/embedded")
 	}
 	path := filepath.Join(t.TempDir(), "alcove-door")
@@ -83,21 +84,36 @@ func TestEmbeddedProgramIsCurrent(t *testing.T) {
 	if want, err = os.ReadFile(path); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(embedded.Door(), want) {
+	if !bytes.Equal(content(t, embedded.Door), want) {
 		t.Error("bin/" + embedded.DoorName + " is out of date: go generate ./sandbox/gvisor/embedded")
 	}
+}
+
+// content is that of an embedded program.
+func content(t *testing.T, open func() (io.ReadSeekCloser, error)) []byte {
+	t.Helper()
+	f, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // TestInstall: the program is written once, again if it was damaged, and takes
 // the place of an older one.
 func TestInstall(t *testing.T) {
 	dir := t.TempDir()
-	old, err := install(dir, programPrefix, []byte("old"))
+	old, err := install(dir, programPrefix, strings.NewReader("old"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := []byte("#!/bin/sh\nexit 0\n")
-	path, err := install(dir, programPrefix, program)
+	program := "#!/bin/sh\nexit 0\n"
+	path, err := install(dir, programPrefix, strings.NewReader(program))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +124,7 @@ func TestInstall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := install(dir, programPrefix, program); again != path || err != nil {
+	if again, err := install(dir, programPrefix, strings.NewReader(program)); again != path || err != nil {
 		t.Errorf("again: %q, %v", again, err)
 	}
 	if after, err := os.Stat(path); err != nil || !os.SameFile(before, after) {
@@ -117,11 +133,90 @@ func TestInstall(t *testing.T) {
 	if err := os.Truncate(path, 5); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := install(dir, programPrefix, program); err != nil || !same(path, sha256.Sum256(program)) {
+	if _, err := install(dir, programPrefix, strings.NewReader(program)); err != nil || !same(path, sha256.Sum256([]byte(program))) {
 		t.Errorf("damaged, it stayed so: %v", err)
 	}
 	if err := exec.Command(path).Run(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestInstalledIsTrusted: what a program has installed it does not look at again, until
+// the machine was started anew, another program was there, or a size is not as it was.
+func TestInstalledIsTrusted(t *testing.T) {
+	if !embedded.Present() {
+		t.Log("no program is embedded; the node starts itself")
+		return
+	}
+	dir := t.TempDir()
+	install := func() programs {
+		t.Helper()
+		p, err := installApart(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	whole := func(p programs) bool {
+		return same(p.parts, sha256.Sum256(content(t, embedded.Program))) && same(p.door, sha256.Sum256(content(t, embedded.Door)))
+	}
+	p := install()
+	if !whole(p) {
+		t.Fatal("the programs were not installed")
+	}
+	damage := func() {
+		t.Helper()
+		f, err := os.OpenFile(p.door, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteAt([]byte("damaged"), 0)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage()
+	if again := install(); again != p || whole(p) {
+		t.Errorf("%+v were looked at again", again)
+	}
+	marker := filepath.Join(dir, installedName)
+	for what, change := range map[string]func(){
+		"the machine was started again": func() {
+			text, err := os.ReadFile(marker)
+			e, err2 := thisExecutable()
+			other := bytes.ReplaceAll(text, []byte(e.Boot), []byte("another"))
+			if err = errors.Join(err, err2, os.WriteFile(marker, other, 0o600)); err != nil || bytes.Equal(text, other) {
+				t.Fatal(err)
+			}
+		},
+		"another program was there": func() {
+			e, err := thisExecutable()
+			e.Modified++
+			if err = errors.Join(err, e.note(dir, p)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a file is shorter": func() {
+			if err := os.Truncate(p.door, 5); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a file is gone": func() {
+			if err := os.Remove(p.parts); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the note is no JSON": func() {
+			if err := os.Truncate(marker, 5); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		damage()
+		change()
+		if again := install(); again != p || !whole(p) {
+			t.Errorf("%s, and %+v were taken as they were", what, again)
+		}
 	}
 }
 

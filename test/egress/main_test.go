@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alcove-run/alcove/internal/slow"
+	"github.com/alcove-run/alcove/test/testnode"
 )
 
 // insideEnv says that the process is in the network namespace that is to be the
@@ -171,6 +172,11 @@ func startAs(t testing.TB, user uint32, data, driver string, flags ...string) *n
 	t.Helper()
 	n := &node{t: t, data: data, ended: make(chan struct{})}
 	n.cmd = exec.Command(program, append([]string{"serve", "--listen", "127.0.0.1:0", "--auth", "none", "--isolation", driver, "--data", data, "--tenant-idle-min", "0s"}, flags...)...)
+	if user == 0 {
+		if err := testnode.Roots.Lend(data); err != nil {
+			t.Fatal(err)
+		}
+	}
 	n.cmd.Stderr = &n.log
 	n.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -192,6 +198,7 @@ func startAs(t testing.TB, user uint32, data, driver string, flags ...string) *n
 			}
 		}
 		n.cmd.Wait()
+		testnode.Roots.Keep(data, n.log.String())
 		close(n.ended)
 	}()
 	select {

@@ -32,16 +32,20 @@ import (
 var Patience = slow.Patience(60 * time.Second)
 
 // Program is the alcove to test: the one that ALCOVE_BIN names, else one that is built.
-// remove removes that. root is the way to the repository's root.
+// remove removes that, and what nodes of this process have in common. root is the way to
+// the repository's root.
 func Program(root string) (path string, remove func(), err error) {
 	if path = os.Getenv("ALCOVE_BIN"); path != "" {
-		return path, func() {}, nil
+		return path, Roots.Remove, nil
 	}
 	dir, err := os.MkdirTemp("", "alcove-test-bin-")
 	if err != nil {
 		return "", nil, err
 	}
-	remove = func() { _ = os.RemoveAll(dir) }
+	remove = func() {
+		Roots.Remove()
+		_ = os.RemoveAll(dir)
+	}
 	path = filepath.Join(dir, "alcove")
 	build := exec.Command("make", "--no-print-directory", "-C", root, "build", "BIN="+path)
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -92,6 +96,11 @@ func (b *Buffer) String() string {
 func Launch(command []string, data string, flags ...string) (*Node, error) {
 	n := &Node{Program: command[len(command)-1], Data: data, Flags: flags, Ended: make(chan struct{})}
 	args := append(append(slices.Clone(command[1:]), "serve", "--listen", "127.0.0.1:0", "--data", data), flags...)
+	if len(command) == 1 { // else it may be another user's
+		if err := Roots.Lend(data); err != nil {
+			return nil, err
+		}
+	}
 	n.Cmd = exec.Command(command[0], args...)
 	n.Cmd.Stderr = &n.Log
 	n.Cmd.Env = CleanEnv()
@@ -119,6 +128,7 @@ func Launch(command []string, data string, flags ...string) (*Node, error) {
 	go func() {
 		<-read
 		n.End = n.Cmd.Wait()
+		Roots.Keep(data, n.Log.String())
 		close(n.Ended)
 	}()
 	select {

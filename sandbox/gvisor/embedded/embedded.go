@@ -9,7 +9,10 @@
 // and more memory.
 package embedded
 
-import "runtime"
+import (
+	"io"
+	"runtime"
+)
 
 //go:generate sh -c "CGO_ENABLED=0 GOOS=linux GOFLAGS= go build -trimpath -tags alcove_sandbox -buildvcs=false -ldflags '-s -w -buildid=' -o bin/alcove-sandbox-$GOARCH ./alcove-sandbox"
 //go:generate sh -c "CGO_ENABLED=0 GOOS=linux GOFLAGS= go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o bin/alcove-door-$GOARCH ./alcove-door"
@@ -34,17 +37,17 @@ func Present() bool {
 	return true
 }
 
-// Program is the executable file of the parts of a sandbox, or nil if there is
-// none.
-func Program() []byte { return read(Name) }
+// Program is the executable file of the parts of a sandbox. The error is
+// fs.ErrNotExist if there is none. The caller closes it.
+func Program() (io.ReadSeekCloser, error) { return open(Name) }
 
-// Door is the executable file of the first process, or nil if there is none.
-func Door() []byte { return read(DoorName) }
+// Door is the executable file of the first process, likewise.
+func Door() (io.ReadSeekCloser, error) { return open(DoorName) }
 
-func read(name string) []byte {
-	b, err := files.ReadFile("bin/" + name)
+func open(name string) (io.ReadSeekCloser, error) {
+	f, err := files.Open("bin/" + name)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return b
+	return f.(io.ReadSeekCloser), nil // as embed.FS documents of files
 }
