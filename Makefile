@@ -71,13 +71,12 @@ conformance: ## count what is compared with AWS's API: operations, the SDK's fix
 	@mkdir -p $(dir $(BIN))
 	@status=0; ALCOVE_CONFORMANCE=$(abspath $(dir $(BIN)))/conformance.txt go test -vet=off -count=1 ./lambdaapi || status=$$?; cat $(dir $(BIN))conformance.txt; exit $$status
 
-# Three packages at once: many tests wait for others' processes, and a core would idle.
 # go test ends with 1 where a test failed, of which tally judges.
 .PHONY: test
 test: build check test/e2e/testdata/js/node_modules test/egress/testdata/js/node_modules ## every test, as root, from nothing (PKG=./pool RUN=TestX for some)
 	@scripts/install-missing browser
 	$(if $(filter ./... ./test/... ./test/e2e ./runtimeapi ./runtimeapi/...,$(PKG)),export ALCOVE_AWS_LAMBDA_RIC="$$(scripts/install-ric)"; echo "aws-lambda-ric: $$ALCOVE_AWS_LAMBDA_RIC";) \
-	export ALCOVE_BIN=$(abspath $(BIN)); { go test -vet=off -json -count=1 -p 3 -timeout 40m -run '$(RUN)' $(PACKAGES) || [ $$? -eq 1 ]; } \
+	export ALCOVE_BIN=$(abspath $(BIN)); { go test -vet=off -json -count=1 -p 2 -timeout 40m -run '$(RUN)' $(PACKAGES) || [ $$? -eq 1 ]; } \
 		| go run ./test/tally -may-skip '$(MAY_SKIP)' -again $(AGAIN)
 
 .PHONY: race

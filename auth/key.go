@@ -8,7 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
+
+	"github.com/alcove-run/alcove/internal/lazyregexp"
 )
 
 // Key is an access key.
@@ -18,8 +19,8 @@ type Key struct {
 }
 
 var (
-	idPattern     = regexp.MustCompile(`^[A-Z0-9]{16,128}$`)
-	secretPattern = regexp.MustCompile(`^[A-Za-z0-9/+=]{16,128}$`)
+	idPattern     = lazyregexp.New(`^[A-Z0-9]{16,128}$`)
+	secretPattern = lazyregexp.New(`^[A-Za-z0-9/+=]{16,128}$`)
 )
 
 // openKey reads the key file, or makes it.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,8 @@ import (
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth/policy"
 	"github.com/alcove-run/alcove/store"
+
+	"github.com/alcove-run/alcove/internal/lazyregexp"
 )
 
 // Codes of errors about access keys (IAM API reference).
@@ -214,7 +215,7 @@ func (k *keys) writing(ctx context.Context) (context.Context, context.CancelFunc
 }
 
 // namePattern is IAM's for users' names (IAM API reference, CreateUser).
-var namePattern = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+var namePattern = lazyregexp.New(`^[\w+=,.@-]{1,64}$`)
 
 // CreateKey makes an access key with a policy. The secret is in the answer and
 // never shown again.

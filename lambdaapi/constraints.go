@@ -2,8 +2,9 @@ package lambdaapi
 
 import (
 	"math"
-	"regexp"
 	"strings"
+
+	"github.com/alcove-run/alcove/internal/lazyregexp"
 )
 
 // constraint is what the values of a shape of AWS's model satisfy. A zero member
@@ -30,15 +31,15 @@ type pattern struct {
 	match func(string) bool
 }
 
-// whole compiles a pattern.
+// whole makes a pattern.
 func whole(expression string) *pattern {
-	return &pattern{expression, regexp.MustCompile("^(?:" + expression + ")$").MatchString}
+	return &pattern{expression, lazyregexp.New("^(?:" + expression + ")$").MatchString}
 }
 
 // but makes a pattern that AWS writes with a look-ahead or look-behind, which Go
 // has not: text is how AWS writes it, expression what remains without it.
 func but(text, expression string, refused func(string) bool) *pattern {
-	rest := regexp.MustCompile("^(?:" + expression + ")$")
+	rest := lazyregexp.New("^(?:" + expression + ")$")
 	return &pattern{text, func(s string) bool { return rest.MatchString(s) && !refused(s) }}
 }
 

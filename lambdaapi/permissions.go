@@ -5,12 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/catalog"
+
+	"github.com/alcove-run/alcove/internal/lazyregexp"
 )
 
 // qualifiedInput names a function, a version or an alias.
@@ -109,8 +110,8 @@ func (in *addPermissionInput) condition() map[string]map[string]string {
 }
 
 var (
-	accountPattern   = regexp.MustCompile(`^\d{12}$`)
-	principalPattern = regexp.MustCompile(`^arn:aws[a-zA-Z-]*:(iam|sts)::(\d{12}|cloudfront):.+$`)
+	accountPattern   = lazyregexp.New(`^\d{12}$`)
+	principalPattern = lazyregexp.New(`^arn:aws[a-zA-Z-]*:(iam|sts)::(\d{12}|cloudfront):.+$`)
 )
 
 // principalOf writes a principal as policies have it.

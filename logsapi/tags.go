@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -13,6 +12,8 @@ import (
 	"github.com/alcove-run/alcove/auth"
 	"github.com/alcove-run/alcove/auth/policy"
 	"github.com/alcove-run/alcove/logs"
+
+	"github.com/alcove-run/alcove/internal/lazyregexp"
 )
 
 // Tags of log groups, by the two sets of operations that there are: AWS has
@@ -26,9 +27,9 @@ const (
 )
 
 var (
-	tagKey   = regexp.MustCompile(tagKeyPattern)
-	tagValue = regexp.MustCompile(tagValuePattern)
-	anyARN   = regexp.MustCompile(`^` + arnPattern + `$`)
+	tagKey   = lazyregexp.New(tagKeyPattern)
+	tagValue = lazyregexp.New(tagValuePattern)
+	anyARN   = lazyregexp.New(`^` + arnPattern + `$`)
 )
 
 // tagMap checks tags that are to be set.

@@ -2,12 +2,13 @@ package logsapi
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alcove-run/alcove"
+
+	"github.com/alcove-run/alcove/internal/lazyregexp"
 )
 
 // AWS's patterns (botocore, logs 2014-03-28), quoted in its validation errors.
@@ -17,8 +18,8 @@ const (
 )
 
 var (
-	groupName  = regexp.MustCompile(`^` + groupPattern + `$`)
-	streamName = regexp.MustCompile(`^` + streamPattern + `$`)
+	groupName  = lazyregexp.New(`^` + groupPattern + `$`)
+	streamName = lazyregexp.New(`^` + streamPattern + `$`)
 )
 
 // checks gathers the constraints that a request does not satisfy.

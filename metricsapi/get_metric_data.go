@@ -3,7 +3,6 @@ package metricsapi
 import (
 	"context"
 	"errors"
-	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -11,6 +10,8 @@ import (
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/metrics"
 	"github.com/alcove-run/alcove/metrics/expression"
+
+	"github.com/alcove-run/alcove/internal/lazyregexp"
 )
 
 type getMetricDataInput struct {
@@ -43,7 +44,7 @@ const (
 	maxDataPoints = 100_800
 )
 
-var queryID = regexp.MustCompile(`^[a-z][a-zA-Z0-9_]{0,254}$`)
+var queryID = lazyregexp.New(`^[a-z][a-zA-Z0-9_]{0,254}$`)
 
 func validation(format string, args ...any) error {
 	return alcove.ClientError(codeValidation, format, args...)

@@ -33,11 +33,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove/internal/lazyregexp"
 
 	"github.com/alcove-run/alcove/sandbox"
 )
@@ -81,7 +82,7 @@ type Root struct {
 	halted halted
 }
 
-var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+var validName = lazyregexp.New(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 // Open finds out what this machine offers and makes the group of the node called
 // name. The name must be unique on the machine and stable over restarts of the

@@ -63,6 +63,7 @@ func main(m *testing.M) int {
 		return 1
 	}
 	defer earth.close()
+	defer testnode.Shared.Remove()
 	program = os.Getenv("ALCOVE_BIN")
 	return m.Run()
 }
@@ -173,7 +174,7 @@ func startAs(t testing.TB, user uint32, data, driver string, flags ...string) *n
 	n := &node{t: t, data: data, ended: make(chan struct{})}
 	n.cmd = exec.Command(program, append([]string{"serve", "--listen", "127.0.0.1:0", "--auth", "none", "--isolation", driver, "--data", data, "--tenant-idle-min", "0s"}, flags...)...)
 	if user == 0 {
-		if err := testnode.Roots.Lend(data); err != nil {
+		if err := testnode.Shared.Lend(data); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,7 +199,7 @@ func startAs(t testing.TB, user uint32, data, driver string, flags ...string) *n
 			}
 		}
 		n.cmd.Wait()
-		testnode.Roots.Keep(data, n.log.String())
+		testnode.Shared.Keep(data, n.log.String())
 		close(n.ended)
 	}()
 	select {

@@ -36,14 +36,14 @@ var Patience = slow.Patience(60 * time.Second)
 // the repository's root.
 func Program(root string) (path string, remove func(), err error) {
 	if path = os.Getenv("ALCOVE_BIN"); path != "" {
-		return path, Roots.Remove, nil
+		return path, Shared.Remove, nil
 	}
 	dir, err := os.MkdirTemp("", "alcove-test-bin-")
 	if err != nil {
 		return "", nil, err
 	}
 	remove = func() {
-		Roots.Remove()
+		Shared.Remove()
 		_ = os.RemoveAll(dir)
 	}
 	path = filepath.Join(dir, "alcove")
@@ -97,7 +97,7 @@ func Launch(command []string, data string, flags ...string) (*Node, error) {
 	n := &Node{Program: command[len(command)-1], Data: data, Flags: flags, Ended: make(chan struct{})}
 	args := append(append(slices.Clone(command[1:]), "serve", "--listen", "127.0.0.1:0", "--data", data), flags...)
 	if len(command) == 1 { // else it may be another user's
-		if err := Roots.Lend(data); err != nil {
+		if err := Shared.Lend(data); err != nil {
 			return nil, err
 		}
 	}
@@ -128,7 +128,7 @@ func Launch(command []string, data string, flags ...string) (*Node, error) {
 	go func() {
 		<-read
 		n.End = n.Cmd.Wait()
-		Roots.Keep(data, n.Log.String())
+		Shared.Keep(data, n.Log.String())
 		close(n.Ended)
 	}()
 	select {
