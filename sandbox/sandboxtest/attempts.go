@@ -17,7 +17,7 @@ func (s *suite) denied(t *T, p *peer) {
 		Refused   bool
 	}
 	ofMany := *t
-	ofMany.patience *= 8 // each call has a process of its own, one after another
+	ofMany.patience *= 8 // there are many, and each may take a process of its own
 	p.eval(&ofMany, "r = denied.collect()", &tried)
 	if len(tried) < 90 {
 		t.Errorf("only %d calls were tried", len(tried))

@@ -1,6 +1,7 @@
-"""System calls that a sandbox must refuse. Each is tried in a process of its
-own, with arguments that would work for root on the host but harm nothing, and
-is reported with how it ended and with the errors that count as refused."""
+"""System calls that a sandbox must refuse. They are tried in processes of their
+own, with arguments that would work for root on the host but harm nothing; one
+that is not refused is the last of its process. Each is reported with how it ended
+and with the errors that count as refused."""
 import ctypes
 import errno
 import json
@@ -267,35 +268,48 @@ def i386_abi():
         raise OSError(-r, 'refused')
 
 
-def run(fn):
-    """How fn ends in a process of its own: an error's name, 'killed by N', or
-    '' for success."""
-    r, w = os.pipe()
-    pid = os.fork()
-    if pid == 0:
+def attempt_all(todo, w):
+    """Makes attempts, and writes a line with the error of each, up to the first
+    that is not refused: after that this process may not be what it was."""
+    for _, fn, ok in todo:
         said = ''
         try:
             fn()
         except OSError as e:
-            said = errno.errorcode.get(e.errno, repr(e))
+            said = errno.errorcode.get(e.errno, 'errno %d' % e.errno)
         except BaseException as e:
-            said = 'broken probe: %r' % (e,)
-        os.write(w, said.encode())
+            said = 'broken probe: ' + ' '.join(repr(e).split())
+        os.write(w, said.encode() + b'\n')
+        if said not in ok:
+            break
+
+
+def run(todo):
+    """How attempts end in one process: an error's name, 'killed by N', or ''
+    for success. There are fewer if one was not refused, or killed the process."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(r)
+        attempt_all(todo, w)
         os._exit(0)
     os.close(w)
     with os.fdopen(r, 'rb') as f:
-        said = f.read().decode()
+        said = f.read().decode().split('\n')[:-1]
     _, how = os.waitpid(pid, 0)
     if os.WIFSIGNALED(how):
-        return 'killed by %d' % os.WTERMSIG(how)
+        said.append('killed by %d' % os.WTERMSIG(how))
+    elif not said:
+        said.append('broken probe: it ended with %d' % how)
     return said
 
 
 def collect():
     out = []
-    for name, fn, ok in TRIED:
-        how = run(fn)
-        out.append({'name': name, 'how': how, 'refused': how in ok or how.startswith('killed by')})
+    while len(out) < len(TRIED):
+        todo = TRIED[len(out):]
+        for (name, _, ok), how in zip(todo, run(todo)):
+            out.append({'name': name, 'how': how, 'refused': how in ok or how.startswith('killed by')})
     return out
 
 
