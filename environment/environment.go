@@ -191,6 +191,7 @@ type Environment struct {
 	deadline    alarm
 	freezeAt    alarm
 	rest        rest
+	weight      weight
 	traffic     traffic
 	ext         extensions
 	supervisor  *supervisor // nil without external extensions

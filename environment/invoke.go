@@ -80,6 +80,9 @@ type InvokeOptions struct {
 	// Why says in a few words why nothing quicker served the invocation, for its
 	// report.
 	Why string
+	// Beside is how many invocations its tenant has at this time on the node, this
+	// one included.
+	Beside int
 }
 
 // Invoke runs inv here and answers with what came of it. It waits for Init, if
@@ -211,6 +214,7 @@ func (e *Environment) handOver(r *run) {
 	if r.opts.Waited && !e.cfg.Suppressed && e.served.Load() == 0 {
 		r.init = e.initTook
 	}
+	e.weigh(r.opts.Beside)
 	if err := e.thaw(); err != nil {
 		e.cfg.Log.Error("environment cannot be thawed", "environment", e.cfg.ID, "error", err)
 		e.handBack(r)

@@ -220,7 +220,8 @@ func invokedARN(v *alcove.Version, ref alcove.Ref) string {
 // part of the invocation, as on AWS, and its error is then the answer. Where the
 // platform failed there is an error, and a result that is only a report.
 func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, req Request, f *flight) (*alcove.Result, error) {
-	defer i.pace.begin(pacedBy(inv.Version, inv.Tenant))()
+	here, answered := i.pace.begin(pacedBy(inv.Version, inv.Tenant))
+	defer answered()
 	f.begins()
 	o := pool.StartOptions{Background: req.Event != nil}
 	began := false
@@ -234,7 +235,7 @@ func (i *Invoker) run(ctx context.Context, inv *alcove.Invocation, req Request, 
 				began = true
 				req.Event.Begin()
 			}
-			res, err = l.Environment.Invoke(ctx, inv, environment.InvokeOptions{Tail: req.Tail, Waited: l.Waited, Why: l.Why})
+			res, err = l.Environment.Invoke(ctx, inv, environment.InvokeOptions{Tail: req.Tail, Waited: l.Waited, Why: l.Why, Beside: here})
 			if err == nil {
 				return res, nil
 			}

@@ -54,6 +54,7 @@ type pace struct {
 
 // lane is those of one tenant.
 type lane struct {
+	here      int     // invocations that are not answered yet
 	beginning []*turn // oldest first
 	waiting   []*turn // in the order of their arrival
 	timer     *time.Timer
@@ -69,17 +70,18 @@ func newPace() *pace {
 	return &pace{abreast: abreastEach * runtime.GOMAXPROCS(0), lanes: make(map[paced]*lane)}
 }
 
-// begin waits until who may begin one more. What it gives back is to be called
-// when that has been answered.
-func (p *pace) begin(who paced) (answered func()) {
-	t, l := p.enter(who)
+// begin waits until who may begin one more. It tells how many who has at the time
+// that are not answered yet, this one included, and gives back what is to be called
+// when this one is.
+func (p *pace) begin(who paced) (here int, answered func()) {
+	t, l, here := p.enter(who)
 	if t.begun != nil {
 		<-t.begun
 	}
-	return func() { p.leave(who, l, t) }
+	return here, func() { p.leave(who, l, t) }
 }
 
-func (p *pace) enter(who paced) (*turn, *lane) {
+func (p *pace) enter(who paced) (*turn, *lane, int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -88,6 +90,7 @@ func (p *pace) enter(who paced) (*turn, *lane) {
 		l = &lane{}
 		p.lanes[who] = l
 	}
+	l.here++
 	l.expire(now)
 	t := &turn{since: now}
 	if len(l.waiting) == 0 && (len(l.beginning) < p.abreast || !p.crowded(who, now)) {
@@ -101,7 +104,7 @@ func (p *pace) enter(who paced) (*turn, *lane) {
 		p.last, p.other = who, p.at
 	}
 	p.at = now
-	return t, l
+	return t, l, l.here
 }
 
 // crowded tells whether others than who are about.
@@ -118,6 +121,7 @@ func (p *pace) crowded(who paced, now time.Time) bool {
 func (p *pace) leave(who paced, l *lane, t *turn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	l.here--
 	if i := slices.Index(l.beginning, t); i >= 0 {
 		l.beginning = slices.Delete(l.beginning, i, i+1)
 	}
@@ -140,7 +144,7 @@ func (p *pace) advance(who paced, l *lane, now time.Time) {
 	switch {
 	case len(l.waiting) > 0:
 		p.wake(who, l, l.beginning[0].since.Add(beginTime).Sub(now))
-	case len(l.beginning) == 0 && p.lanes[who] == l:
+	case l.here == 0 && p.lanes[who] == l:
 		delete(p.lanes, who)
 	}
 }

@@ -10,6 +10,39 @@ import (
 	"github.com/alcove-run/alcove"
 )
 
+// once is an invocation that is answered at once.
+func once(_ int, answered func()) { answered() }
+
+// TestHereCounts: how many a tenant has is told with each, those that wait included,
+// and forgotten with the last.
+func TestHereCounts(t *testing.T) {
+	p := newPace()
+	one, other := paced{tenant: "one"}, paced{tenant: "other"}
+	var answered []func()
+	for want := 1; want <= 3; want++ {
+		here, a := p.begin(one)
+		if answered = append(answered, a); here != want {
+			t.Errorf("%d, want %d", here, want)
+		}
+	}
+	if here, a := p.begin(other); here != 1 {
+		t.Errorf("another tenant has %d", here)
+	} else {
+		a()
+	}
+	answered[0]()
+	if here, a := p.begin(one); here != 3 {
+		t.Errorf("after an answer: %d", here)
+	} else {
+		a()
+	}
+	answered[1]()
+	answered[2]()
+	if len(p.lanes) != 0 {
+		t.Errorf("%d lanes are left", len(p.lanes))
+	}
+}
+
 // TestABurstBeginsFewAtATime: while others are about, a tenant that sends many at
 // once has few beginning, and another's begins at once.
 func TestABurstBeginsFewAtATime(t *testing.T) {
@@ -17,7 +50,7 @@ func TestABurstBeginsFewAtATime(t *testing.T) {
 		p := newPace()
 		p.abreast = 4
 		flood, quiet := paced{tenant: "flood"}, paced{tenant: "quiet"}
-		p.begin(quiet)()
+		once(p.begin(quiet))
 		began := time.Now()
 		var mu sync.Mutex
 		var at []time.Duration
@@ -33,7 +66,7 @@ func TestABurstBeginsFewAtATime(t *testing.T) {
 		if len(at) != 4 {
 			t.Errorf("%d have begun at once, want 4", len(at))
 		}
-		p.begin(quiet)()
+		once(p.begin(quiet))
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("another tenant's waited for %v", waited)
 		}
@@ -51,12 +84,12 @@ func TestAnAnswerLetsTheNextBegin(t *testing.T) {
 		p := newPace()
 		p.abreast = 1
 		flood := paced{tenant: "flood"}
-		p.begin(paced{tenant: "quiet"})()
+		once(p.begin(paced{tenant: "quiet"}))
 		began := time.Now()
 		var order []int
 		for i := range 5 {
 			go func() {
-				answered := p.begin(flood)
+				_, answered := p.begin(flood)
 				order = append(order, i)
 				time.Sleep(100 * time.Microsecond)
 				answered()
@@ -85,7 +118,7 @@ func TestWhoIsAloneWaitsForNothing(t *testing.T) {
 		for range 10 {
 			p.begin(paced{tenant: "alone"})
 		}
-		p.begin(paced{function: "f-1"})()
+		once(p.begin(paced{function: "f-1"}))
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("waited for %v", waited)
 		}
@@ -113,7 +146,7 @@ func TestPaceAtRandom(t *testing.T) {
 				who := paced{tenant: alcove.Tenant(rune('a' + r.IntN(1+r.IntN(4))))}
 				pause, takes := time.Duration(r.IntN(400))*time.Microsecond, time.Duration(r.IntN(6000))*time.Microsecond
 				all.Go(func() {
-					answered := p.begin(who)
+					_, answered := p.begin(who)
 					time.Sleep(takes)
 					answered()
 				})

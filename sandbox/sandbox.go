@@ -321,6 +321,13 @@ type Sweeper interface {
 	Leftovers() Leftovers
 }
 
+// Weigher is a Sandbox that can be made to count for less when processors are short.
+type Weigher interface {
+	// Weigh has it count for one part in so many of what it counted for at first.
+	// One is all of it. Where processors are not shared by weight it does nothing.
+	Weigh(parts int) error
+}
+
 // DiskMeter is a driver that keeps /tmp of its sandboxes on the host's disk.
 type DiskMeter interface {
 	// DiskUse is how many bytes of the host's disk what each sandbox has written

@@ -39,6 +39,19 @@ func TestLimitsAreWritten(t *testing.T) {
 	check(cpuController, "cpu.cfs_quota_us", "100000", "cpu.max", "100000 100000")
 	check(pidsController, "pids.max", "77", "pids.max", "77")
 
+	weighs := func(what string, err error, shares, weight string) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		check(cpuController, "cpu.shares", shares, "cpu.weight", weight)
+		check(cpuController, "cpu.cfs_quota_us", "100000", "cpu.max", "100000 100000")
+	}
+	weighs("a quarter", g.Weigh(4), "128", "12")
+	weighs("a quarter of more", g.Set(Limits{CPU: 1}), "256", "25")
+	weighs("next to nothing", g.Weigh(10_000), "2", "1")
+	weighs("all of it", g.Weigh(1), "1024", "100")
+
 	for _, m := range []int64{200 << 20, 50 << 20} { // up and down
 		if err := g.Set(Limits{Memory: m}); err != nil {
 			t.Error(err)

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,6 +36,11 @@ type Group struct {
 	has map[string]bool // controllers of v2
 	dir *os.File        // v2, open until Settle
 	top *os.File        // the node's group in the unified hierarchy, open; not this group's
+
+	weighing sync.Mutex
+	// Guarded by weighing.
+	vcpus float64 // 0 where no share was set
+	parts int     // the weight is that of vcpus divided by it
 }
 
 // removeWait bounds how long Remove and Kill wait for processes to be gone.
@@ -93,7 +100,7 @@ func (g *Group) Set(limits Limits) error {
 		err = errors.Join(err, g.setMemory(limits.Memory))
 	}
 	if limits.CPU > 0 {
-		err = errors.Join(err, g.setCPU(limits.CPU))
+		err = errors.Join(err, g.setCPU(limits.CPU), g.setWeight(limits.CPU, 0))
 	}
 	if limits.Processes > 0 {
 		n := strconv.Itoa(limits.Processes)
@@ -147,25 +154,47 @@ func (g *Group) setMemory(limit int64) error {
 // default.
 const cpuPeriod = 100_000
 
-// setCPU sets weight and quota. 1024 shares of version 1 and a weight of 100 on
-// version 2 are what a group has by default; here they stand for one vCPU.
+// setCPU sets the quota.
 func (g *Group) setCPU(vcpus float64) error {
 	quota := int64(max(1, vcpus) * cpuPeriod)
 	if dir := g.v1[cpuController]; dir != "" {
-		shares := min(max(int64(vcpus*1024), 2), 262_144)
-		err := write(dir, "cpu.shares", strconv.FormatInt(shares, 10))
-		q := write(dir, "cpu.cfs_quota_us", strconv.FormatInt(quota, 10))
-		if errors.Is(q, syscall.EINVAL) || errors.Is(q, fs.ErrNotExist) {
-			q = nil // a group above has a smaller quota, which holds then; or the kernel has none
+		err := write(dir, "cpu.cfs_quota_us", strconv.FormatInt(quota, 10))
+		if errors.Is(err, syscall.EINVAL) || errors.Is(err, fs.ErrNotExist) {
+			err = nil // a group above has a smaller quota, which holds then; or the kernel has none
 		}
-		return errors.Join(err, q)
+		return err
 	}
 	if !g.has[cpuController] {
 		return nil
 	}
-	weight := min(max(int64(vcpus*100), 1), 10_000)
-	err := write(g.v2, "cpu.weight", strconv.FormatInt(weight, 10))
-	return errors.Join(err, write(g.v2, "cpu.max", fmt.Sprintf("%d %d", quota, cpuPeriod)))
+	return write(g.v2, "cpu.max", fmt.Sprintf("%d %d", quota, cpuPeriod))
+}
+
+// Weigh has the group count for one part in so many of its share of the processors
+// when they are short (Limits.CPU), which bounds it no more than before when they
+// are not.
+func (g *Group) Weigh(parts int) error { return g.setWeight(0, max(parts, 1)) }
+
+// setWeight sets the weight; zero leaves what was. 1024 shares of version 1 and a
+// weight of 100 on version 2 are what a group has by default; here they stand for one
+// vCPU.
+func (g *Group) setWeight(vcpus float64, parts int) error {
+	g.weighing.Lock()
+	defer g.weighing.Unlock()
+	g.vcpus, g.parts = cmp.Or(vcpus, g.vcpus), cmp.Or(parts, g.parts, 1)
+	if g.vcpus == 0 {
+		return nil
+	}
+	part := g.vcpus / float64(g.parts)
+	if dir := g.v1[cpuController]; dir != "" {
+		shares := min(max(int64(part*1024), 2), 262_144)
+		return write(dir, "cpu.shares", strconv.FormatInt(shares, 10))
+	}
+	if !g.has[cpuController] {
+		return nil
+	}
+	weight := min(max(int64(part*100), 1), 10_000)
+	return write(g.v2, "cpu.weight", strconv.FormatInt(weight, 10))
 }
 
 // ID is the name the group was made with.

@@ -97,6 +97,9 @@ func (b *box) Thaw() error {
 	return b.group.Thaw()
 }
 
+// Weigh implements sandbox.Weigher. The sentry is weighed with the function.
+func (b *box) Weigh(parts int) error { return b.group.Weigh(parts) }
+
 // Usage implements sandbox.Sandbox. It counts the sentry with the function.
 func (b *box) Usage() (sandbox.Usage, error) { return b.group.Usage() }
 

@@ -191,6 +191,9 @@ func (b *box) Thaw() error {
 	return b.stopOrGo(false, (*cgroup.Group).Thaw, b.resume)
 }
 
+// Weigh implements sandbox.Weigher.
+func (b *box) Weigh(parts int) error { return b.group.Weigh(parts) }
+
 // stopOrGo does it to the cgroup, or, where that cannot be, to each process.
 func (b *box) stopOrGo(frozen bool, group func(*cgroup.Group) error, each func() error) error {
 	b.mu.Lock()

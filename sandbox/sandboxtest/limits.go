@@ -344,10 +344,30 @@ func (s *suite) cpuShare(t *T) {
 		if want := math.Max(1, cpu); math.Abs(quota-want) > 0.05 {
 			t.Errorf("with a share of %v it may use %v processors, want %v", cpu, quota, want)
 		}
+		checkWeigh(t, b, share, quota)
 	}
 	for _, cpu := range []float64{0.25, 2} {
 		if r := shares[cpu] / shares[1]; math.Abs(r/cpu-1) > 0.2 {
 			t.Errorf("a share of %v weighs %v times what one of 1 does", cpu, r)
+		}
+	}
+}
+
+// checkWeigh has a sandbox of this share and bound count for less, and for as much again.
+func checkWeigh(t *T, b *box, share, quota float64) {
+	w, ok := b.Sandbox.(sandbox.Weigher)
+	if !ok {
+		t.Error("it cannot be made to count for less")
+		return
+	}
+	for _, parts := range []int{8, 1} {
+		if err := w.Weigh(parts); err != nil {
+			t.Errorf("one in %d parts: %v", parts, err)
+		}
+		is, bound, err := cpuOf(b.spec.ID)
+		// Version 2 has whole numbers from 1 on, of which one processor is 100.
+		if want := max(1, math.Floor(share/float64(parts))); err != nil || math.Abs(is-want) > 1 || bound != quota {
+			t.Errorf("one in %d parts of %v weighs %v and may use %v processors, %v", parts, share, is, bound, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alcove-run/alcove/test/testnode"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
@@ -46,7 +47,7 @@ func TestImages(t *testing.T) {
 		layer(t, "", ociGzip, item{name: "app/main", text: program})))
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
-			n := start(t, "--isolation", driver, "--registries", reg.host, "--runtime-image", "python3.13="+base)
+			n := start(t, slices.Concat(testnode.NoStock, []string{"--isolation", driver, "--registries", reg.host, "--runtime-image", "python3.13=" + base})...)
 			t.Run("as AWS's", func(t *testing.T) { testImageAsAWS(t, n, base) })
 			t.Run("config", func(t *testing.T) { testImageConfig(t, n, base) })
 			t.Run("deploy", func(t *testing.T) { testDeployImage(t, n, base) })

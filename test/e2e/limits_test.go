@@ -3,6 +3,11 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +73,42 @@ func (n *node) busy(t *testing.T, function string, tenants ...string) (release f
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// TestATenantWithManyCountsForLess: when processors are short, a tenant does not have
+// as many parts as it has invocations at work.
+func TestATenantWithManyCountsForLess(t *testing.T) {
+	n := on(t, "namespace")
+	f := n.deploy(t, python, files{"main.py": whoAmI}, isolated)
+	release := n.busy(t, f, "many", "many", "many", "many", "many", "many", "many", "many", "one")
+	defer release()
+	groups := map[string]string{}
+	for _, g := range n.cgroups() {
+		for _, file := range []string{"cpu.shares", "cpu.weight"} { // version 1, version 2
+			if text, err := os.ReadFile(filepath.Join(g, file)); err == nil {
+				groups[filepath.Base(g)] = strings.TrimSpace(string(text))
+			}
+		}
+	}
+	weights := map[string][]int{}
+	for _, e := range n.environments(t, f) {
+		weight, err := strconv.Atoi(groups[e.ID])
+		if err != nil {
+			t.Fatalf("%s has no weight: %v", e.ID, err)
+		}
+		weights[e.Tenant] = append(weights[e.Tenant], weight)
+	}
+	one, many := weights["one"], weights["many"]
+	if len(one) != 1 || len(many) != 8 {
+		t.Fatalf("weights %v", weights)
+	}
+	sum := 0
+	for _, w := range many {
+		sum += w
+	}
+	if lightest := slices.Min(many); lightest > max(1, one[0]/8) || sum > 5*one[0] {
+		t.Errorf("eight invocations weigh %v, another tenant's one %d", many, one[0])
 	}
 }
 

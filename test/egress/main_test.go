@@ -174,7 +174,7 @@ func startAs(t testing.TB, user uint32, data, driver string, flags ...string) *n
 	n := &node{t: t, data: data, ended: make(chan struct{})}
 	n.cmd = exec.Command(program, append([]string{"serve", "--listen", "127.0.0.1:0", "--auth", "none", "--isolation", driver, "--data", data, "--tenant-idle-min", "0s"}, flags...)...)
 	if user == 0 {
-		if err := testnode.Shared.Lend(data); err != nil {
+		if err := testnode.Shared.LendPrograms(data); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -209,6 +209,11 @@ func startAs(t testing.TB, user uint32, data, driver string, flags ...string) *n
 	case <-time.After(patience):
 		n.cmd.Process.Kill()
 		t.Fatalf("the node did not get ready:\n%s", &n.log)
+	}
+	if user == 0 {
+		if err := testnode.Shared.LendTrees(data); err != nil {
+			t.Fatal(err)
+		}
 	}
 	creds := credentials.NewStaticCredentialsProvider("a", "b", "")
 	n.lambda = lambda.New(lambda.Options{Region: "us-east-1", BaseEndpoint: &n.url, RetryMaxAttempts: 1, Credentials: creds})

@@ -44,7 +44,7 @@ type node struct{ *testnode.Node }
 
 func start(t *testing.T, driver string, flags ...string) node {
 	t.Helper()
-	return startIn(t, t.TempDir(), append([]string{"--isolation", driver}, flags...)...)
+	return startIn(t, t.TempDir(), slices.Concat([]string{"--isolation", driver}, testnode.NoStock, flags)...)
 }
 
 func startIn(t *testing.T, data string, flags ...string) node {

@@ -33,30 +33,48 @@ var builtTree = regexp.MustCompile(`msg="built a root tree".* digest=([0-9a-f]{6
 // programs are the files of programsDir that a node leaves for the next.
 var programs = regexp.MustCompile(`^((program|door)-[0-9a-f]{16}|installed)$`)
 
-// Lend gives a data directory what there is.
-func (s *shared) Lend(data string) error {
+// LendPrograms gives a data directory the programs, before its node starts.
+func (s *shared) LendPrograms(data string) error { return s.lend(data, programsDir) }
+
+// LendTrees gives a running node root trees. When it starts it removes those that none
+// of its functions runs on.
+func (s *shared) LendTrees(data string) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dir == "" || os.Geteuid() != 0 {
-		return nil
+	trees, err := os.ReadDir(filepath.Join(s.dir, rootsDir))
+	s.mu.Unlock()
+	if err != nil {
+		return nil // there are none
 	}
-	for _, dir := range []string{rootsDir, programsDir} {
-		from, to := filepath.Join(s.dir, dir), filepath.Join(data, dir)
-		if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) {
-			continue // the node has been here, or it is a mistake for it to find
-		}
-		if _, err := os.Lstat(from); err != nil {
-			continue
-		}
-		err := os.MkdirAll(filepath.Dir(to), 0o700)
-		if err == nil {
-			err = linkTree(from, to)
-		}
-		if err != nil {
+	for _, t := range trees {
+		if err := s.lend(data, filepath.Join(rootsDir, t.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// lend links what is below name, unless there is such a thing already.
+func (s *shared) lend(data, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from, to := filepath.Join(s.dir, name), filepath.Join(data, name)
+	if _, err := os.Lstat(to); s.dir == "" || os.Geteuid() != 0 || !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := os.Lstat(from); err != nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return err
+	}
+	part := filepath.Join(filepath.Dir(to), "tmp-lent-"+filepath.Base(to))
+	if err := linkTree(from, part); err != nil {
+		return err
+	}
+	if err := os.Rename(part, to); !errors.Is(err, fs.ErrExist) { // the node was quicker
+		return err
+	}
+	return os.RemoveAll(part)
 }
 
 // Keep takes over what a node has made, whose log has the trees that it built. It may

@@ -56,6 +56,10 @@ func Program(root string) (path string, remove func(), err error) {
 	return path, remove, nil
 }
 
+// NoStock has a node make nothing ahead: for tests that ask for nothing of it, as each
+// function would have environments made that nobody uses.
+var NoStock = []string{"--stock-max", "0", "--runtime-stock", "0"}
+
 // Node is a running `alcove serve`.
 type Node struct {
 	Program string
@@ -97,7 +101,7 @@ func Launch(command []string, data string, flags ...string) (*Node, error) {
 	n := &Node{Program: command[len(command)-1], Data: data, Flags: flags, Ended: make(chan struct{})}
 	args := append(append(slices.Clone(command[1:]), "serve", "--listen", "127.0.0.1:0", "--data", data), flags...)
 	if len(command) == 1 { // else it may be another user's
-		if err := Shared.Lend(data); err != nil {
+		if err := Shared.LendPrograms(data); err != nil {
 			return nil, err
 		}
 	}
@@ -147,6 +151,11 @@ func Launch(command []string, data string, flags ...string) (*Node, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, n.Stop())
+	}
+	if len(command) == 1 {
+		if err := Shared.LendTrees(data); err != nil {
+			return nil, errors.Join(err, n.Stop())
+		}
 	}
 	n.Lambda = n.LambdaAs(n.Key)
 	n.Logs = cloudwatchlogs.New(cloudwatchlogs.Options{Region: "us-east-1", BaseEndpoint: &n.URL,
