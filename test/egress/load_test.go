@@ -100,6 +100,11 @@ func TestTenThousandConnections(t *testing.T) {
 			n.invoke("crowd", "bob", map[string]any{"do": "many", "count": 1, "atOnce": 1, "bytes": 200}, &got)
 			relay := relaysOf(t, n.cmd.Process.Pid)[0]
 			held := descriptors(t, relay)
+			defer func() {
+				if t.Failed() {
+					t.Logf("the relay holds %d descriptors, and held %d: %v", descriptors(t, relay), held, kindsOf(relay))
+				}
+			}()
 			n.invoke("crowd", "ann", map[string]any{"do": "many", "count": 10_000, "atOnce": 100, "bytes": 200}, &got)
 			if got.OK != 10_000 {
 				t.Errorf("of 10000 connections %d were good: %v", got.OK, got.Bad)
@@ -117,6 +122,21 @@ func TestTenThousandConnections(t *testing.T) {
 			}
 		})
 	}
+}
+
+// kindsOf counts a process's descriptors by what they are.
+func kindsOf(pid int) map[string]int {
+	kinds := map[string]int{}
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	list, _ := os.ReadDir(dir) // of a process that has ended there are none
+	for _, e := range list {
+		to, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if err == nil {
+			kind, _, _ := strings.Cut(to, ":[")
+			kinds[kind]++
+		}
+	}
+	return kinds
 }
 
 // descriptors counts those of a process.

@@ -128,11 +128,9 @@ func (f *tcpFlow) run() {
 		f.abort()
 	}
 	<-f.inEnded
+	f.host.Close() // the sandbox may be frozen before it has the last of it
 	f.linger()
-	f.once.Do(func() {
-		f.host.Close()
-		f.ep.Close()
-	})
+	f.once.Do(f.ep.Close)
 }
 
 // linger waits until the sandbox has what was sent to it last: an endpoint that is
