@@ -358,6 +358,7 @@ func TestID(t *testing.T) {
 func FuzzRequest(f *testing.F) {
 	for how := range 8 {
 		f.Add("POST /a%2Fb?c=d&e HTTP/1.1\r\nHost: "+host+"\r\nContent-Length: 2\r\nCookie: a=b; c\r\nContent-Type: text/x\r\n\r\nhi", `{"statusCode":200}`, how, preludeType)
+		f.Add("POST / HTTP/1.1\r\nHost: "+host+"\r\n\r\n", `{"statusCode":500}`, how, preludeType)
 		f.Add("OPTIONS * HTTP/1.1\r\nHost: "+host+"\r\nOrigin: null\r\nAccess-Control-Request-Method: \x80\r\n\r\n", `"x"`, how, "text/x")
 		f.Add("GET http://"+host+"/?%zz=%gg&&= HTTP/1.1\r\nHost: "+host+"\r\nX-Amzn-Trace-Id: \r\n\r\n", `{"statusCode":"404","headers":{"a":"b\n"},"cookies":["\r"],"body":{}}`, how, "")
 		f.Add("GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n", `{"statusCode":201,"headers":{"a":"b"},"cookies":["c=d"]}`+string(preludeEnd)+"body", how, preludeType)
@@ -389,7 +390,8 @@ func FuzzRequest(f *testing.F) {
 		}
 		w := httptest.NewRecorder()
 		n.api.ServeHTTP(w, r)
-		if w.Code >= 500 && w.Code != 502 {
+		asked := n.last.Payload != nil && strings.Contains(strings.ToLower(answer), "statuscode")
+		if w.Code >= 500 && w.Code != 502 && !asked { // a function may say 500 itself
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 		if p := n.last.Payload; p != nil && !json.Valid(p) {
