@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"testing"
@@ -81,7 +80,7 @@ func onEach(t *testing.T, test func(t *testing.T, b *bench)) {
 
 func start(t *testing.T, data string, flags ...string) *bench {
 	t.Helper()
-	b := &bench{Node: testnode.Start(t, program, data, slices.Concat(testnode.NoStock, flags)...)}
+	b := &bench{Node: testnode.Start(t, program, data, flags...)}
 	b.layer = b.publish(t, testnode.Files{"extensions/watcher*": extension})
 	return b
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // shared is what nodes of this process have made that the next would make again: the
@@ -53,7 +55,8 @@ func (s *shared) LendTrees(data string) error {
 	return nil
 }
 
-// lend links what is below name, unless there is such a thing already.
+// lend links what is below name, unless there is such a thing already, or it cannot be
+// linked to.
 func (s *shared) lend(data, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +72,10 @@ func (s *shared) lend(data, name string) error {
 	}
 	part := filepath.Join(filepath.Dir(to), "tmp-lent-"+filepath.Base(to))
 	if err := linkTree(from, part); err != nil {
-		return err
+		if rest := os.RemoveAll(part); rest != nil || !errors.Is(err, unix.EXDEV) {
+			return errors.Join(err, rest)
+		}
+		return nil // on another file system
 	}
 	if err := os.Rename(part, to); !errors.Is(err, fs.ErrExist) { // the node was quicker
 		return err
