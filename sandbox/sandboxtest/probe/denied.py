@@ -314,4 +314,6 @@ def collect():
 
 
 if __name__ == '__main__':
+    if os.geteuid() == 0:
+        raise SystemExit('denied.py: what root is not refused stays done, its mounts among it: run it in a sandbox or as an ordinary user')
     print(json.dumps(collect(), indent=1))
