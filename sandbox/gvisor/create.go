@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/alcove-run/alcove/internal/timerslack"
 	"github.com/alcove-run/alcove/sandbox"
 	"github.com/alcove-run/alcove/sandbox/cgroup"
 )
@@ -215,6 +216,12 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 	return ans, nil
 }
 
+// slack is what a sandbox's sentry and gofer have for their timers. A sentry that
+// has rested is awake for some hundred µs for each call, in which its runtime's
+// monitor would sleep and wake fifteen times. A tenant's timers are the sentry's:
+// one of its sleeps may last so much longer.
+const slack = 500 * time.Microsecond
+
 // launch starts a starter, in the sandbox's cgroup of version 2 if the kernel
 // can give birth there, else with the order to enter it.
 func (b *box) launch(socket *os.File, said *bounded, req *request) (*exec.Cmd, error) {
@@ -227,13 +234,14 @@ func (b *box) launch(socket *os.File, said *bounded, req *request) (*exec.Cmd, e
 		cmd.SysProcAttr = starterAttr(b.driver.root)
 		return cmd
 	}
+	begin := func(cmd *exec.Cmd) error { return timerslack.Lend(slack, cmd.Start) }
 	cmd := command()
 	if b.group.FD() < 0 {
-		return cmd, cmd.Start()
+		return cmd, begin(cmd)
 	}
 	cmd.SysProcAttr.UseCgroupFD = true
 	cmd.SysProcAttr.CgroupFD = b.group.FD()
-	err := cmd.Start()
+	err := begin(cmd)
 	if err == nil {
 		return cmd, nil
 	}
@@ -244,7 +252,7 @@ func (b *box) launch(socket *os.File, said *bounded, req *request) (*exec.Cmd, e
 		}
 	}
 	cmd = command()
-	if again := cmd.Start(); again != nil {
+	if again := begin(cmd); again != nil {
 		return nil, errors.Join(err, again)
 	}
 	return cmd, nil

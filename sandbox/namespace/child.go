@@ -6,8 +6,11 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/alcove-run/alcove/internal/timerslack"
 )
 
 // A child is a process whose parent is the node. Until the node has collected it
@@ -19,13 +22,21 @@ type child struct {
 	collected bool // guarded by mu; the number may be another's
 }
 
+// slack is what a launcher has for its timers, which are those of Go's runtime
+// alone. It takes the usual one again for the program.
+const slack = time.Millisecond
+
 // startChild starts a program in what attr says; files are its descriptors.
 func startChild(path string, args, env []string, files []*os.File, attr *syscall.SysProcAttr) (*child, error) {
 	fds := make([]uintptr, len(files))
 	for i, f := range files {
 		fds[i] = f.Fd()
 	}
-	pid, _, err := syscall.StartProcess(path, args, &syscall.ProcAttr{Dir: "/", Env: env, Files: fds, Sys: attr})
+	pid := 0
+	err := timerslack.Lend(slack, func() (err error) {
+		pid, _, err = syscall.StartProcess(path, args, &syscall.ProcAttr{Dir: "/", Env: env, Files: fds, Sys: attr})
+		return err
+	})
 	runtime.KeepAlive(files)
 	if err != nil {
 		return nil, &os.PathError{Op: "fork/exec", Path: path, Err: err}
