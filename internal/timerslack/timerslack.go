@@ -25,33 +25,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Usual is what Linux gives the first process.
-const Usual = 50 * time.Microsecond
-
-// Set gives the calling thread this slack, and with it what it starts: threads
-// and processes.
-func Set(d time.Duration) error {
-	return os.NewSyscallError("prctl", unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(d), 0, 0, 0))
-}
-
 // Lend calls start with a thread that has this slack. A process that start forks
-// keeps it, with all its threads and children.
+// keeps it, with all its threads and children. Where the slack cannot be set, start
+// is called without: nothing is lost but speed.
 func Lend(d time.Duration, start func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	own, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-	if err != nil {
-		return os.NewSyscallError("prctl", err)
+	if err == nil && set(d) == nil {
+		defer func() { _ = set(time.Duration(own)) }() // it was so before
 	}
-	if err := Set(d); err != nil {
-		return err
-	}
-	defer func() { _ = Set(time.Duration(own)) }() // it was so before
 	return start()
 }
 
-// Monitor gives the runtime's monitor in this process the slack. That is another
-// thread than the caller's, for which the kernel wants CAP_SYS_NICE.
+func set(d time.Duration) error { return unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(d), 0, 0, 0) }
+
+// Monitor gives the runtime's monitor in this process the slack, and with it the
+// threads that the monitor starts, one now and then. That is another thread than
+// the caller's, for which the kernel wants CAP_SYS_NICE.
 func Monitor(d time.Duration) error {
 	tasks, err := os.Open("/proc/self/task")
 	if err != nil {

@@ -217,7 +217,7 @@ func (b *box) runStarter(ctx context.Context, spec sandbox.Spec) (answer, error)
 }
 
 // slack is what a sandbox's sentry and gofer have for their timers. A sentry that
-// has rested is awake for some hundred µs for each call, in which its runtime's
+// has rested is awake for about a millisecond for each call, in which its runtime's
 // monitor would sleep and wake fifteen times. A tenant's timers are the sentry's:
 // one of its sleeps may last so much longer.
 const slack = 500 * time.Microsecond

@@ -201,8 +201,8 @@ func TestRandomTenants(t *testing.T) {
 		tenants, calls, clients int
 		concurrency             string
 	}{
-		{"namespace", 200, 800, 8, "24"},
-		{"gvisor", 60, 200, 4, "12"},
+		{"namespace", 120, 400, 8, "24"},
+		{"gvisor", 40, 120, 4, "12"},
 	} {
 		t.Run(c.driver, func(t *testing.T) {
 			n := start(t, "--isolation", c.driver, "--concurrency", c.concurrency, "--tenant-idle-min", "0s", "--log-level", "warn")

@@ -1,8 +1,8 @@
 // Package early is gVisor's helper process that unmounts /proc, before anything
 // else is initialised.
 //
-// Each sandbox's sentry starts this program again for that one system call, and a
-// process that has initialised all of gVisor's packages for it is a tenth of what
+// The sentry of a sandbox that root makes starts this program again for that one
+// system call, and a process that has initialised all of gVisor's packages for it is a tenth of what
 // the sandbox costs. The package is for the program that is nothing but the parts
 // of a sandbox (alcove-sandbox), works when it is imported, and imports so little
 // that its turn comes before theirs: Go initialises packages in the order of their

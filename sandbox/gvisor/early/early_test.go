@@ -1,6 +1,7 @@
 package early_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,8 +9,29 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gvisor.dev/gvisor/runsc/cmd/sandboxsetup"
+
 	_ "github.com/alcove-run/alcove/sandbox/gvisor/early" // it works in this program started again
 )
+
+// TestMain ends the helper that was not one.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "umount" {
+		os.Exit(3)
+	}
+	os.Exit(m.Run())
+}
+
+// TestArguments holds what the helper knows itself by against what a sentry starts.
+// Told nothing, it ends with 1, and with 3 if it has not known itself.
+func TestArguments(t *testing.T) {
+	cmd, tell := sandboxsetup.ExecProcUmounter()
+	tell.Close()
+	var ended *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &ended) || ended.ExitCode() != 1 {
+		t.Errorf("%q ended with %v, want exit status 1", cmd.Args, err)
+	}
+}
 
 // TestUmount tells the helper to take a mount away, as a sentry does, and ends
 // without having told it.

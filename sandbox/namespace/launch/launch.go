@@ -179,8 +179,12 @@ func run() error {
 // it may not be set, nothing is lost but speed.
 func schedule() {
 	// A program that is woken does not take the processor from whoever has it at the
-	// moment, which mostly is the node in the middle of waking it.
-	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_BATCH}, 0)
+	// moment, which mostly is the node in the middle of waking it. The filter holds it
+	// to that. An operator's own choice for the node stays, and so does nice.
+	if policy, _, _ := unix.RawSyscall(unix.SYS_SCHED_GETSCHEDULER, 0, 0, 0); policy == unix.SCHED_NORMAL {
+		var priority uint64 // of which there is one
+		unix.RawSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_BATCH, uintptr(unsafe.Pointer(&priority)))
+	}
 	// The launcher was started with more slack for its runtime's sake.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, usualSlack, 0, 0, 0)
 }

@@ -39,9 +39,9 @@ var allowed = []int{
 	unix.SYS_RT_SIGSUSPEND, unix.SYS_SIGALTSTACK,
 
 	// Scheduling and limits.
-	unix.SYS_SCHED_YIELD, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_GETPARAM, unix.SYS_SCHED_SETSCHEDULER, unix.SYS_SCHED_GETSCHEDULER,
+	unix.SYS_SCHED_YIELD, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_GETPARAM, unix.SYS_SCHED_GETSCHEDULER,
 	unix.SYS_SCHED_GET_PRIORITY_MAX, unix.SYS_SCHED_GET_PRIORITY_MIN, unix.SYS_SCHED_RR_GET_INTERVAL, unix.SYS_SCHED_SETAFFINITY,
-	unix.SYS_SCHED_GETAFFINITY, unix.SYS_SCHED_SETATTR, unix.SYS_SCHED_GETATTR, unix.SYS_GETPRIORITY, unix.SYS_SETPRIORITY,
+	unix.SYS_SCHED_GETAFFINITY, unix.SYS_SCHED_GETATTR, unix.SYS_GETPRIORITY, unix.SYS_SETPRIORITY,
 	unix.SYS_IOPRIO_GET, unix.SYS_IOPRIO_SET, unix.SYS_GETCPU, unix.SYS_GETRLIMIT, unix.SYS_SETRLIMIT, unix.SYS_PRLIMIT64,
 	unix.SYS_GETRUSAGE, unix.SYS_TIMES, unix.SYS_SYSINFO, unix.SYS_UNAME,
 
@@ -70,8 +70,9 @@ var allowed = []int{
 
 // refused are the calls that get EPERM. Every call that is in neither list gets
 // ENOSYS, as on a kernel that does not have it: clone3, for one, whose flags a
-// filter cannot see, so that libraries fall back on clone; io_setup, whose requests
-// are counted for the machine as a whole (fs.aio-max-nr).
+// filter cannot see, so that libraries fall back on clone; sched_setattr, which sets
+// how long a thread keeps the processor from others; io_setup, whose requests are
+// counted for the machine as a whole (fs.aio-max-nr).
 var refused = []int{
 	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_MOUNT_SETATTR, unix.SYS_MOVE_MOUNT,
 	unix.SYS_OPEN_TREE, unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_SETNS, unix.SYS_UNSHARE,

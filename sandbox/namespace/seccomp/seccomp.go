@@ -89,6 +89,8 @@ var ruled = map[uint32]string{
 	unix.SYS_IOCTL:       "ioctl",
 	unix.SYS_MADVISE:     "madvise",
 	unix.SYS_PRCTL:       "prctl",
+
+	unix.SYS_SCHED_SETSCHEDULER: "sched_setscheduler",
 }
 
 // rules emits the code for each of ruled.
@@ -141,6 +143,18 @@ func (a *assembler) rules() {
 	a.jumpIf(unix.BPF_JEQ, tiocLinux, "not permitted")
 	a.ret(allow)
 
+	// Who leaves SCHED_BATCH comes before those who have not. Libraries that ask for
+	// what is the usual policy elsewhere are told that they have it.
+	a.label("sched_setscheduler")
+	a.loadArg(1)
+	for _, policy := range []uint32{unix.SCHED_BATCH, unix.SCHED_IDLE} {
+		a.jumpIf(unix.BPF_JEQ, policy, "yes")
+		a.jumpIf(unix.BPF_JEQ, policy|schedResetOnFork, "yes")
+	}
+	a.jumpIf(unix.BPF_JEQ, unix.SCHED_NORMAL, "nothing to do")
+	a.jumpIf(unix.BPF_JEQ, unix.SCHED_NORMAL|schedResetOnFork, "nothing to do")
+	a.jump("not permitted")
+
 	// Pages that the kernel merges tell one sandbox what another has.
 	a.label("madvise")
 	a.loadArg(2)
@@ -151,13 +165,18 @@ func (a *assembler) rules() {
 	a.jumpIf(unix.BPF_JEQ, unix.PR_SET_MEMORY_MERGE, "invalid")
 	a.label("yes")
 	a.ret(allow)
+	a.label("nothing to do")
+	a.ret(errno(0))
 	a.label("invalid")
 	a.ret(errno(unix.EINVAL))
 	a.label("not permitted")
 	a.ret(errno(unix.EPERM))
 }
 
-const tiocLinux = 0x541c // TIOCLINUX
+const (
+	tiocLinux        = 0x541c     // TIOCLINUX
+	schedResetOnFork = 0x40000000 // SCHED_RESET_ON_FORK
+)
 
 // Offsets in struct seccomp_data.
 const (
