@@ -24,6 +24,7 @@ import (
 	"github.com/alcove-run/alcove/environment"
 	"github.com/alcove-run/alcove/gateway"
 	"github.com/alcove-run/alcove/internal/aside"
+	"github.com/alcove-run/alcove/internal/timerslack"
 	"github.com/alcove-run/alcove/internal/turns"
 	"github.com/alcove-run/alcove/invoke"
 	"github.com/alcove-run/alcove/invoke/async"
@@ -116,9 +117,16 @@ type node struct {
 	stopPages func() // ends what open pages follow
 }
 
+// monitorSlack is how much later the runtime may notice that a goroutine is long
+// in a system call. A node under load would wake it thousands of times a second.
+const monitorSlack = 300 * time.Microsecond
+
 // openNode opens everything; from when it returns, requests are answered. If it
 // fails, nothing is left open.
 func openNode(ctx context.Context, cfg serveCmd, log *slog.Logger) (n *node, err error) {
+	if err := timerslack.Monitor(monitorSlack); err != nil {
+		log.Debug("the runtime's monitor keeps its slack, and takes a few percent more of the processor", "error", err)
+	}
 	n = &node{cfg: cfg, log: log}
 	defer func() {
 		if err != nil {

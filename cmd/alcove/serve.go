@@ -15,7 +15,6 @@ import (
 
 	"github.com/alcove-run/alcove"
 	"github.com/alcove-run/alcove/auth"
-	"github.com/alcove-run/alcove/internal/timerslack"
 	"github.com/alcove-run/alcove/sandbox/cgroup"
 )
 
@@ -51,19 +50,12 @@ type serveCmd struct {
 // drainTime bounds how long a node that was told to stop waits for invocations.
 const drainTime = 30 * time.Second
 
-// monitorSlack is how much later the runtime may notice that a goroutine is long
-// in a system call. A node under load would wake it thousands of times a second.
-const monitorSlack = 300 * time.Microsecond
-
 // Run implements the command.
 func (c *serveCmd) Run(ctx context.Context) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.Level(c.LogLevel)}))
-	if err := timerslack.Monitor(monitorSlack); err != nil {
-		log.Debug("the runtime's monitor keeps its slack, and takes a few percent more of the processor", "error", err)
-	}
 	n, err := openNode(ctx, *c, log)
 	if err != nil {
 		return err

@@ -6,9 +6,9 @@
 // which the kernel makes 70 (prctl(2), PR_SET_TIMERSLACK: 50 µs are the usual
 // slack). A program that is woken a thousand times a second to do a little, as a
 // node and the sentries of its sandboxes are, so has its monitor woken several
-// times for each of them. With more slack the monitor sleeps longer: all that
-// comes of it is that a goroutine may wait that much longer for the processor of
-// one that is in a system call, if there is no other.
+// times for each of them. With more slack the monitor sleeps longer. What comes of
+// it is that a goroutine may wait that much longer, twice at most, for the
+// processor of one that is in a system call, if there is no other.
 //
 // The package touches nothing but that setting, of this process's threads and of
 // processes that it starts.

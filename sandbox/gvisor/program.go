@@ -19,7 +19,7 @@ import (
 
 // source is what this package was built from, as far as it can tell; see stamp.
 //
-//go:embed *.go door/*.go early/*.go filter/*.json
+//go:embed *.go door/*.go filter/*.json umount/*.go
 var source embed.FS
 
 // stamp tells builds of this package apart. The node and the parts of a sandbox

@@ -9,7 +9,7 @@ import (
 	"os"
 
 	"github.com/alcove-run/alcove/sandbox/gvisor"
-	_ "github.com/alcove-run/alcove/sandbox/gvisor/early"
+	_ "github.com/alcove-run/alcove/sandbox/gvisor/umount"
 )
 
 func main() {

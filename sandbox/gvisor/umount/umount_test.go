@@ -1,4 +1,4 @@
-package early_test
+package umount_test
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 	"gvisor.dev/gvisor/runsc/cmd/sandboxsetup"
 
-	_ "github.com/alcove-run/alcove/sandbox/gvisor/early" // it works in this program started again
+	_ "github.com/alcove-run/alcove/sandbox/gvisor/umount" // it works in this program started again
 )
 
 // TestMain ends the helper that was not one.
